@@ -1,0 +1,116 @@
+// Package lambdas is the one place that meets the Lambda runtime: it turns events into calls of a function's flow, and the class of an
+// error (package fault) into what becomes of the work. It knows nothing of what a job means.
+package lambdas
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/wecomvault/wecomvault/shared/fault"
+)
+
+// Function is what a program offers to its triggers. Nil where a trigger is not used.
+type Function struct {
+	Log *slog.Logger
+
+	// Schedule runs on EventBridge Scheduler's event, and on an event that is none of the others: an operator's manual call.
+	Schedule func(ctx context.Context, input []byte) error
+
+	// Job does one job of the queue. A nil error acknowledges it. So does a permanent one, whose outcome the flow has recorded.
+	// Anything else brings the job back after a pause.
+	Job func(ctx context.Context, body string) error
+
+	// Pause makes a failed job visible again after d instead of after the queue's visibility time-out.
+	Pause func(ctx context.Context, receiptHandle string, d time.Duration) error
+
+	// Close runs when the environment is shut down.
+	Close func()
+}
+
+// Run hands the process over to the Lambda runtime and does not return.
+func Run(f Function) {
+	options := []lambda.Option{}
+	if f.Close != nil {
+		options = append(options, lambda.WithEnableSIGTERM(f.Close))
+	}
+	lambda.StartWithOptions(f.Invoke, options...)
+}
+
+// Invoke answers one event. Exported for tests, which feed it the files in events/.
+func (f Function) Invoke(ctx context.Context, event json.RawMessage) (any, error) {
+	if lc, ok := lambdacontext.FromContext(ctx); ok && f.Log != nil {
+		f.Log = f.Log.With(slog.String("requestId", lc.AwsRequestID))
+	}
+	var queued events.SQSEvent
+	if err := json.Unmarshal(event, &queued); err == nil && len(queued.Records) > 0 && queued.Records[0].EventSource == "aws:sqs" {
+		if f.Job == nil {
+			return nil, errors.New("this function has no queue")
+		}
+		return f.jobs(ctx, queued), nil
+	}
+	if f.Schedule == nil {
+		return nil, errors.New("this function is not run by a schedule")
+	}
+	if err := f.Schedule(ctx, event); err != nil {
+		f.Log.ErrorContext(ctx, "run failed", slog.String("error", err.Error()))
+		return nil, err
+	}
+	return nil, nil
+}
+
+func (f Function) jobs(ctx context.Context, event events.SQSEvent) events.SQSEventResponse {
+	var response events.SQSEventResponse
+	for _, record := range event.Records {
+		err := f.job(ctx, record)
+		if err == nil {
+			continue
+		}
+		if fault.KindOf(err) == fault.Permanent {
+			f.Log.WarnContext(ctx, "job ended for good", slog.String("job", record.MessageId), slog.String("error", err.Error()))
+			continue
+		}
+		pause := PauseAfter(receives(record))
+		f.Log.ErrorContext(ctx, "job will be tried again", slog.String("job", record.MessageId),
+			slog.String("error", err.Error()), slog.Duration("pause", pause))
+		if f.Pause != nil {
+			if err := f.Pause(ctx, record.ReceiptHandle, pause); err != nil {
+				// The job still comes back, after the visibility time-out.
+				f.Log.WarnContext(ctx, "pause failed", slog.String("job", record.MessageId), slog.String("error", err.Error()))
+			}
+		}
+		response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
+	}
+	return response
+}
+
+// job keeps a panic of one job from failing its neighbours.
+func (f Function) job(ctx context.Context, record events.SQSMessage) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the job panicked: %v", r)
+		}
+	}()
+	return f.Job(ctx, record.Body)
+}
+
+func receives(record events.SQSMessage) int {
+	n, err := strconv.Atoi(record.Attributes["ApproximateReceiveCount"])
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+// PauseAfter is how long a job rests after its n-th failure: one second, then twice as long each time, up to two hours.
+func PauseAfter(n int) time.Duration {
+	return min(time.Second<<min(max(n-1, 0), 20), 2*time.Hour)
+}

@@ -1,0 +1,109 @@
+// Package queue sends the product's jobs through SQS and names their forms. A job carries references, never content: whoever reads a
+// queue learns ids and nothing else. Jobs may arrive twice and in any order; each worker is written for that.
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// BatchJob asks process to bring a batch forward. With Redrive its set-aside items are tried again; without, a batch that is done is left
+// alone.
+type BatchJob struct {
+	Corp    archive.CorpID `json:"corp"`
+	Batch   string         `json:"batch"` // ledger.BatchRow.Key
+	Redrive bool           `json:"redrive,omitempty"`
+}
+
+// MediaJob asks media to bring one attachment in.
+type MediaJob struct {
+	Corp    archive.CorpID `json:"corp"`
+	Waiting string         `json:"waiting"` // ledger.Waiting.Key
+}
+
+// ReportJob asks report for what is due outside the schedule: an R7 alert.
+type ReportJob struct {
+	Corp   archive.CorpID `json:"corp"`
+	Report string         `json:"report"`
+}
+
+// MailJob asks mail to send one mail to one address.
+type MailJob struct {
+	Corp archive.CorpID `json:"corp"`
+	Mail string         `json:"mail"` // ledger.MailRow.Key
+}
+
+// RedriveJob asks redrive to put set-aside items back to work. An empty Reason means every reason; KeyVersion 0 every version.
+type RedriveJob struct {
+	Corp       archive.CorpID     `json:"corp"`
+	Reason     string             `json:"reason,omitempty"`
+	KeyVersion archive.KeyVersion `json:"key_version,omitempty"`
+}
+
+// Queue sends jobs of one form to one SQS queue. Safe for concurrent use.
+type Queue[Job any] struct {
+	client *sqs.Client
+	url    string
+}
+
+// New returns the queue with the given URL.
+func New[Job any](client *sqs.Client, url string) *Queue[Job] {
+	return &Queue[Job]{client: client, url: url}
+}
+
+// Send enqueues a job; group is the corp, so that one corp's backlog does not delay the others (SQS fair queues). A job whose answer was
+// lost may have been sent: the caller sends again.
+func (q *Queue[Job]) Send(ctx context.Context, group archive.CorpID, job Job) error {
+	body, err := json.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("encode a %T: %w", job, err)
+	}
+	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.url, MessageBody: aws.String(string(body)), MessageGroupId: groupID(group),
+	})
+	if err != nil {
+		return fmt.Errorf("send a %T of corp %s: %w", job, group, err)
+	}
+	return nil
+}
+
+// Decode reads a job's body.
+func Decode[Job any](body string) (Job, error) {
+	var job Job
+	if err := json.Unmarshal([]byte(body), &job); err != nil {
+		return job, fmt.Errorf("this is no %T: %w", job, err)
+	}
+	return job, nil
+}
+
+// Pauser makes a received job visible again after a pause instead of after the queue's visibility time-out.
+type Pauser struct {
+	client *sqs.Client
+	url    string
+}
+
+// NewPauser returns a Pauser for the queue with the given URL.
+func NewPauser(client *sqs.Client, url string) *Pauser { return &Pauser{client: client, url: url} }
+
+// Pause sets how long the job with the receipt handle stays invisible from now; at most 12 hours.
+func (p *Pauser) Pause(ctx context.Context, receiptHandle string, d time.Duration) error {
+	_, err := p.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &p.url, ReceiptHandle: &receiptHandle, VisibilityTimeout: int32(min(d, 12*time.Hour) / time.Second), // #nosec G115 -- at most 43,200
+	})
+	if err != nil {
+		return fmt.Errorf("pause a job: %w", err)
+	}
+	return nil
+}
+
+// groupID is the corp as SQS takes it: up to 128 characters of a small alphabet.
+func groupID(corp archive.CorpID) *string {
+	return aws.String(archive.HashHex([]byte(corp))[:32])
+}
