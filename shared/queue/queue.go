@@ -14,12 +14,13 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 )
 
-// BatchJob asks process to bring a batch forward. With Redrive its set-aside items are tried again; without, a batch that is done is left
-// alone.
+// BatchJob asks process to bring a batch forward. With a Reason its items that were set aside for that reason and key version are tried
+// again; without one, a batch that is done is left alone.
 type BatchJob struct {
-	Corp    archive.CorpID `json:"corp"`
-	Batch   string         `json:"batch"` // ledger.BatchRow.Key
-	Redrive bool           `json:"redrive,omitempty"`
+	Corp       archive.CorpID     `json:"corp"`
+	Batch      string             `json:"batch"` // ledger.BatchRow.Key
+	Reason     string             `json:"reason,omitempty"`
+	KeyVersion archive.KeyVersion `json:"key_version,omitempty"`
 }
 
 // MediaJob asks media to bring one attachment in.

@@ -1,0 +1,304 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// The states of a batch.
+const (
+	Pending = "pending" // kept, not yet opened
+	Done    = "done"    // each item is archived or set aside
+)
+
+// BatchRow is what the ledger knows of a batch.
+type BatchRow struct {
+	Corp     archive.CorpID
+	First    archive.Seq
+	Last     archive.Seq
+	Items    int
+	SHA256   string // lower-case hex, of the bytes as received
+	Size     int    // bytes as received
+	Object   string // key in the archive bucket
+	Version  string // version id of the object
+	Pulled   time.Time
+	CaughtUp time.Time // when the corp was last known to be caught up before this pull; zero: never
+	Prev     string    // hash of the previous link
+	Link     Link
+
+	State    string
+	Archived int      // items archived so far
+	SetAside int      // items set aside now
+	Segments []string // keys of its segments in the archive bucket, oldest first
+	Slot     string   // which run of process may set items of this batch aside
+}
+
+// Key is the batch's sort key and its name in jobs: <first>-<last>-<first 32 hex digits of the hash>.
+func (b BatchRow) Key() string { return b.First.Key() + "-" + b.Last.Key() + "-" + b.SHA256[:32] }
+
+// PutBatch records a batch as pending. When the same batch is recorded already, it returns the row that is there, whatever its state.
+func (l *Ledger) PutBatch(ctx context.Context, b BatchRow) (BatchRow, error) {
+	b.State = Pending
+	it := key(batchPK(b.Corp), b.Key())
+	it["corp"], it["first"], it["last"], it["items"] = str(string(b.Corp)), num(uint64(b.First)), num(uint64(b.Last)), count(b.Items)
+	it["sha256"], it["size"], it["object"], it["version"] = str(b.SHA256), count(b.Size), str(b.Object), str(b.Version)
+	it["pulled"], it["caught_up"] = when(b.Pulled), when(b.CaughtUp)
+	it["prev"], it["chain_n"], it["chain_hash"] = str(b.Prev), num(b.Link.N), str(b.Link.Hash)
+	it["state"], it["archived"], it["set_aside"], it["segments"] = str(b.State), count(0), count(0), list(nil)
+	err := l.put(ctx, l.tables.Control, it, "attribute_not_exists(pk)", nil)
+	if row, refused := refusedRow(err); refused {
+		return batchOf(row), nil
+	}
+	if err != nil {
+		return BatchRow{}, err
+	}
+	return b, nil
+}
+
+// Batch reads a batch's row, or returns an error that wraps ErrAbsent.
+func (l *Ledger) Batch(ctx context.Context, corp archive.CorpID, batchKey string) (BatchRow, error) {
+	it, err := l.get(ctx, l.tables.Control, batchPK(corp), batchKey)
+	if err != nil {
+		return BatchRow{}, err
+	}
+	return batchOf(it), nil
+}
+
+// Batches calls f for a corp's batches in the order of their first seqs, from the one with the given key on ("" for all), until f returns
+// false. Overlapping batches are legal.
+func (l *Ledger) Batches(ctx context.Context, corp archive.CorpID, from string, f func(BatchRow) bool) error {
+	return l.each(ctx, l.tables.Control, batchPK(corp), bounds{from: from, consistent: true}, func(it item) bool { return f(batchOf(it)) })
+}
+
+// BatchAfter returns the first batch whose first seq lies above seq: one that was recorded before a crash kept the cursor from moving over
+// it. ok is false if there is none.
+func (l *Ledger) BatchAfter(ctx context.Context, corp archive.CorpID, seq archive.Seq) (b BatchRow, ok bool, err error) {
+	if seq == ^archive.Seq(0) {
+		return BatchRow{}, false, nil
+	}
+	err = l.each(ctx, l.tables.Control, batchPK(corp), bounds{from: (seq + 1).Key(), consistent: true, limit: 1}, func(it item) bool {
+		b, ok = batchOf(it), true
+		return false
+	})
+	return b, ok, err
+}
+
+// ClaimSlot makes run the only one that may set items of a pending batch aside, and returns the batch as it is then. It returns ErrLost when
+// the batch is done.
+func (l *Ledger) ClaimSlot(ctx context.Context, b BatchRow, run string) (BatchRow, error) {
+	it, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET slot = :run", "#state = :pending",
+		map[string]string{"#state": "state"}, item{":run": str(run), ":pending": str(Pending)})
+	if _, refused := refusedRow(err); refused {
+		return BatchRow{}, fmt.Errorf("claim batch %s: %w", b.Key(), ErrLost)
+	}
+	if err != nil {
+		return BatchRow{}, err
+	}
+	return batchOf(it), nil
+}
+
+// FinishBatch marks a pending batch done, if nobody but run has set items of it aside. segment may be "" when nothing could be archived. A
+// batch that is already done is left as it is. It returns ErrLost when another run has claimed the slot: the caller starts over.
+func (l *Ledger) FinishBatch(ctx context.Context, b BatchRow, run string, archived, setAside int, segment string) error {
+	expression := "SET #state = :done, archived = :archived, set_aside = :set_aside"
+	values := item{":done": str(Done), ":pending": str(Pending), ":archived": count(archived), ":set_aside": count(setAside), ":run": str(run)}
+	names := map[string]string{"#state": "state"}
+	if segment != "" {
+		names["#segments"] = "segments"
+		expression += ", #segments = :segments"
+		values[":segments"] = list([]string{segment})
+	}
+	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), expression,
+		"#state = :pending AND (attribute_not_exists(slot) OR slot = :run)", names, values)
+	if row, refused := refusedRow(err); refused {
+		if getStr(row, "state") == Done {
+			return nil
+		}
+		return fmt.Errorf("finish batch %s: %w", b.Key(), ErrLost)
+	}
+	return err
+}
+
+// Watermark is the key below which every batch of the corp was done when last looked at.
+func (l *Ledger) Watermark(ctx context.Context, corp archive.CorpID) (string, error) {
+	it, err := l.get(ctx, l.tables.Control, watchPK(corp), "watermark")
+	if errors.Is(err, ErrAbsent) {
+		return "", nil
+	}
+	return getStr(it, "batch"), err
+}
+
+// SetWatermark moves the watermark. Setting it too low costs reads; it must never be set above a pending batch.
+func (l *Ledger) SetWatermark(ctx context.Context, corp archive.CorpID, batchKey string) error {
+	it := key(watchPK(corp), "watermark")
+	it["batch"] = str(batchKey)
+	return l.put(ctx, l.tables.Control, it, "", nil)
+}
+
+func batchOf(it item) BatchRow {
+	return BatchRow{
+		Corp: archive.CorpID(getStr(it, "corp")), First: archive.Seq(getNum(it, "first")), Last: archive.Seq(getNum(it, "last")),
+		Items: getCount(it, "items"), SHA256: getStr(it, "sha256"), Size: getCount(it, "size"),
+		Object: getStr(it, "object"), Version: getStr(it, "version"), Pulled: getTime(it, "pulled"), CaughtUp: getTime(it, "caught_up"),
+		Prev: getStr(it, "prev"), Link: Link{N: getNum(it, "chain_n"), Hash: getStr(it, "chain_hash")},
+		State: getStr(it, "state"), Archived: getCount(it, "archived"), SetAside: getCount(it, "set_aside"),
+		Segments: getList(it, "segments"), Slot: getStr(it, "slot"),
+	}
+}
+
+// Aside is an item that can't be opened, or not yet.
+type Aside struct {
+	Corp       archive.CorpID
+	Reason     string // fault.Reason
+	KeyVersion archive.KeyVersion
+	Seq        archive.Seq
+	MsgID      archive.MsgID
+	Batch      string // BatchRow.Key
+	Index      int    // place in the batch
+	Since      time.Time
+	Clock      time.Time // when the attachments it may name began to age: last time caught up before its batch; zero: unknown
+}
+
+// Key is the sort key: it lists by reason, then key version, then seq.
+func (a Aside) Key() string {
+	return fmt.Sprintf("%s#%010d#%s#%s", a.Reason, uint32(a.KeyVersion), a.Seq.Key(), a.Batch)
+}
+
+func (a Aside) row() item {
+	it := key(asidePK(a.Corp), a.Key())
+	it["corp"], it["reason"], it["key_version"], it["seq"] = str(string(a.Corp)), str(a.Reason), num(uint64(a.KeyVersion)), num(uint64(a.Seq))
+	it["msgid"], it["batch"], it["place"], it["since"], it["clock"] = str(string(a.MsgID)), str(a.Batch), count(a.Index), when(a.Since), when(a.Clock)
+	return it
+}
+
+func asideOf(it item) Aside {
+	return Aside{
+		Corp: archive.CorpID(getStr(it, "corp")), Reason: getStr(it, "reason"), KeyVersion: archive.KeyVersion(getNum(it, "key_version")), // #nosec G115 -- written from a KeyVersion
+		Seq: archive.Seq(getNum(it, "seq")), MsgID: archive.MsgID(getStr(it, "msgid")), Batch: getStr(it, "batch"), Index: getCount(it, "place"),
+		Since: getTime(it, "since"), Clock: getTime(it, "clock"),
+	}
+}
+
+// inTransaction is how many rows besides the batch's own one transaction may change; DynamoDB takes 100 actions.
+const inTransaction = 99
+
+// SetAside writes set-aside rows of a pending batch whose slot run holds, and removes rows that an earlier run wrote and that no longer
+// hold. It returns ErrLost when the slot is gone or the batch is done.
+func (l *Ledger) SetAside(ctx context.Context, b BatchRow, run string, put, remove []Aside) error {
+	var actions []types.TransactWriteItem
+	for _, a := range put {
+		actions = append(actions, types.TransactWriteItem{Put: &types.Put{TableName: &l.tables.Messages, Item: a.row()}})
+	}
+	for _, a := range remove {
+		actions = append(actions, types.TransactWriteItem{Delete: &types.Delete{TableName: &l.tables.Messages, Key: key(asidePK(a.Corp), a.Key())}})
+	}
+	for len(actions) > 0 {
+		n := min(len(actions), inTransaction)
+		part := append([]types.TransactWriteItem{{ConditionCheck: &types.ConditionCheck{
+			TableName: &l.tables.Control, Key: key(batchPK(b.Corp), b.Key()), ConditionExpression: aws.String("#state = :pending AND slot = :run"),
+			ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":pending": str(Pending), ":run": str(run)},
+		}}}, actions[:n]...)
+		actions = actions[n:]
+		if err := l.transact(ctx, part); err != nil {
+			return fmt.Errorf("set aside items of batch %s: %w", b.Key(), err)
+		}
+	}
+	return nil
+}
+
+// CloseAside ends set-aside rows of a done batch whose items are archived now in segment: the rows vanish in the transaction that counts
+// them archived. moved replaces rows whose reason has changed. It returns ErrLost if another run closed one of them meanwhile: the
+// caller reads the rows again.
+func (l *Ledger) CloseAside(ctx context.Context, b BatchRow, closed []Aside, segment string, moved [][2]Aside) error {
+	for len(closed) > 0 {
+		n := min(len(closed), inTransaction)
+		var part []types.TransactWriteItem
+		for _, a := range closed[:n] {
+			part = append(part, l.removeAside(a))
+		}
+		closed = closed[n:]
+		part = append(part, types.TransactWriteItem{Update: &types.Update{
+			TableName: &l.tables.Control, Key: key(batchPK(b.Corp), b.Key()),
+			UpdateExpression: aws.String("SET archived = archived + :n, set_aside = set_aside - :n, #segments = list_append(#segments, :segment)"),
+			// The same segment may be listed twice when a close takes several transactions; readers take each seq once.
+			ConditionExpression:       aws.String("#state = :done"),
+			ExpressionAttributeNames:  map[string]string{"#state": "state", "#segments": "segments"},
+			ExpressionAttributeValues: item{":n": count(n), ":segment": list([]string{segment}), ":done": str(Done)},
+		}})
+		if err := l.transact(ctx, part); err != nil {
+			return fmt.Errorf("close set-aside items of batch %s: %w", b.Key(), err)
+		}
+	}
+	for _, m := range moved {
+		err := l.transact(ctx, []types.TransactWriteItem{l.removeAside(m[0]), {Put: &types.Put{TableName: &l.tables.Messages, Item: m[1].row()}}})
+		if err != nil {
+			return fmt.Errorf("set seq %s of batch %s aside for another reason: %w", m[1].Seq, b.Key(), err)
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) removeAside(a Aside) types.TransactWriteItem {
+	return types.TransactWriteItem{Delete: &types.Delete{TableName: &l.tables.Messages, Key: key(asidePK(a.Corp), a.Key()), ConditionExpression: aws.String("attribute_exists(pk)")}}
+}
+
+// transact runs the actions as one. A failed condition is ErrLost; a conflict with another transaction is retried by the SDK and then
+// retryable. The SDK gives each call a token of its own, so that a repeat of a lost answer is the same transaction.
+func (l *Ledger) transact(ctx context.Context, actions []types.TransactWriteItem) error {
+	_, err := l.db.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: actions})
+	var cancelled *types.TransactionCanceledException
+	if errors.As(err, &cancelled) {
+		for _, r := range cancelled.CancellationReasons {
+			if aws.ToString(r.Code) == "ConditionalCheckFailed" {
+				return ErrLost
+			}
+		}
+	}
+	return err
+}
+
+// Asides calls f for a corp's set-aside rows by reason, key version and seq until f returns false. reason "" means all; version 0 means all
+// of that reason.
+func (l *Ledger) Asides(ctx context.Context, corp archive.CorpID, reason string, version archive.KeyVersion, f func(Aside) bool) error {
+	b := bounds{consistent: true}
+	if reason != "" {
+		b.prefix = reason + "#"
+		if version != 0 {
+			b.prefix = fmt.Sprintf("%s#%010d#", reason, uint32(version))
+		}
+	}
+	return l.each(ctx, l.tables.Messages, asidePK(corp), b, func(it item) bool { return f(asideOf(it)) })
+}
+
+// AsidesIn lists the set-aside rows of one batch that have the given reason and key version.
+func (l *Ledger) AsidesIn(ctx context.Context, b BatchRow, reason string, version archive.KeyVersion) ([]Aside, error) {
+	var rows []Aside
+	low, high := Aside{Reason: reason, KeyVersion: version, Seq: b.First}.Key(), Aside{Reason: reason, KeyVersion: version, Seq: b.Last, Batch: "~"}.Key()
+	err := l.each(ctx, l.tables.Messages, asidePK(b.Corp), bounds{from: low, to: high, consistent: true}, func(it item) bool {
+		if a := asideOf(it); a.Batch == b.Key() {
+			rows = append(rows, a)
+		}
+		return true
+	})
+	return rows, err
+}
+
+// AsidesOf lists the set-aside rows of one batch. It reads all rows of the corp: for the rare cases only.
+func (l *Ledger) AsidesOf(ctx context.Context, corp archive.CorpID, batchKey string) ([]Aside, error) {
+	var rows []Aside
+	err := l.Asides(ctx, corp, "", 0, func(a Aside) bool {
+		if a.Batch == batchKey {
+			rows = append(rows, a)
+		}
+		return true
+	})
+	return rows, err
+}

@@ -1,0 +1,61 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// Every key of the four tables, in one place. All tables have a partition key "pk" and a sort key "sk", both strings. <corp> is
+// CorpID.KeyPart, <seq> and <n> have 20 digits, <time> is Unix milliseconds in 13 digits, <batch> is BatchRow.Key.
+//
+//	Control (primary; can't be derived again)
+//	  corps               <corp>                              a company and its settings
+//	  corp#<corp>         cursor                              cursor, lease, head of the chain, trouble
+//	  corp#<corp>         key#<version, 10 digits>            a key version held: fingerprint, proven or not
+//	  batch#<corp>        <first>-<last>-<sha256, 32 hex>     a batch: pending or done, its place in the chain, its segments
+//	  watch#<corp>        watermark                           before which every batch is done
+//	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
+//	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
+//	  run#<corp>          <day>#<report>                      a report's run: claimed, done
+//	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
+//	  alarm#<corp>        <cause>                             an alarm: open or over
+//
+//	Messages (derived from batches and keys; replay rebuilds it)
+//	  msg#<corp>#<conversation>#<yyyymm>  <time>#<seq>        a message: ids, type, short text
+//	  parts#<corp>#<room>                 <list hash>         a participant list
+//	  person#<corp>#<party>               <yyyymm>#<conversation>
+//	  recall#<corp>                       <recalled msgid>#<seq>
+//	  finding#<corp>#<yyyymmdd>           <rule>#<seq>
+//	  aside#<corp>                        <reason>#<version, 10 digits>#<seq>#<batch>
+//
+//	Directory (primary)
+//	  dir#<corp>                          <kind>#<id>         newest state of a department, member, external contact or room
+//	  hist#<corp>#<kind>#<id>             <time>              state from that time on
+//	  snap#<corp>                         <time>              a snapshot: where it is kept, its counts
+//
+//	Audit (put-only)
+//	  audit#<yyyymmdd>                    <time>#<random>     actor, action, object, outcome
+
+func corpPK(c archive.CorpID) string      { return "corp#" + c.KeyPart() }
+func batchPK(c archive.CorpID) string     { return "batch#" + c.KeyPart() }
+func waitingPK(c archive.CorpID) string   { return "waiting#" + c.KeyPart() }
+func mediaPK(c archive.CorpID) string     { return "media#" + c.KeyPart() }
+func runPK(c archive.CorpID) string       { return "run#" + c.KeyPart() }
+func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }
+func alarmPK(c archive.CorpID) string     { return "alarm#" + c.KeyPart() }
+func watchPK(c archive.CorpID) string     { return "watch#" + c.KeyPart() }
+func recallPK(c archive.CorpID) string    { return "recall#" + c.KeyPart() }
+func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
+func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
+func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
+
+func keySK(v archive.KeyVersion) string { return fmt.Sprintf("key#%010d", uint32(v)) }
+
+func millis13(t time.Time) string {
+	if t.IsZero() || t.UnixMilli() < 0 {
+		return "0000000000000"
+	}
+	return fmt.Sprintf("%013d", t.UnixMilli())
+}

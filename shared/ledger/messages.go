@@ -1,0 +1,239 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// longestText is how many bytes of text a message row holds; with the other attributes a row stays within one write unit. Longer texts are
+// read from the segment.
+const longestText = 300
+
+// FindingRow is what a compliance rule found in a message.
+type FindingRow struct {
+	Rule     string
+	Severity string
+	Seq      archive.Seq
+	MsgID    archive.MsgID
+	Time     time.Time // the message's, or its batch's if it has none
+}
+
+// People remembers which participant lists and person rows are written, so that a warm process writes each once. The zero value is ready.
+// Safe for concurrent use.
+type People struct {
+	mu    sync.Mutex
+	known map[string]struct{}
+}
+
+// enough keeps the memory of a long-lived process small; forgetting costs a read.
+const enough = 50_000
+
+func (p *People) knows(k string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.known[k]
+	return ok
+}
+
+func (p *People) learn(keys []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil || len(p.known) > enough {
+		p.known = map[string]struct{}{}
+	}
+	for _, k := range keys {
+		p.known[k] = struct{}{}
+	}
+}
+
+// PutMessages writes the derived rows of messages of one batch: the message, its participant list, its persons, its recall. Each row is a
+// function of the message and of the batch's key alone, so that writing it again changes nothing. One write unit a message, and more
+// only for people and conversations not seen this month.
+func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []archive.Message, people *People) error {
+	rows := make([]item, 0, len(messages))
+	var recalls []item
+	maybe := map[string]item{} // rows that may be there already
+	for i := range messages {
+		m := &messages[i]
+		row, extra := messageRows(batchKey, m)
+		rows = append(rows, row)
+		for _, it := range extra {
+			if k := getStr(it, "pk") + "\x00" + getStr(it, "sk"); !people.knows(k) {
+				maybe[k] = it
+			}
+		}
+		if m.RecallOf != "" {
+			it := key(recallPK(m.Corp), string(m.RecallOf)+"#"+m.Seq.Key())
+			it["msgid"], it["seq"], it["time"], it["batch"] = str(string(m.MsgID)), num(uint64(m.Seq)), when(m.Time), str(batchKey)
+			recalls = append(recalls, it)
+		}
+	}
+	fresh, err := l.unwritten(ctx, maybe)
+	if err != nil {
+		return err
+	}
+	// A table refuses the same key twice in one call; a batch that holds a msgid and seq twice can't be, but a repeated recall can.
+	if err := l.write(ctx, l.tables.Messages, distinct(append(append(rows, fresh...), recalls...))); err != nil {
+		return fmt.Errorf("messages of batch %s: %w", batchKey, err)
+	}
+	learnt := make([]string, 0, len(maybe))
+	for k := range maybe {
+		learnt = append(learnt, k)
+	}
+	people.learn(learnt)
+	return nil
+}
+
+func (l *Ledger) unwritten(ctx context.Context, maybe map[string]item) ([]item, error) {
+	if len(maybe) == 0 {
+		return nil, nil
+	}
+	keys := make([]item, 0, len(maybe))
+	for _, it := range maybe {
+		keys = append(keys, item{"pk": it["pk"], "sk": it["sk"]})
+	}
+	there, err := l.fetch(ctx, l.tables.Messages, keys)
+	if err != nil {
+		return nil, err
+	}
+	written := map[string]bool{}
+	for _, it := range there {
+		written[getStr(it, "pk")+"\x00"+getStr(it, "sk")] = true
+	}
+	var fresh []item
+	for k, it := range maybe {
+		if !written[k] {
+			fresh = append(fresh, it)
+		}
+	}
+	return fresh, nil
+}
+
+func distinct(rows []item) []item {
+	seen := map[string]bool{}
+	out := rows[:0]
+	for _, it := range rows {
+		k := getStr(it, "pk") + "\x00" + getStr(it, "sk")
+		if !seen[k] {
+			seen[k] = true
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+func messageRows(batchKey string, m *archive.Message) (message item, people []item) {
+	corp, conversation := m.Corp.KeyPart(), m.Conversation()
+	month := "000000"
+	if !m.Time.IsZero() {
+		month = m.Time.UTC().Format("200601")
+	}
+	message = key("msg#"+corp+"#"+conversation+"#"+month, millis13(m.Time)+"#"+m.Seq.Key())
+	message["msgid"], message["action"], message["batch"] = str(clip(string(m.MsgID), 128)), str(clip(string(m.Action), 32)), str(batchKey)
+	if m.Type != "" {
+		message["type"] = str(clip(m.Type, 64))
+	}
+	if m.From != "" {
+		message["from"] = str(clip(string(m.From), 64))
+	}
+	if m.RecallOf != "" {
+		message["recall_of"] = str(clip(string(m.RecallOf), 128))
+	}
+	if !m.Known {
+		message["unknown"] = boolean(true)
+	}
+	if n := len(m.Media); n > 0 {
+		message["media"] = count(n)
+	}
+	if m.Text != "" && len(m.Text) <= longestText {
+		message["text"] = str(m.Text)
+	}
+	ids := archive.SortedParties(m.From, m.To)
+	if len(ids) > 0 {
+		hash := archive.PartiesHash(ids)
+		message["parties"] = str(hash)
+		room := string(m.Room)
+		if room == "" {
+			room = "-"
+		}
+		listed := key("parts#"+corp+"#"+room, hash)
+		listed["ids"] = list(ids)
+		people = append(people, listed)
+		for _, id := range ids {
+			people = append(people, key("person#"+corp+"#"+id, month+"#"+conversation))
+		}
+	}
+	return message, people
+}
+
+// clip keeps hostile ids from making a row larger than a write unit; the segment has them whole.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "")
+}
+
+// PutFindings writes what the rules found; identical by construction.
+func (l *Ledger) PutFindings(ctx context.Context, corp archive.CorpID, findings []FindingRow) error {
+	rows := make([]item, 0, len(findings))
+	for _, f := range findings {
+		it := key("finding#"+corp.KeyPart()+"#"+f.Time.UTC().Format("20060102"), f.Rule+"#"+f.Seq.Key())
+		it["severity"], it["msgid"], it["seq"], it["time"] = str(f.Severity), str(string(f.MsgID)), num(uint64(f.Seq)), when(f.Time)
+		rows = append(rows, it)
+	}
+	if err := l.write(ctx, l.tables.Messages, distinct(rows)); err != nil {
+		return fmt.Errorf("findings of corp %s: %w", corp, err)
+	}
+	return nil
+}
+
+// Recall is one recall of a message.
+type Recall struct {
+	Of    archive.MsgID
+	MsgID archive.MsgID
+	Seq   archive.Seq
+	Time  time.Time
+}
+
+// Recalls calls f for all of a corp's recalls, by recalled msgid.
+func (l *Ledger) Recalls(ctx context.Context, corp archive.CorpID, f func(Recall) bool) error {
+	return l.each(ctx, l.tables.Messages, recallPK(corp), bounds{consistent: true}, func(it item) bool {
+		sk := getStr(it, "sk")
+		of := sk
+		if i := strings.LastIndexByte(sk, '#'); i >= 0 {
+			of = sk[:i]
+		}
+		return f(Recall{Of: archive.MsgID(of), MsgID: archive.MsgID(getStr(it, "msgid")), Seq: archive.Seq(getNum(it, "seq")), Time: getTime(it, "time")})
+	})
+}
+
+// HasMessage says whether the message row of a decoded message is there: fsck compares segments with rows.
+func (l *Ledger) HasMessages(ctx context.Context, batchKey string, messages []archive.Message) (missing []archive.Message, err error) {
+	byKey := map[string]*archive.Message{}
+	var keys []item
+	for i := range messages {
+		row, _ := messageRows(batchKey, &messages[i])
+		k := getStr(row, "pk") + "\x00" + getStr(row, "sk")
+		if _, dup := byKey[k]; !dup {
+			keys = append(keys, item{"pk": row["pk"], "sk": row["sk"]})
+		}
+		byKey[k] = &messages[i]
+	}
+	rows, err := l.fetch(ctx, l.tables.Messages, keys)
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range rows {
+		delete(byKey, getStr(it, "pk")+"\x00"+getStr(it, "sk"))
+	}
+	for _, m := range byKey {
+		missing = append(missing, *m)
+	}
+	return missing, nil
+}

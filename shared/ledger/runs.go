@@ -1,0 +1,228 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// Run is one report of one corp for one day.
+type Run struct {
+	Corp   archive.CorpID
+	Day    string // YYYY-MM-DD; for alerts the moment they tell of
+	Report string // R1, R7 …
+	State  string // RunClaimed or RunDone
+	Owner  string
+	Until  time.Time // when another may take a claimed run over, by the machine's own time
+	Mails  int
+	Object string // where the report is kept
+	Done   time.Time
+}
+
+// The states of a run.
+const (
+	RunClaimed = "claimed"
+	RunDone    = "done"
+)
+
+// Key is the run's sort key.
+func (r Run) Key() string { return r.Day + "#" + r.Report }
+
+// RunOf reads a run, or returns an error that wraps ErrAbsent.
+func (l *Ledger) RunOf(ctx context.Context, corp archive.CorpID, day, report string) (Run, error) {
+	it, err := l.get(ctx, l.tables.Control, runPK(corp), day+"#"+report)
+	if err != nil {
+		return Run{}, err
+	}
+	return runOf(it), nil
+}
+
+// ClaimRun makes owner the one that builds a report, until the given time. ok is false when the run is done or somebody else's claim has
+// not run out at now, by the machine's own time.
+func (l *Ledger) ClaimRun(ctx context.Context, r Run, now time.Time) (ok bool, err error) {
+	it := key(runPK(r.Corp), r.Key())
+	it["corp"], it["day"], it["report"], it["state"], it["owner"], it["until"] = str(string(r.Corp)), str(r.Day), str(r.Report), str(RunClaimed), str(r.Owner), when(r.Until)
+	err = l.putNamed(ctx, l.tables.Control, it, "attribute_not_exists(pk) OR #owner = :me AND #state = :claimed OR (#state = :claimed AND #until < :now)",
+		map[string]string{"#state": "state", "#until": "until", "#owner": "owner"}, item{":claimed": str(RunClaimed), ":now": when(now), ":me": str(r.Owner)})
+	if _, refused := refusedRow(err); refused {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// FinishRun marks a run done. Only the owner of the claim may; ErrLost says that somebody else has taken it over.
+func (l *Ledger) FinishRun(ctx context.Context, r Run) error {
+	_, err := l.update(ctx, l.tables.Control, runPK(r.Corp), r.Key(), "SET #state = :done, mails = :mails, object = :object, done_at = :at", "#owner = :me",
+		map[string]string{"#state": "state", "#owner": "owner"},
+		item{":done": str(RunDone), ":mails": count(r.Mails), ":object": str(r.Object), ":at": when(r.Done), ":me": str(r.Owner)})
+	if _, refused := refusedRow(err); refused {
+		return fmt.Errorf("finish report %s of corp %s: %w", r.Key(), r.Corp, ErrLost)
+	}
+	return err
+}
+
+// Runs calls f for a corp's runs, the newest day first.
+func (l *Ledger) Runs(ctx context.Context, corp archive.CorpID, f func(Run) bool) error {
+	return l.each(ctx, l.tables.Control, runPK(corp), bounds{descending: true, consistent: true}, func(it item) bool { return f(runOf(it)) })
+}
+
+func runOf(it item) Run {
+	return Run{
+		Corp: archive.CorpID(getStr(it, "corp")), Day: getStr(it, "day"), Report: getStr(it, "report"), State: getStr(it, "state"), Owner: getStr(it, "owner"),
+		Until: getTime(it, "until"), Mails: getCount(it, "mails"), Object: getStr(it, "object"), Done: getTime(it, "done_at"),
+	}
+}
+
+// The states of a mail.
+const (
+	MailPlanned = "planned"
+	MailSending = "sending" // claimed; after a lost answer it is not known whether SES took it
+	MailSent    = "sent"
+	MailRefused = "refused"
+)
+
+// MailRow is one mail to one address.
+type MailRow struct {
+	Corp    archive.CorpID
+	Day     string
+	Report  string
+	To      string
+	Object  string // where its bytes are kept
+	Version string
+	State   string
+	Owner   string
+	Until   time.Time // when a sending mail counts as unsettled, by the machine's own time
+	Attempt int
+	SESID   string
+	Reason  string
+	At      time.Time
+}
+
+// Key is the mail's sort key and its name in jobs and in SES's tags.
+func (m MailRow) Key() string {
+	return m.Day + "#" + m.Report + "#" + archive.HashHex([]byte(m.To))[:16]
+}
+
+// PlanMail records a mail that is to be sent. A mail planned before stays as it is.
+func (l *Ledger) PlanMail(ctx context.Context, m MailRow) error {
+	it := key(mailPK(m.Corp), m.Key())
+	it["corp"], it["day"], it["report"], it["to"], it["object"], it["version"] = str(string(m.Corp)), str(m.Day), str(m.Report), str(m.To), str(m.Object), str(m.Version)
+	it["state"], it["attempt"], it["at"] = str(MailPlanned), count(0), when(m.At)
+	err := l.put(ctx, l.tables.Control, it, "attribute_not_exists(pk)", nil)
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
+// Mail reads a mail, or returns an error that wraps ErrAbsent.
+func (l *Ledger) Mail(ctx context.Context, corp archive.CorpID, mailKey string) (MailRow, error) {
+	it, err := l.get(ctx, l.tables.Control, mailPK(corp), mailKey)
+	if err != nil {
+		return MailRow{}, err
+	}
+	return mailOf(it), nil
+}
+
+// ClaimMail makes owner the one that sends a planned mail, or a sending one whose claim has run out at now. It returns the mail as it is
+// then; ErrLost when it is sent, refused, or being sent by somebody else.
+func (l *Ledger) ClaimMail(ctx context.Context, m MailRow, owner string, now, until time.Time) (MailRow, error) {
+	it, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), "SET #state = :sending, #owner = :me, #until = :until, attempt = attempt + :one",
+		"#state = :planned OR (#state = :sending AND #until < :now)", map[string]string{"#state": "state", "#owner": "owner", "#until": "until"},
+		item{":sending": str(MailSending), ":planned": str(MailPlanned), ":me": str(owner), ":now": when(now), ":until": when(until), ":one": count(1)})
+	if row, refused := refusedRow(err); refused {
+		if getStr(row, "state") == MailSending && getStr(row, "owner") == owner {
+			return mailOf(row), nil // our own first attempt, whose answer was lost
+		}
+		return mailOf(row), fmt.Errorf("claim mail %s: %w", m.Key(), ErrLost)
+	}
+	if err != nil {
+		return MailRow{}, err
+	}
+	return mailOf(it), nil
+}
+
+// SettleMail records what became of a claimed mail: MailSent, MailRefused, or MailPlanned when it is certain that nothing was sent.
+func (l *Ledger) SettleMail(ctx context.Context, m MailRow, owner, state, sesID, reason string, at time.Time) error {
+	_, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), "SET #state = :state, ses_id = :ses_id, reason = :reason, #at = :at", "#owner = :me AND #state = :sending",
+		map[string]string{"#state": "state", "#owner": "owner", "#at": "at"},
+		item{":state": str(state), ":ses_id": str(sesID), ":reason": str(reason), ":at": when(at), ":me": str(owner), ":sending": str(MailSending)})
+	if row, refused := refusedRow(err); refused {
+		if getStr(row, "state") == state && getStr(row, "ses_id") == sesID {
+			return nil
+		}
+		return fmt.Errorf("settle mail %s: %w", m.Key(), ErrLost)
+	}
+	return err
+}
+
+// Mails calls f for a corp's mails, the newest day first.
+func (l *Ledger) Mails(ctx context.Context, corp archive.CorpID, f func(MailRow) bool) error {
+	return l.each(ctx, l.tables.Control, mailPK(corp), bounds{descending: true, consistent: true}, func(it item) bool { return f(mailOf(it)) })
+}
+
+func mailOf(it item) MailRow {
+	return MailRow{
+		Corp: archive.CorpID(getStr(it, "corp")), Day: getStr(it, "day"), Report: getStr(it, "report"), To: getStr(it, "to"), Object: getStr(it, "object"),
+		Version: getStr(it, "version"), State: getStr(it, "state"), Owner: getStr(it, "owner"), Until: getTime(it, "until"), Attempt: getCount(it, "attempt"),
+		SESID: getStr(it, "ses_id"), Reason: getStr(it, "reason"), At: getTime(it, "at"),
+	}
+}
+
+// Alarm is something about a corp that somebody should act on.
+type Alarm struct {
+	Corp     archive.CorpID
+	Cause    string // a stable word, with its object: "no-key:3"
+	Open     bool
+	Since    time.Time // first seen
+	Seen     time.Time // last seen
+	Over     time.Time // when it ended
+	Affected int       // messages or attachments; 0 if the cause has no count
+	Deadline time.Time // when something is lost at the earliest; zero: nothing, or unknown
+	Unknown  bool      // the deadline can't be known
+	Code     int       // WeCom's errcode or the library's code
+	Detail   string    // what a reader needs besides: versions, an address; never content
+	Told     string    // fingerprint of what was last mailed; "" nothing yet
+}
+
+// Fingerprint changes when receivers should hear of the alarm again: it opened, its extent changed tenfold, or it is over.
+func (a Alarm) Fingerprint() string {
+	size := 0
+	for n := a.Affected; n > 0; n /= 10 {
+		size++
+	}
+	return fmt.Sprintf("%t/%s/%d/%s", a.Open, stamp(a.Since), size, a.Detail)
+}
+
+// PutAlarm writes an alarm. Only watch and fsck write alarms, and a repeated write is the same row.
+func (l *Ledger) PutAlarm(ctx context.Context, a Alarm) error {
+	it := key(alarmPK(a.Corp), a.Cause)
+	it["corp"], it["cause"], it["open"], it["since"], it["seen"], it["over"] = str(string(a.Corp)), str(a.Cause), boolean(a.Open), when(a.Since), when(a.Seen), when(a.Over)
+	it["affected"], it["deadline"], it["unknown"], it["code"], it["detail"], it["told"] = count(a.Affected), when(a.Deadline), boolean(a.Unknown), count(a.Code), str(a.Detail), str(a.Told)
+	return l.put(ctx, l.tables.Control, it, "", nil)
+}
+
+// ToldAlarm records what was mailed of an alarm.
+func (l *Ledger) ToldAlarm(ctx context.Context, a Alarm, fingerprint string) error {
+	_, err := l.update(ctx, l.tables.Control, alarmPK(a.Corp), a.Cause, "SET told = :told", "attribute_exists(pk)", nil, item{":told": str(fingerprint)})
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
+// Alarms lists a corp's alarms, open and over.
+func (l *Ledger) Alarms(ctx context.Context, corp archive.CorpID) ([]Alarm, error) {
+	var alarms []Alarm
+	err := l.each(ctx, l.tables.Control, alarmPK(corp), bounds{consistent: true}, func(it item) bool {
+		alarms = append(alarms, Alarm{
+			Corp: archive.CorpID(getStr(it, "corp")), Cause: getStr(it, "cause"), Open: getBool(it, "open"), Since: getTime(it, "since"), Seen: getTime(it, "seen"),
+			Over: getTime(it, "over"), Affected: getCount(it, "affected"), Deadline: getTime(it, "deadline"), Unknown: getBool(it, "unknown"),
+			Code: getCount(it, "code"), Detail: getStr(it, "detail"), Told: getStr(it, "told"),
+		})
+		return true
+	})
+	return alarms, err
+}
