@@ -1,0 +1,353 @@
+// Package s3front is the local S3: a front before a versitygw child process. It asks IAM and the bucket's policy about each
+// request, signs it anew with the gateway's root credentials, streams it through, and adds what versitygw lacks: default
+// retention stamped on each version, delete markers that reopen If-None-Match, keys and headers of SSE-KMS. It must not do what the
+// front of awslocal has done before it (signatures, faults on demand, the account of calls) and must not keep objects itself.
+package s3front
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
+)
+
+// Bucket describes a bucket as the template declares it.
+type Bucket struct {
+	Name      string
+	Versioned bool
+	Lock      bool   // Object Lock, which implies Versioned
+	LockMode  string // default retention: COMPLIANCE or GOVERNANCE; "" for none
+	LockDays  int32
+	KMSKeyARN string // default encryption; "" for none. Callers then need kms:GenerateDataKey and kms:Decrypt on it.
+	// Denies says whether the bucket's policy denies a request, whoever asks. nil denies nothing. It sees the condition keys in
+	// the request's Context, an absent key meaning null.
+	Denies func(authz.Request) bool
+}
+
+// Gateway is the local S3 as an http.Handler. It is safe for concurrent use.
+type Gateway struct {
+	child   *child
+	region  string
+	now     func() time.Time
+	root    aws.Credentials
+	signer  *v4.Signer
+	forward http.RoundTripper
+	admin   *s3.Client
+
+	mu      sync.Mutex
+	buckets map[string]Bucket
+	locks   map[string]retention // default retentions as the store knows them
+	marked  map[string]*sync.Mutex
+}
+
+// retention is a bucket's default retention; the zero value is none.
+type retention struct {
+	mode        string
+	days, years int32
+}
+
+// ServeHTTP serves one request whose signature has been verified and whose caller is in the context.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	op, err := parseOperation(r)
+	if err == nil {
+		err = g.serve(w, r, op)
+	}
+	if err != nil {
+		writeError(w, r, err)
+	}
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op operation) error {
+	if op.name == "DeleteObjects" {
+		if err := op.readDeletes(r); err != nil {
+			return err
+		}
+	}
+	bucket := g.bucket(op.bucket)
+	for _, q := range op.requests(r, bucket) {
+		if bucket.Denies != nil && !strings.HasPrefix(q.Action, "kms:") && bucket.Denies(q) {
+			return &apiError{http.StatusForbidden, "AccessDenied",
+				fmt.Sprintf("%s on %s is denied with an explicit deny in a resource-based policy", q.Action, q.Resource)}
+		}
+		if err := authz.Check(r.Context(), q); err != nil {
+			return err
+		}
+	}
+	out, unlock, err := g.prepare(r, op, bucket)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	resp, err := g.send(out)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		//nolint:errcheck // nothing is left to read, or the caller has gone
+		_ = resp.Body.Close()
+	}()
+	g.forget(op, resp.StatusCode)
+	return g.answer(w, r, op, bucket, resp)
+}
+
+// bucket is the description of a bucket; one that was never described has no policy and no key.
+func (g *Gateway) bucket(name string) Bucket {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b, ok := g.buckets[name]; ok {
+		return b
+	}
+	return Bucket{Name: name}
+}
+
+// send signs with the root credentials and sends to the child.
+func (g *Gateway) send(out *http.Request) (*http.Response, error) {
+	hash := out.Header.Get("X-Amz-Content-Sha256")
+	if hash == "" {
+		hash = "UNSIGNED-PAYLOAD"
+		out.Header.Set("X-Amz-Content-Sha256", hash)
+	}
+	if err := g.signer.SignHTTP(out.Context(), g.root, out, hash, "s3", g.region, g.now()); err != nil {
+		return nil, fmt.Errorf("sign for versitygw: %w", err)
+	}
+	resp, err := g.forward.RoundTrip(out)
+	if err != nil {
+		if cause := out.Context().Err(); cause != nil {
+			return nil, fmt.Errorf("s3: the caller went away: %w", cause)
+		}
+		return nil, &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "versitygw does not answer: " + err.Error()}
+	}
+	return resp, nil
+}
+
+// dropped are the request headers that belong to the hop before: the caller's signature, and what net/http sets by itself.
+var dropped = []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "Connection", "Expect", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade", "User-Agent", "Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "X-Amz-Trailer",
+	"X-Amz-Decoded-Content-Length", "X-Amz-Acl"}
+
+// prepare builds the request to the child. unlock must be called after the answer.
+func (g *Gateway) prepare(r *http.Request, op operation, bucket Bucket) (out *http.Request, unlock func(), err error) {
+	unlock = func() {}
+	query := r.URL.Query()
+	presigned := query.Has("X-Amz-Signature")
+	for name := range query {
+		if strings.HasPrefix(strings.ToLower(name), "x-amz-") || name == "x-id" {
+			query.Del(name)
+		}
+	}
+	target := "http://127.0.0.1" + r.URL.EscapedPath()
+	if len(query) > 0 {
+		// QUIRK: the canonical query string of a signature has %20 where a form has +.
+		target += "?" + strings.ReplaceAll(query.Encode(), "+", "%20")
+	}
+	body, length, err := plainBody(r, op)
+	if err != nil {
+		return nil, unlock, err
+	}
+	out, err = http.NewRequestWithContext(r.Context(), r.Method, target, body)
+	if err != nil {
+		return nil, unlock, fmt.Errorf("s3 %s: %w", op.name, err)
+	}
+	out.ContentLength = length
+	out.Header = r.Header.Clone()
+	for _, name := range dropped {
+		out.Header.Del(name)
+	}
+	if presigned {
+		out.Header.Del("X-Amz-Content-Sha256")
+	}
+	if op.writes() {
+		g.encrypt(out.Header, op)
+		if err := g.stamp(r.Context(), out.Header, op); err != nil {
+			return nil, unlock, err
+		}
+	}
+	if op.creates() && r.Header.Get("If-None-Match") == "*" {
+		unlock, err = g.reopen(r.Context(), out, op)
+	}
+	return out, unlock, err
+}
+
+// encrypt takes SSE-KMS headers out of the request and keeps them as metadata: versitygw neither encrypts nor echoes them.
+func (g *Gateway) encrypt(h http.Header, op operation) {
+	algorithm, key := h.Get(headerSSE), h.Get(headerSSEKey)
+	for _, name := range []string{headerSSE, headerSSEKey, headerSSEBucketKey} {
+		h.Del(name)
+	}
+	if algorithm != "" && op.name != "UploadPart" {
+		h.Set(headerKeptSSE, algorithm+" "+key)
+	}
+}
+
+const (
+	headerSSE          = "X-Amz-Server-Side-Encryption"
+	headerSSEKey       = "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"
+	headerSSEBucketKey = "X-Amz-Server-Side-Encryption-Bucket-Key-Enabled"
+	headerKeptSSE      = "X-Amz-Meta-Local-Front-Sse"
+	headerLockMode     = "X-Amz-Object-Lock-Mode"
+	headerLockUntil    = "X-Amz-Object-Lock-Retain-Until-Date"
+)
+
+// stamp writes the bucket's default retention on a new version, as S3 does. versitygw counts a default from the day when
+// the bucket was configured and answers GetObjectRetention with nothing.
+func (g *Gateway) stamp(ctx context.Context, h http.Header, op operation) error {
+	if op.name == "UploadPart" || op.name == "CompleteMultipartUpload" || h.Get(headerLockMode) != "" {
+		return nil
+	}
+	def, err := g.defaultRetention(ctx, op.bucket)
+	if err != nil || def.mode == "" {
+		return err
+	}
+	h.Set(headerLockMode, def.mode)
+	h.Set(headerLockUntil, g.now().UTC().AddDate(int(def.years), 0, int(def.days)).Format(time.RFC3339))
+	return nil
+}
+
+// defaultRetention reads a bucket's default retention, once.
+func (g *Gateway) defaultRetention(ctx context.Context, bucket string) (retention, error) {
+	g.mu.Lock()
+	def, ok := g.locks[bucket]
+	g.mu.Unlock()
+	if ok {
+		return def, nil
+	}
+	got, err := g.admin.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &bucket})
+	switch code := codeOf(err); {
+	case code == "ObjectLockConfigurationNotFoundError" || code == "NoSuchBucket":
+		// Without a bucket the request itself gets the error.
+	case err != nil:
+		return retention{}, fmt.Errorf("read the lock configuration of bucket %s: %w", bucket, err)
+	case got.ObjectLockConfiguration != nil && got.ObjectLockConfiguration.Rule != nil && got.ObjectLockConfiguration.Rule.DefaultRetention != nil:
+		d := got.ObjectLockConfiguration.Rule.DefaultRetention
+		def = retention{mode: string(d.Mode), days: aws.ToInt32(d.Days), years: aws.ToInt32(d.Years)}
+	}
+	if codeOf(err) != "NoSuchBucket" {
+		g.mu.Lock()
+		g.locks[bucket] = def
+		g.mu.Unlock()
+	}
+	return def, nil
+}
+
+// forget drops what was remembered of a bucket whose configuration may have changed.
+func (g *Gateway) forget(op operation, status int) {
+	if status/100 != 2 {
+		return
+	}
+	switch op.name {
+	case "CreateBucket", "DeleteBucket", "PutObjectLockConfiguration":
+		g.mu.Lock()
+		delete(g.locks, op.bucket)
+		g.mu.Unlock()
+	}
+}
+
+// reopen lets a conditional put through if the newest version is a delete marker, as S3 does and versitygw does not. While it
+// does, other conditional puts of that key wait, so that there is still one winner.
+func (g *Gateway) reopen(ctx context.Context, out *http.Request, op operation) (unlock func(), err error) {
+	unlock = func() {}
+	marked, err := g.isMarked(ctx, op)
+	if err != nil || !marked {
+		return unlock, err
+	}
+	g.mu.Lock()
+	name := op.bucket + "/" + op.key
+	m := g.marked[name]
+	if m == nil {
+		m = new(sync.Mutex)
+		g.marked[name] = m
+	}
+	g.mu.Unlock()
+	m.Lock()
+	if marked, err = g.isMarked(ctx, op); err != nil || !marked {
+		m.Unlock()
+		return unlock, err
+	}
+	out.Header.Del("If-None-Match")
+	return m.Unlock, nil
+}
+
+func (g *Gateway) isMarked(ctx context.Context, op operation) (bool, error) {
+	head, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://127.0.0.1"+op.path, nil)
+	if err != nil {
+		return false, fmt.Errorf("s3 %s: %w", op.name, err)
+	}
+	resp, err := g.send(head)
+	if err != nil {
+		return false, err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return false, fmt.Errorf("s3 %s: %w", op.name, err)
+	}
+	return resp.Header.Get("X-Amz-Delete-Marker") == "true", nil
+}
+
+// answer streams the child's answer to the caller.
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, op operation, bucket Bucket, resp *http.Response) error {
+	if resp.StatusCode == http.StatusNotFound && (op.name == "GetObject" || op.name == "HeadObject") {
+		// QUIRK: S3 tells only those who may list a bucket that a key is absent; others get 403.
+		q := authz.Request{Action: "s3:ListBucket", Resource: "arn:aws:s3:::" + op.bucket}
+		if err := authz.Check(r.Context(), q); err != nil {
+			return err
+		}
+	}
+	h := w.Header()
+	for name, values := range resp.Header {
+		switch name {
+		case "Connection", "Keep-Alive", "Transfer-Encoding", "Server", "Date":
+		default:
+			h[name] = values
+		}
+	}
+	if kept := h.Get(headerKeptSSE); kept != "" {
+		h.Del(headerKeptSSE)
+		algorithm, key, _ := strings.Cut(kept, " ")
+		h.Set(headerSSE, algorithm)
+		if key != "" {
+			h.Set(headerSSEKey, key)
+		}
+	} else if bucket.KMSKeyARN != "" && resp.StatusCode/100 == 2 && (op.writes() || op.name == "GetObject" || op.name == "HeadObject") {
+		h.Set(headerSSE, "aws:kms")
+		h.Set(headerSSEKey, bucket.KMSKeyARN)
+		h.Set(headerSSEBucketKey, "true")
+	}
+	w.WriteHeader(resp.StatusCode)
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		// The status is out: the only honest end is to break the connection.
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// codeOf is the S3 error code in err, "" if there is none.
+func codeOf(err error) string {
+	var api interface{ ErrorCode() string }
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// readAll reads a small body whole.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	n, err := io.Copy(&b, io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > limit {
+		return nil, &apiError{http.StatusBadRequest, "EntityTooLarge", fmt.Sprintf("the body has more than %d bytes", limit)}
+	}
+	return b.Bytes(), nil
+}
