@@ -92,15 +92,21 @@ func parseObject(b []byte, depth int) (value, error) {
 	return p.whole()
 }
 
-// parseNested reads a string that should hold a JSON object or array, as the parts of forwarded records do.
+// parseNested reads a string that holds one JSON object, or an array that begins with an object.
 func parseNested(s string, depth int) (value, bool) {
+	if !strings.ContainsRune(s, '{') {
+		return value{}, false
+	}
 	p := parser{b: trimBOM([]byte(s)), depth: depth}
 	p.blank()
 	if p.i == len(p.b) || p.b[p.i] != '{' && p.b[p.i] != '[' {
 		return value{}, false
 	}
 	v, err := p.whole()
-	return v, err == nil
+	if err != nil || v.kind == array && (len(v.parts) == 0 || v.parts[0].val.kind != object) {
+		return value{}, false
+	}
+	return v, true
 }
 
 func trimBOM(b []byte) []byte {
@@ -118,7 +124,9 @@ type parser struct {
 	depth int
 }
 
-func (p *parser) fail(what string) error { return fmt.Errorf("%w: %s at byte %d", errSyntax, what, p.i) }
+func (p *parser) fail(what string) error {
+	return fmt.Errorf("%w: %s at byte %d", errSyntax, what, p.i)
+}
 
 func (p *parser) whole() (value, error) {
 	v, err := p.value()
@@ -242,17 +250,14 @@ func (p *parser) string() (string, error) {
 	if p.i < len(p.b) && p.b[p.i] == '"' {
 		s := p.b[start:p.i]
 		p.i++
-		if utf8.Valid(s) {
-			return string(s), nil
-		}
-		return strings.ToValidUTF8(string(s), "\uFFFD"), nil
+		return validUTF8(s), nil
 	}
 	out := append(make([]byte, 0, p.i-start+64), p.b[start:p.i]...)
 	for p.i < len(p.b) {
 		switch c := p.b[p.i]; {
 		case c == '"':
 			p.i++
-			return strings.ToValidUTF8(string(out), "\uFFFD"), nil
+			return validUTF8(out), nil
 		case c == '\\':
 			out = p.escape(out)
 		case c < ' ':
@@ -352,18 +357,32 @@ func (p *parser) skip() (value, error) {
 		}
 		p.i++
 		if open == 0 {
-			return value{kind: tooDeep, str: clean(string(p.b[start:p.i]))}, nil
+			return value{kind: tooDeep, str: clean(p.b[start:p.i])}, nil
 		}
 	}
 	return value{}, p.fail("the document ends early")
 }
 
 // clean takes control bytes and what is not UTF-8 out of bytes that become text unread.
-func clean(s string) string {
+func clean(b []byte) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
+	}, validUTF8(b))
+}
+
+// validUTF8 replaces each byte that is no UTF-8 by U+FFFD, as encoding/json does.
+func validUTF8(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	out := make([]byte, 0, len(b)+8)
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		out = utf8.AppendRune(out, r)
+		b = b[n:]
+	}
+	return string(out)
 }

@@ -22,10 +22,19 @@ func envelope(key string) bool {
 	return false
 }
 
+// place is where an object stands.
+type place uint8
+
+const (
+	atTop     place = iota // the message itself
+	inside                 // the value of a field
+	inAnArray              // an element of an array, or what stands where an array of items is expected
+)
+
 // object reads an object that belongs to a message or part of type typ, depth levels below the top.
-func (r *reader) object(v value, typ string, depth int, top bool) {
+func (r *reader) object(v value, typ string, depth int, at place) {
 	part, isPart := "", false
-	if !top {
+	if at == inAnArray {
 		if part, isPart = partOf(v); isPart {
 			typ = part
 		}
@@ -33,7 +42,7 @@ func (r *reader) object(v value, typ string, depth int, top bool) {
 	r.attachment(v, typ)
 	for _, p := range v.parts {
 		switch {
-		case top && envelope(p.key) || isPart && p.key == "type":
+		case at == atTop && envelope(p.key) || isPart && p.key == "type":
 		case isPart && p.key == "content" && p.val.kind == text:
 			r.content(p.val.str, typ, depth+1)
 		default:
@@ -42,44 +51,77 @@ func (r *reader) object(v value, typ string, depth int, top bool) {
 	}
 }
 
-// partOf is the type of an object that is a part of a record or of mixed content: it has a type in words, and a content.
+// partOf is the type of an object that is a part of a record or of mixed content: it has a type in words, and a content or a file.
 func partOf(v value) (string, bool) {
 	typ := field(v, "type")
-	if _, ok := v.get("content"); !ok || typ.kind != text || typ.str == "" {
+	_, hasContent := v.get("content")
+	_, hasFile := v.get("sdkfileid")
+	if !hasContent && !hasFile || typ.kind != text || typ.str == "" {
 		return "", false
 	}
 	return partType(typ.str), true
 }
 
-// content reads the content of a part.
-//
-// QUIRK: the content of a part is an object inside a JSON string, a record's records are strings inside strings.
+// content reads the content of a part: an object inside a string, or somebody's own words, braces or not.
 func (r *reader) content(s, typ string, depth int) {
+	if !r.nested(s, typ, depth) {
+		r.line(s)
+	}
+}
+
+// nested reads a string that holds an object or several, and says whether it did.
+//
+// QUIRK: the content of a part is an object inside a JSON string, so that a record in a record is a string inside a string.
+func (r *reader) nested(s, typ string, depth int) bool {
 	v, ok := parseNested(s, depth)
-	if _, has := v.get("content"); !ok || typ == "text" && !has {
-		r.line(s) // somebody's own words, braces or not
-		return
+	if !ok || typ == "text" && !holds(v, "content") {
+		return false
 	}
 	r.member(typ, v, typ, depth)
+	return true
+}
+
+// holds is true if key stands anywhere in v.
+func holds(v value, key string) bool {
+	for _, p := range v.parts {
+		if v.kind == object && p.key == key || holds(p.val, key) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *reader) member(key string, v value, typ string, depth int) {
 	switch v.kind {
 	case object:
-		r.object(v, typ, depth, false)
+		at := inside
+		if key == "item" || key == "items" {
+			at = inAnArray
+		}
+		r.object(v, typ, depth, at)
 	case array:
 		for _, e := range v.parts {
-			r.member(key, e.val, typ, depth+1)
+			if e.val.kind == object {
+				r.object(e.val, typ, depth+1, inAnArray)
+			} else {
+				r.member(key, e.val, typ, depth+1)
+			}
 		}
 	case tooDeep:
 		r.line(v.str) // not followed any deeper, but still found by a search
 	case text, number:
-		r.words(key, v, typ)
+		r.words(key, v, typ, depth)
 	}
 }
 
-func (r *reader) words(key string, v value, typ string) {
-	if textFields(key) || key == typ || typeFields(typ, key) || wide(typ) && v.kind == text && !looksMachine(key, v.str) {
+// words keeps a string or number if it is text. Where the payload itself is expected, and everywhere in a type that we don't know, a string may hold
+// an object.
+func (r *reader) words(key string, v value, typ string, depth int) {
+	open := wide(typ)
+	if v.kind == text && (open || key == typ) && r.nested(v.str, typ, depth) {
+		return
+	}
+	if textFields(key) || key == typ || typeFields(typ, key) || open && v.kind == text && !looksMachine(key, v.str) {
 		r.line(v.str)
 	}
 }

@@ -52,11 +52,11 @@ func Types() []TypeInfo {
 		{"news", Published, []string{"title", "description", "url"}},
 		{"calendar", Published, []string{"title", "creatorname", "attendeename", "place", "remarks"}},
 		{"mixed", Published, nil},
-		{"meeting_voice_call", Published, []string{"filename", "demooperator", "share"}},
+		{"meeting_voice_call", Published, []string{"filename"}},
 		{"voip_doc_share", Published, []string{"filename"}},
 		{"sphfeed", Published, []string{"sph_name", "feed_desc"}},
 		{"voiptext", Published, nil},
-		{"qydiskfile", Published, []string{"filename"}},
+		{"qydiskfile", Parsers, []string{"filename"}},
 		{"note", Single, []string{everyField}},
 		{"solitaire", Single, []string{everyField}},
 		{"switch", Published, nil},
@@ -87,8 +87,6 @@ func typeFields(typ, key string) bool {
 		return key == "doc_creator"
 	case "news":
 		return key == "url"
-	case "meeting_voice_call":
-		return key == "demooperator" || key == "share"
 	}
 	return false
 }
@@ -108,18 +106,25 @@ func known(typ string) bool {
 	return false
 }
 
-// looksMachine is true for a field of an unknown type that holds an id, a hash, a time, a picture's address or a word of the
+// looksMachine is true for a field of a type that we don't know that holds an id, a hash, a time, a picture's address or a word of the
 // protocol, or whose value is one long run without a blank as sdkfileids are.
 func looksMachine(key, val string) bool {
 	key = strings.ToLower(key)
-	for _, end := range [...]string{"id", "ids", "md5", "md5sum", "sum", "hash", "type", "ext", "time", "key", "token", "sign", "version", "ver",
-		"picurl", "pic_url", "image_url", "imgurl", "thumb_url", "icon_url", "status", "action", "encoding", "format", "color"} {
+	switch key {
+	case "ext", "fileext", "ver", "version", "sign", "sum", "status", "action", "encoding", "format", "color", "lang":
+		return true
+	}
+	for _, end := range [...]string{"id", "ids", "md5", "md5sum", "hash", "size", "type", "time", "key", "token",
+		"picurl", "pic_url", "imgurl", "image_url", "thumb_url", "icon_url"} {
 		if strings.HasSuffix(key, end) {
 			return true
 		}
 	}
-	return len(val) > 80 && !strings.ContainsFunc(val, func(r rune) bool { return r <= ' ' || r > '~' }) && !strings.Contains(val, "://")
+	return len(val) > longRun && !strings.ContainsFunc(val, func(r rune) bool { return r <= ' ' || r > '~' }) && !strings.Contains(val, "://")
 }
+
+// longRun is longer than any word, and shorter than any sdkfileid seen.
+const longRun = 80
 
 // partType is the type of a part of a forwarded record or of mixed content in the words of the messages: ChatRecordImage and image are the
 // same.

@@ -40,17 +40,19 @@
 //	news                  title, description, url                                   published sample
 //	calendar              title, creatorname, attendeename, place, remarks          published sample
 //	mixed                 each item by its own type                                 published sample
-//	meeting_voice_call    filename, demooperator, share                             published sample
+//	meeting_voice_call    filename                                                  published sample
 //	voip_doc_share        filename                                                  published sample
 //	sphfeed               sph_name, feed_desc                                       published sample
 //	voiptext              none                                                      published sample
-//	qydiskfile            filename                                                  published sample
+//	qydiskfile            filename                                                  other parsers
 //	note                  every field that looks like words                         single source
 //	solitaire             every field that looks like words                         single source
 //	switch                none                                                      published sample
 //	any other             every field that looks like words                         not known to us
 //
-// Ids, hashes, sdkfileids, times, counts, sizes and the addresses of pictures are no text.
+// Ids (but for those that name the person whom a card, a form or a document is about), hashes, sdkfileids, times, counts, sizes and the
+// addresses of pictures are no text. Objects and arrays more than 256 levels deep, nested strings counted in, are not followed: they become text as they stand,
+// and attachments in them stay unread.
 //
 // # Media
 //
@@ -82,7 +84,7 @@ func Decode(corp archive.CorpID, item archive.ChatData, raw []byte) (archive.Mes
 		Corp: corp, Seq: item.Seq, MsgID: item.MsgID, KeyVersion: item.KeyVersion,
 		Raw: bytes.Clone(raw),
 	}
-	m.To = readEnvelope(&m, doc)
+	readEnvelope(&m, doc)
 	if m.MsgID == "" {
 		m.MsgID = archive.MsgID(field(doc, "msgid").scalar())
 	}
@@ -90,7 +92,7 @@ func Decode(corp archive.CorpID, item archive.ChatData, raw []byte) (archive.Mes
 		readSwitch(&m, doc)
 	}
 	r := reader{}
-	r.object(doc, m.Type, 0, true)
+	r.object(doc, m.Type, 0, atTop)
 	m.Text, m.Media = strings.Join(r.lines, "\n"), r.media
 	if m.Action == archive.Recall || m.Type == "revoke" {
 		m.RecallOf = archive.MsgID(find(doc, "pre_msgid").scalar())
@@ -101,21 +103,26 @@ func Decode(corp archive.CorpID, item archive.ChatData, raw []byte) (archive.Mes
 	return m, nil
 }
 
-// readEnvelope fills the fields that every message but a switch has, and returns the receivers.
-func readEnvelope(m *archive.Message, doc value) []archive.PartyID {
+// readEnvelope fills the fields that every message but a switch has.
+func readEnvelope(m *archive.Message, doc value) {
 	m.Action = archive.Action(field(doc, "action").scalar())
 	m.Type = field(doc, "msgtype").scalar()
 	m.Known = known(m.Type)
 	m.Time = readTime(field(doc, "msgtime"))
 	m.From = archive.PartyID(field(doc, "from").scalar())
 	m.Room = archive.RoomID(field(doc, "roomid").scalar())
-	to := field(doc, "tolist")
-	if id := to.scalar(); id != "" {
-		return []archive.PartyID{archive.PartyID(id)}
+	m.To = readReceivers(field(doc, "tolist"))
+}
+
+// readReceivers reads an array of ids, or one id alone, as they were sent.
+func readReceivers(v value) []archive.PartyID {
+	all := []part{{val: v}}
+	if v.kind == array {
+		all = v.parts
 	}
 	var ids []archive.PartyID
-	for _, e := range to.parts {
-		if id := e.val.scalar(); id != "" && to.kind == array {
+	for _, p := range all {
+		if id := p.val.scalar(); id != "" {
 			ids = append(ids, archive.PartyID(id))
 		}
 	}
@@ -171,13 +178,19 @@ func field(v value, key string) value {
 	return f
 }
 
-// find is the first value under key in document order, however deep, that is a string or a number.
-func find(v value, key string) value {
+// find is the first string or number under key in document order, however deep, inside strings that hold an object as well.
+func find(v value, key string) value { return findAt(v, key, 0) }
+
+func findAt(v value, key string, depth int) value {
 	if f := field(v, key); f.scalar() != "" {
 		return f
 	}
+	if v.kind == text && strings.HasPrefix(v.str, "{") {
+		v, _ = parseNested(v.str, depth)
+		return findAt(v, key, depth+1)
+	}
 	for _, p := range v.parts {
-		if f := find(p.val, key); f.scalar() != "" {
+		if f := findAt(p.val, key, depth+1); f.scalar() != "" {
 			return f
 		}
 	}
