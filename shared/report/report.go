@@ -1,0 +1,101 @@
+// Package report owns what is mailed to people about a corp: it turns a period's facts into a subject, a text part, an HTML part
+// and, for R1, a page to keep, in the receiver's language, and into the bytes of the mail. It also owns who may receive what.
+//
+// Everything here is a function of its arguments: no clock, no file, no network, no store. It must not decide when a report is due,
+// must not send anything, and must not make a number up: what could not be read is said to be unknown, never shown as 0.
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// Kind names a report. The values are stable: they are parts of keys.
+type Kind string
+
+// The reports that exist.
+const (
+	UserStatus  Kind = "R1" // User Status Report, daily
+	Maintenance Kind = "R7" // Account Maintenance alert, at once, and the day's state for subscribers
+)
+
+// Kinds lists every report there is.
+func Kinds() []Kind { return []Kind{UserStatus, Maintenance} }
+
+// ParseKind reads a report's code (R1, R7), in any case.
+func ParseKind(s string) (Kind, error) {
+	k := Kind(strings.ToUpper(strings.TrimSpace(s)))
+	switch k {
+	case UserStatus, Maintenance:
+		return k, nil
+	default:
+		return "", fmt.Errorf("there is no such report: choose among R1 (user status) and R7 (account maintenance)")
+	}
+}
+
+// Title is the report's name as people read it.
+func (k Kind) Title(l Language) string {
+	switch k {
+	case UserStatus:
+		return l.say("User Status Report", "用户状态报告")
+	case Maintenance:
+		return l.say("Account Maintenance", "账户维护提醒")
+	default:
+		return string(k)
+	}
+}
+
+// View is how one receiver is shown a report.
+type View struct {
+	Language Language
+	Zone     *time.Location // shown beside UTC; nil: UTC alone
+	GuideURL string         // "" leaves the links to the guide out; pages are GuideURL/<language>/<page>
+	Mask     bool           // mobile numbers lose their middle digits
+}
+
+// Marks are what every screen and mail must say about the stack that made it.
+type Marks struct {
+	Simulated bool // the company is an invented one
+	Trial     bool // Object Lock is in governance mode
+}
+
+func (m Marks) banners(l Language) []string {
+	var out []string
+	if m.Simulated {
+		out = append(out, l.say(
+			"SIMULATED COMPANY. Every person, number and message in this mail is invented.",
+			"模拟企业：本邮件中的人员、数字和消息均为虚构。"))
+	}
+	if m.Trial {
+		out = append(out, l.say(
+			"TRIAL STACK. The archive is locked in governance mode: a person with the right to bypass it can delete from it.",
+			"试用环境：存档采用治理模式锁定，持有绕过权限的人员可以删除其中的内容。"))
+	}
+	return out
+}
+
+// Corp is the company that a report is about.
+type Corp struct {
+	ID   archive.CorpID
+	Name string // "" shows the id
+}
+
+func (c Corp) title() string {
+	if name := clip(c.Name, 60); name != "" {
+		return name
+	}
+	return clip(string(c.ID), 60)
+}
+
+// ID is a stable identifier of a mail made from what identifies it (corp, report, day or change, address): 32 hex digits, fit
+// for the header X-WecomVault-Report-Id and for SES message tags. Different lists of parts give different ids.
+func ID(parts ...string) string {
+	var b strings.Builder
+	for _, p := range parts {
+		fmt.Fprintf(&b, "%d:%s\n", len(p), p)
+	}
+	return archive.HashHex([]byte(b.String()))[:32]
+}
