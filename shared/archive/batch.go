@@ -104,9 +104,10 @@ func parseChatData(index int, raw json.RawMessage) (ChatData, error) {
 			cd.Defect = name + " has the wrong type"
 		}
 	}
+	read("msgid", &cd.MsgID)
+	cd.Defect = "" // the opened message has the msgid too
 	read("encrypt_chat_msg", &cd.EncryptChatMsg)
 	read("encrypt_random_key", &cd.EncryptRandomKey)
 	read("publickey_ver", &cd.KeyVersion)
-	read("msgid", &cd.MsgID)
 	return cd, nil
 }

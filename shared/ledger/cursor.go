@@ -49,6 +49,7 @@ type Trouble struct {
 	Code     int       `json:"code"`     // WeCom's errcode or the library's code; 0 if none
 	Final    bool      `json:"final"`    // trying again won't mend it: somebody has to act
 	Address  string    `json:"address"`  // our address as WeCom named it; "" if it named none
+	Tried    time.Time `json:"tried"`    // when it was last met, by the machine's own time
 }
 
 // Lease is the right to move a corp's cursor. It is lost as soon as a higher fence is granted.
@@ -143,9 +144,9 @@ func (l *Ledger) Release(ctx context.Context, lease Lease) error {
 	return err
 }
 
-// Advance moves the cursor over a batch, from the seq it was asked after. It returns ErrLost if the lease is gone or the cursor stands
-// elsewhere; a repeat after a lost answer succeeds.
-func (l *Ledger) Advance(ctx context.Context, lease Lease, from archive.Seq, b BatchRow) error {
+// Advance moves the cursor from one seq to another, and the head of the chain to the given link. It returns ErrLost if the lease is gone or
+// the cursor stands elsewhere; a repeat after a lost answer succeeds.
+func (l *Ledger) Advance(ctx context.Context, lease Lease, from, to archive.Seq, chain Link) error {
 	place := "seq = :from"
 	if from == 0 {
 		place = "(seq = :from OR attribute_not_exists(seq))"
@@ -153,14 +154,14 @@ func (l *Ledger) Advance(ctx context.Context, lease Lease, from archive.Seq, b B
 	_, err := l.update(ctx, l.tables.Control, corpPK(lease.Corp), "cursor",
 		"SET seq = :last, chain_n = :n, chain_hash = :hash, beat = beat + :one",
 		"#owner = :me AND fence = :fence AND "+place, map[string]string{"#owner": "owner"},
-		item{":last": num(uint64(b.Last)), ":n": num(b.Link.N), ":hash": str(b.Link.Hash), ":one": num(1),
+		item{":last": num(uint64(to)), ":n": num(chain.N), ":hash": str(chain.Hash), ":one": num(1),
 			":me": str(lease.Owner), ":fence": num(lease.Fence), ":from": num(uint64(from))})
 	if row, refused := refusedRow(err); refused {
 		c := cursorOf(row)
-		if c.Owner == lease.Owner && c.Fence == lease.Fence && c.Seq == b.Last && c.Chain == b.Link {
+		if c.Owner == lease.Owner && c.Fence == lease.Fence && c.Seq == to && c.Chain == chain {
 			return nil // our own first attempt, whose answer was lost
 		}
-		return fmt.Errorf("advance corp %s to seq %s: %w", lease.Corp, b.Last, ErrLost)
+		return fmt.Errorf("advance corp %s to seq %s: %w", lease.Corp, to, ErrLost)
 	}
 	return err
 }

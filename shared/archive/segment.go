@@ -1,0 +1,82 @@
+package archive
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// segmentLine is one message of a segment. A segment is record: it holds the decrypted bytes as they were, so that a message can be read
+// without the library and without keys; the decoded form beside them is what the decoder of that time made of them.
+type segmentLine struct {
+	Seq        Seq        `json:"seq"`
+	Index      int        `json:"index"` // place in the batch
+	MsgID      MsgID      `json:"msgid"`
+	KeyVersion KeyVersion `json:"publickey_ver"`
+	Decoder    int        `json:"decoder"`
+	Action     Action     `json:"action,omitempty"`
+	Type       string     `json:"msgtype,omitempty"`
+	Time       *time.Time `json:"msgtime,omitempty"`
+	From       PartyID    `json:"from,omitempty"`
+	To         []PartyID  `json:"to,omitempty"`
+	Room       RoomID     `json:"roomid,omitempty"`
+	Text       string     `json:"text,omitempty"`
+	Media      []Media    `json:"media,omitempty"`
+	RecallOf   MsgID      `json:"recall_of,omitempty"`
+	Consents   []Consent  `json:"consents,omitempty"`
+	Known      bool       `json:"known"`
+	Raw        []byte     `json:"raw"` // base64 of the decrypted bytes
+}
+
+// SegmentItem is one message of a segment with its place in the batch and the version of the decoder that read it.
+type SegmentItem struct {
+	Message Message
+	Index   int
+	Decoder int
+}
+
+// EncodeSegment writes messages one JSON object a line: the same bytes for the same input.
+func EncodeSegment(items []SegmentItem) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	for _, it := range items {
+		m := it.Message
+		line := segmentLine{
+			Seq: m.Seq, Index: it.Index, MsgID: m.MsgID, KeyVersion: m.KeyVersion, Decoder: it.Decoder, Action: m.Action, Type: m.Type,
+			From: m.From, To: m.To, Room: m.Room, Text: m.Text, Media: m.Media, RecallOf: m.RecallOf, Consents: m.Consents, Known: m.Known, Raw: m.Raw,
+		}
+		if !m.Time.IsZero() {
+			t := m.Time.UTC()
+			line.Time = &t
+		}
+		if err := enc.Encode(line); err != nil {
+			return nil, fmt.Errorf("encode seq %s for its segment: %w", m.Seq, err)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// DecodeSegment reads what EncodeSegment wrote.
+func DecodeSegment(corp CorpID, lines []byte) ([]SegmentItem, error) {
+	var items []SegmentItem
+	r := bufio.NewReader(bytes.NewReader(lines))
+	dec := json.NewDecoder(r)
+	for dec.More() {
+		var l segmentLine
+		if err := dec.Decode(&l); err != nil {
+			return nil, fmt.Errorf("line %d of a segment of corp %s can't be read: %w", len(items)+1, corp, err)
+		}
+		m := Message{
+			Corp: corp, Seq: l.Seq, MsgID: l.MsgID, KeyVersion: l.KeyVersion, Action: l.Action, Type: l.Type, From: l.From, To: l.To,
+			Room: l.Room, Text: l.Text, Media: l.Media, RecallOf: l.RecallOf, Consents: l.Consents, Known: l.Known, Raw: l.Raw,
+		}
+		if l.Time != nil {
+			m.Time = l.Time.UTC()
+		}
+		items = append(items, SegmentItem{Message: m, Index: l.Index, Decoder: l.Decoder})
+	}
+	return items, nil
+}

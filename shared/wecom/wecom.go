@@ -1,0 +1,183 @@
+// Package wecom speaks WeCom's server API: tokens, and the calls that name departments, members, external contacts and rooms. It owns
+// WeCom's forms and errcodes; it keeps nothing but tokens, and never logs a URL, since the token is part of it.
+package wecom
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// Error is a refusal: an answer whose errcode is not 0.
+type Error struct {
+	Call    string // the path, without query
+	Code    int
+	Message string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("wecom %s answered errcode %d", e.Call, e.Code) }
+
+// CodeOf is the errcode of the *Error in err's chain, or 0.
+func CodeOf(err error) int {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}
+
+// largestAnswer bounds what is read of one answer; WeCom's own limit for these calls lies far below.
+const largestAnswer = 64 << 20
+
+// Client speaks to one base address. Safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+	now  func() time.Time
+}
+
+// New returns a client of the server at base, for example https://qyapi.weixin.qq.com. now is the machine's own time.
+func New(base string, client *http.Client, now func() time.Time) *Client {
+	return &Client{base: strings.TrimRight(base, "/"), http: client, now: now}
+}
+
+// Tokens keeps the access token of one secret. Safe for concurrent use.
+type Tokens struct {
+	client *Client
+	corp   archive.CorpID
+	secret func(context.Context) (string, error)
+
+	mu    sync.Mutex
+	token string
+	until time.Time
+}
+
+// Tokens returns the source of the access token of a corp's secret, which is read anew whenever a token is asked of WeCom.
+func (c *Client) Tokens(corp archive.CorpID, secret func(context.Context) (string, error)) *Tokens {
+	return &Tokens{client: c, corp: corp, secret: secret}
+}
+
+// early is how long before its end a token is no longer given out.
+const early = 5 * time.Minute
+
+// Token returns a token that should be valid. With refresh it asks WeCom again, because the last one was refused.
+func (t *Tokens) Token(ctx context.Context, refresh bool) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !refresh && t.token != "" && t.client.now().Before(t.until) {
+		return t.token, nil
+	}
+	secret, err := t.secret(ctx)
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
+	}
+	query := url.Values{"corpid": {string(t.corp)}, "corpsecret": {secret}}
+	if err := t.client.call(ctx, http.MethodGet, "/cgi-bin/gettoken", query, nil, &answer); err != nil {
+		t.token = ""
+		return "", err
+	}
+	if answer.AccessToken == "" {
+		return "", errors.New("wecom /cgi-bin/gettoken answered without a token")
+	}
+	t.token = answer.AccessToken
+	t.until = t.client.now().Add(max(time.Duration(answer.ExpiresIn)*time.Second-early, time.Second))
+	return t.token, nil
+}
+
+// deadToken are the errcodes by which WeCom says that a token is not, or no longer, good.
+func deadToken(code int) bool {
+	switch code {
+	case 40001, 40014, 41001, 42001:
+		return true
+	}
+	return false
+}
+
+// call runs one call with a token, once more with a new one if WeCom finds the first dead.
+func (t *Tokens) call(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	for attempt := 0; ; attempt++ {
+		token, err := t.Token(ctx, attempt > 0)
+		if err != nil {
+			return err
+		}
+		q := url.Values{"access_token": {token}}
+		for k, v := range query {
+			q[k] = v
+		}
+		err = t.client.call(ctx, method, path, q, body, into)
+		if attempt == 0 && deadToken(CodeOf(err)) {
+			continue
+		}
+		return err
+	}
+}
+
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	var payload io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("wecom %s: encode the request: %w", path, err)
+		}
+		payload = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path+"?"+query.Encode(), payload)
+	if err != nil {
+		return fmt.Errorf("wecom %s: the base address is no URL", path)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("wecom %s: %w", path, withoutURL(err))
+	}
+	defer func() {
+		// The answer has been read; there is nothing to do about a failed close.
+		_ = resp.Body.Close()
+	}()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("wecom %s answered HTTP %d", path, resp.StatusCode)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, largestAnswer))
+	if err != nil {
+		return fmt.Errorf("wecom %s: read the answer: %w", path, withoutURL(err))
+	}
+	var refusal struct {
+		Code    int    `json:"errcode"`
+		Message string `json:"errmsg"`
+	}
+	if err := json.Unmarshal(text, &refusal); err != nil {
+		return fmt.Errorf("wecom %s answered no JSON", path)
+	}
+	if refusal.Code != 0 {
+		return &Error{Call: path, Code: refusal.Code, Message: refusal.Message}
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("wecom %s answered in another form than documented", path)
+	}
+	return nil
+}
+
+// withoutURL takes the URL out of an error of net/http: it holds the token or the secret.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
