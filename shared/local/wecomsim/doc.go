@@ -1,0 +1,2 @@
+// Package wecomsim is a simulated WeCom.
+package wecomsim
