@@ -42,7 +42,7 @@ func (r *reader) object(v value, typ string, depth int, at place) {
 	r.attachment(v, typ)
 	for _, p := range v.parts {
 		switch {
-		case at == atTop && envelope(p.key) || isPart && p.key == "type":
+		case at == atTop && envelope(p.key):
 		case isPart && p.key == "content" && p.val.kind == text:
 			r.content(p.val.str, typ, depth+1)
 		default:
