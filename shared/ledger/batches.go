@@ -91,18 +91,22 @@ func (l *Ledger) BatchAfter(ctx context.Context, corp archive.CorpID, seq archiv
 	return b, ok, err
 }
 
-// ClaimSlot makes run the only one that may set items of a pending batch aside, and returns the batch as it is then. It returns ErrLost when
-// the batch is done.
-func (l *Ledger) ClaimSlot(ctx context.Context, b BatchRow, run string) (BatchRow, error) {
-	it, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET slot = :run", "#state = :pending",
-		map[string]string{"#state": "state"}, item{":run": str(run), ":pending": str(Pending)})
+// ClaimSlot makes run the only one that may set items of a pending batch aside, and returns the run that could before, "" if none. It
+// returns ErrLost when the batch is done.
+func (l *Ledger) ClaimSlot(ctx context.Context, b BatchRow, run string) (before string, err error) {
+	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &l.tables.Control, Key: key(batchPK(b.Corp), b.Key()),
+		UpdateExpression: aws.String("SET slot = :run"), ConditionExpression: aws.String("#state = :pending"),
+		ExpressionAttributeNames: map[string]string{"#state": "state"}, ExpressionAttributeValues: item{":run": str(run), ":pending": str(Pending)},
+		ReturnValues: types.ReturnValueAllOld,
+	})
 	if _, refused := refusedRow(err); refused {
-		return BatchRow{}, fmt.Errorf("claim batch %s: %w", b.Key(), ErrLost)
+		return "", fmt.Errorf("claim batch %s: %w", b.Key(), ErrLost)
 	}
 	if err != nil {
-		return BatchRow{}, err
+		return "", fmt.Errorf("claim batch %s: %w", b.Key(), err)
 	}
-	return batchOf(it), nil
+	return getStr(out.Attributes, "slot"), nil
 }
 
 // FinishBatch marks a pending batch done, if nobody but run has set items of it aside. segment may be "" when nothing could be archived. A

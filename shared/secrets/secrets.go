@@ -76,6 +76,14 @@ func (s *Store) Secret(ctx context.Context, corp archive.CorpID, kind Kind) (Val
 	return NewValue(doc.Secret), nil
 }
 
+// Reader returns a function that reads a corp's secret anew at each call and reveals it, for clients that must not know this package.
+func (s *Store) Reader(corp archive.CorpID, kind Kind) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		v, err := s.Secret(ctx, corp, kind)
+		return v.Reveal(), err
+	}
+}
+
 // PutSecret adds or replaces a corp's secret.
 func (s *Store) PutSecret(ctx context.Context, corp archive.CorpID, kind Kind, v Value) error {
 	doc, err := json.Marshal(map[string]string{"secret": v.Reveal()})

@@ -27,6 +27,12 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("wecom %s answered errcode %d", e.Call, e.Code) }
 
+// ErrCode and ErrMsg let packages that must not know this one read the refusal.
+func (e *Error) ErrCode() int { return e.Code }
+
+// ErrMsg is WeCom's errmsg.
+func (e *Error) ErrMsg() string { return e.Message }
+
 // CodeOf is the errcode of the *Error in err's chain, or 0.
 func CodeOf(err error) int {
 	var e *Error

@@ -70,6 +70,9 @@ import (
 	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
+// Version is the decoder's: it rises whenever the same bytes would decode to another message.
+const Version = 1
+
 // ReasonUndecodable is the reason of Decode's only failure.
 const ReasonUndecodable fault.Reason = "undecodable-json"
 

@@ -1,0 +1,87 @@
+// scheduled: fetch pulls each corp's new chat data after its cursor, keeps the batch in S3, enqueues it and moves the cursor. It owns the
+// order of these effects; it never opens a message.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/financesdk"
+	"github.com/wecomvault/wecomvault/shared/financesdk/sdkhost"
+	"github.com/wecomvault/wecomvault/shared/lambdas"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/secrets"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
+	"github.com/wecomvault/wecomvault/shared/wecom"
+)
+
+// settings is fetch's configuration.
+type settings struct {
+	Control string        `env:"CONTROL_TABLE"`                            // cursors, leases and batches
+	Bucket  string        `env:"ARCHIVE_BUCKET"`                           // where batches are kept
+	Batches string        `env:"BATCH_QUEUE_URL"`                          // where batches are announced
+	Secrets string        `env:"SECRETS_PREFIX"`                           // what the names of the corps' secrets begin with
+	WeCom   string        `env:"WECOM_URL"`                                // WeCom's server
+	Host    string        `env:"SDK_HOST" optional:"true"`                 // program that holds the library; empty: this one
+	Library string        `env:"SDK_LIB" optional:"true"`                  // path of Tencent's library
+	Poll    time.Duration `env:"POLL_INTERVAL" default:"5s"`               // rest between polls of a corp that is caught up
+	Corps   int           `env:"FETCH_CORPS" default:"20"`                 // corps of one invocation; the rest go to another one
+	Self    string        `env:"AWS_LAMBDA_FUNCTION_NAME" optional:"true"` // set by Lambda
+}
+
+func main() {
+	sdkhost.RunIfChild()
+	log := telemetry.NewLogger(os.Stdout, "fetch")
+	var s settings
+	if err := config.Fill(&s, os.Getenv); err != nil {
+		log.Error("configuration", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	aws, err := awsconfig.LoadDefaultConfig(context.Background())
+	if err != nil {
+		log.Error("configuration", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	vault := secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)
+	server := wecom.New(s.WeCom, &http.Client{Timeout: 10 * time.Second}, clock.Real)
+	libraries := financesdk.NewPool(log, func(corp archive.CorpID) financesdk.Config {
+		tokens := server.Tokens(corp, vault.Reader(corp, secrets.Archive))
+		return financesdk.Config{Host: strings.Fields(s.Host), Lib: s.Library, Corp: corp, Upstream: s.WeCom, Token: tokens.Token, Log: log}
+	})
+	f := &fetcher{
+		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),
+		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
+		batches: queue.New[queue.BatchJob](sqs.NewFromConfig(aws), s.Batches),
+		library: func(ctx context.Context, corp archive.CorpID) (chatData, error) { return libraries.Of(ctx, corp) },
+		log:     log, poll: s.Poll, most: s.Corps,
+	}
+	lambdas.Run(lambdas.Function{
+		Log: log, Close: libraries.Close,
+		Schedule: func(ctx context.Context, input []byte) error {
+			libraries.Wake(ctx)
+			var only struct {
+				Corps []archive.CorpID `json:"corps"`
+			}
+			if err := json.Unmarshal(input, &only); err != nil {
+				return err
+			}
+			return f.run(ctx, only.Corps)
+		},
+	})
+}
