@@ -51,6 +51,9 @@ const (
 	Out = 4 // answers, to be written by the child
 )
 
+// HostArgument is the one argument with which a program that carries sdkhost starts itself again as the child.
+const HostArgument = "sdkhost"
+
 // Version of this language. Open and Ready carry it, and either side refuses another's.
 const Version = 1
 
