@@ -146,6 +146,9 @@ func (g *Gateway) prepare(r *http.Request, op operation, bucket Bucket) (out *ht
 			query.Del(name)
 		}
 	}
+	if op.name == "ListObjectVersions" {
+		inclusivePage(query)
+	}
 	target := "http://127.0.0.1" + r.URL.EscapedPath()
 	if len(query) > 0 {
 		// QUIRK: the canonical query string of a signature has %20 where a form has +.
@@ -299,6 +302,11 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, op operation, b
 		// QUIRK: S3 tells only those who may list a bucket that a key is absent; others get 403.
 		q := authz.Request{Action: "s3:ListBucket", Resource: "arn:aws:s3:::" + op.bucket}
 		if err := authz.Check(r.Context(), q); err != nil {
+			return err
+		}
+	}
+	if marker := r.URL.Query().Get("version-id-marker"); op.name == "ListObjectVersions" && marker != "" && resp.StatusCode == http.StatusOK {
+		if err := exclusivePage(resp, marker); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
@@ -92,6 +93,8 @@ func Start(t testing.TB, cfg s3front.Config, buckets ...s3front.Bucket) *Env {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secret}, nil
 		}),
+		// The SDK's own number of tries, without its pauses of up to 20 s.
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 10 * time.Millisecond }),
 	})
 	return e
 }
