@@ -20,13 +20,26 @@ func (c *Count) add(a answer) {
 
 // text never shows 0 for what could not be read.
 func (c Count) text(l Language) string {
+	main, note := c.parts(l)
+	switch {
+	case note == "":
+		return main
+	case c.N == 0:
+		return main + l.say(" (", "（") + note + l.say(")", "）")
+	default:
+		return main + l.say(", ", "，") + note
+	}
+}
+
+// parts is the number and what is to be said beside it.
+func (c Count) parts(l Language) (main, note string) {
 	switch {
 	case c.Unknown == 0:
-		return fmt.Sprint(c.N)
+		return fmt.Sprint(c.N), ""
 	case c.N == 0:
-		return l.sayf("unknown (%d "+plural(uint64(c.Unknown), "user", "users")+")", "未知（%d 人）", c.Unknown)
+		return l.say("unknown", "未知"), l.sayf("%d "+plural(uint64(c.Unknown), "user", "users"), "%d 人", c.Unknown)
 	default:
-		return l.sayf("%d, and %d unknown", "%d，另有 %d 人未知", c.N, c.Unknown)
+		return fmt.Sprint(c.N), l.sayf("and %d unknown", "另有 %d 人未知", c.Unknown)
 	}
 }
 

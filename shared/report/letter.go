@@ -40,9 +40,11 @@ type pair struct{ Name, Value string }
 
 // bar is a number with its share of the whole, 0 to 100. The share is decoration: the number is always written too.
 type bar struct {
-	Label, Value, Change string
-	Percent              int
-	Alarm                bool
+	Label               string
+	Value, Note, Change string
+	Line                string // value and note as one text
+	Percent             int
+	Alarm               bool
 }
 
 type table struct {
@@ -141,7 +143,7 @@ func (lt letter) text() string {
 			b.WriteString("- " + f.Name + colon + f.Value + "\n")
 		}
 		for _, x := range s.Bars {
-			b.WriteString("- " + x.Label + colon + x.Value)
+			b.WriteString("- " + x.Label + colon + x.Line)
 			if x.Change != "" {
 				b.WriteString("  [" + x.Change + "]")
 			}

@@ -182,15 +182,26 @@ func summarySection(f UserStatusFacts, v View, s Summary, heading string, which 
 		if f.Before != nil {
 			before = ln.of(f.Before)
 		}
+		main, note := c.parts(l)
 		sec.Bars = append(sec.Bars, bar{
 			Label:   l.say(ln.en, ln.zh),
-			Value:   c.text(l),
+			Value:   main,
+			Note:    note,
+			Line:    c.text(l),
 			Change:  c.change(l, before),
-			Percent: min(100, (c.N*100+top/2)/top),
+			Percent: share(c.N, top),
 			Alarm:   c.N > 0 && (ln.key == "l" || ln.key == "w"),
 		})
 	}
 	return sec
+}
+
+// share is n in hundredths of top, at least 1 for what is not 0.
+func share(n, top int) int {
+	if n <= 0 {
+		return 0
+	}
+	return max(1, min(100, (n*100+top/2)/top))
 }
 
 func problemSection(f UserStatusFacts, v View, s Summary) section {

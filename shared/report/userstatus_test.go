@@ -36,7 +36,7 @@ func TestUserStatusReadsAsItsGoldens(t *testing.T) {
 }
 
 var rowMarks = regexp.MustCompile(`<tr data-k="([^"]*)">`)
-var shownNumber = regexp.MustCompile(`data-key="([^"]*)"[^>]*><span class="label">[^<]*</span> <strong>([^<]*)</strong>`)
+var shownNumber = regexp.MustCompile(`data-key="([^"]*)"[^>]*><span class="label">[^<]*</span> <strong>([^<]*)</strong>(?: <span class="note">([^<]*)</span>)?`)
 
 // anyUser draws a user in any combination of fields, the impossible ones too.
 func anyUser(t *rapid.T, i int) User {
@@ -96,9 +96,9 @@ func TestEachNumberOfTheSummaryIsACountOfRows(t *testing.T) {
 				counted[key] = c
 			}
 		}
-		shown := map[string]string{}
+		shown := map[string][2]string{}
 		for _, n := range shownNumber.FindAllStringSubmatch(page, -1) {
-			shown[n[1]] = html.UnescapeString(n[2])
+			shown[n[1]] = [2]string{html.UnescapeString(n[2]), html.UnescapeString(n[3])}
 		}
 		s := Summarise(f)
 		for i, ln := range lines() {
@@ -109,14 +109,15 @@ func TestEachNumberOfTheSummaryIsACountOfRows(t *testing.T) {
 			if ln.key == "g0" && c.N == 0 {
 				continue
 			}
-			if shown[ln.key] != c.text(v.Language) {
+			main, note := c.parts(v.Language)
+			if shown[ln.key] != [2]string{main, note} {
 				t.Errorf("%s: the page shows %q for %+v", ln.en, shown[ln.key], c)
 			}
 			text := v.Language.say(ln.en, ln.zh) + v.Language.say(": ", "：") + c.text(v.Language)
-			if !strings.Contains(m.Text, text) || !strings.Contains(m.HTML, "<strong>"+html.EscapeString(c.text(v.Language))+"</strong>") {
+			if !strings.Contains(m.Text, text) || !strings.Contains(m.HTML, "<strong>"+main+"</strong>") {
 				t.Errorf("%s (%d): the mail does not show %q", ln.en, i, text)
 			}
-			if c.Unknown > 0 && c.N == 0 && c.text(v.Language) == "0" {
+			if c.Unknown > 0 && c.N == 0 && strings.HasPrefix(main, "0") {
 				t.Errorf("%s: unknown is shown as 0", ln.en)
 			}
 		}

@@ -34,8 +34,7 @@ type userRow struct {
 }
 
 type userNumber struct {
-	Key, Label, Value, Change string
-	Unknown                   bool // some users are in doubt
+	Key, Label, Value, Note, Change string
 }
 
 type usersView struct {
@@ -81,7 +80,6 @@ func userTable(f UserStatusFacts, v View, s Summary) ([]byte, error) {
 			"stages":  l.say("Stages", "阶段"),
 			"sort":    l.say("Choose a column's heading to sort by it.", "点击列标题可排序。"),
 			"utc":     l.say("Times are in UTC, with the local time below.", "时间为 UTC，下方为当地时间。"),
-			"doubt":   l.say("in doubt", "未知者"),
 			"print":   l.say("Print", "打印"),
 		},
 	}
@@ -90,7 +88,8 @@ func userTable(f UserStatusFacts, v View, s Summary) ([]byte, error) {
 		if ln.key == "g0" && c.N == 0 {
 			continue
 		}
-		n := userNumber{Key: ln.key, Label: l.say(ln.en, ln.zh), Value: c.text(l), Unknown: c.Unknown > 0}
+		n := userNumber{Key: ln.key, Label: l.say(ln.en, ln.zh)}
+		n.Value, n.Note = c.parts(l)
 		if f.Before != nil {
 			n.Change = c.change(l, ln.of(f.Before))
 		}
