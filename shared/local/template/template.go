@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -242,6 +243,23 @@ func (t *Template) Role(arn string) (Role, bool) {
 		}
 	}
 	return Role{}, false
+}
+
+// Policies returns the policy documents of the resources of a type whose property, a value or a list, names the physical id: for
+// example of AWS::SQS::QueuePolicy, Queues, and a queue's URL.
+func (t *Template) Policies(typ, property, physical string) []map[string]any {
+	var out []map[string]any
+	for _, r := range t.Resources {
+		named, isList := r.Properties[property].([]any)
+		if !isList {
+			named = []any{r.Properties[property]}
+		}
+		document, ok := r.Properties["PolicyDocument"].(map[string]any)
+		if r.Type == typ && ok && slices.Contains(named, any(physical)) {
+			out = append(out, document)
+		}
+	}
+	return out
 }
 
 // PolicyJSON returns a policy document as JSON text, the form in which AWS keeps it.
