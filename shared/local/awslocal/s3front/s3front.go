@@ -47,8 +47,8 @@ type Gateway struct {
 
 	mu      sync.Mutex
 	buckets map[string]Bucket
-	locks   map[string]retention // default retentions as the store knows them
-	marked  map[string]*sync.Mutex
+	locks   map[string]retention   // default retentions as the store knows them
+	marked  map[string]*sync.Mutex // by bucket and key: who reopens a key that has a delete marker
 }
 
 // retention is a bucket's default retention; the zero value is none.
@@ -84,12 +84,14 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op operation) er
 			return err
 		}
 	}
-	out, unlock, err := g.prepare(r, op, bucket)
+	out, err := g.prepare(r, op)
 	if err != nil {
 		return err
 	}
-	defer unlock()
 	resp, err := g.send(out)
+	if err == nil && resp.StatusCode == http.StatusPreconditionFailed && op.creates() && out.Header.Get("If-None-Match") == "*" && out.GetBody != nil {
+		resp, err = g.reopen(out, op, resp)
+	}
 	if err != nil {
 		return err
 	}
@@ -136,9 +138,11 @@ var dropped = []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "C
 	"Transfer-Encoding", "Upgrade", "User-Agent", "Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "X-Amz-Trailer",
 	"X-Amz-Decoded-Content-Length", "X-Amz-Acl"}
 
-// prepare builds the request to the child. unlock must be called after the answer.
-func (g *Gateway) prepare(r *http.Request, op operation, bucket Bucket) (out *http.Request, unlock func(), err error) {
-	unlock = func() {}
+// replayed is the size in bytes up to which the body of a conditional write is held, to be sent a second time.
+const replayed = 16 << 20
+
+// prepare builds the request to the child.
+func (g *Gateway) prepare(r *http.Request, op operation) (*http.Request, error) {
 	query := r.URL.Query()
 	presigned := query.Has("X-Amz-Signature")
 	for name := range query {
@@ -156,11 +160,18 @@ func (g *Gateway) prepare(r *http.Request, op operation, bucket Bucket) (out *ht
 	}
 	body, length, err := plainBody(r, op)
 	if err != nil {
-		return nil, unlock, err
+		return nil, err
 	}
-	out, err = http.NewRequestWithContext(r.Context(), r.Method, target, body)
+	if op.creates() && r.Header.Get("If-None-Match") == "*" && length <= replayed {
+		held, err := readAll(body, replayed)
+		if err != nil {
+			return nil, err
+		}
+		body, length = bytes.NewReader(held), int64(len(held))
+	}
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, target, body)
 	if err != nil {
-		return nil, unlock, fmt.Errorf("s3 %s: %w", op.name, err)
+		return nil, fmt.Errorf("s3 %s: %w", op.name, err)
 	}
 	out.ContentLength = length
 	out.Header = r.Header.Clone()
@@ -173,13 +184,10 @@ func (g *Gateway) prepare(r *http.Request, op operation, bucket Bucket) (out *ht
 	if op.writes() {
 		g.encrypt(out.Header, op)
 		if err := g.stamp(r.Context(), out.Header, op); err != nil {
-			return nil, unlock, err
+			return nil, err
 		}
 	}
-	if op.creates() && r.Header.Get("If-None-Match") == "*" {
-		unlock, err = g.reopen(r.Context(), out, op)
-	}
-	return out, unlock, err
+	return out, nil
 }
 
 // encrypt takes SSE-KMS headers out of the request and keeps them as metadata: versitygw neither encrypts nor echoes them.
@@ -256,14 +264,9 @@ func (g *Gateway) forget(op operation, status int) {
 	}
 }
 
-// reopen lets a conditional put through if the newest version is a delete marker, as S3 does and versitygw does not. While it
-// does, other conditional puts of that key wait, so that there is still one winner.
-func (g *Gateway) reopen(ctx context.Context, out *http.Request, op operation) (unlock func(), err error) {
-	unlock = func() {}
-	marked, err := g.isMarked(ctx, op)
-	if err != nil || !marked {
-		return unlock, err
-	}
+// reopen is asked when a conditional write met 412. If what it met is a delete marker, the write is sent again without the
+// condition, as S3 would have let it through. Meanwhile other such writes of that key wait, so that there is still one winner.
+func (g *Gateway) reopen(out *http.Request, op operation, refused *http.Response) (*http.Response, error) {
 	g.mu.Lock()
 	name := op.bucket + "/" + op.key
 	m := g.marked[name]
@@ -273,27 +276,30 @@ func (g *Gateway) reopen(ctx context.Context, out *http.Request, op operation) (
 	}
 	g.mu.Unlock()
 	m.Lock()
-	if marked, err = g.isMarked(ctx, op); err != nil || !marked {
-		m.Unlock()
-		return unlock, err
-	}
-	out.Header.Del("If-None-Match")
-	return m.Unlock, nil
-}
-
-func (g *Gateway) isMarked(ctx context.Context, op operation) (bool, error) {
-	head, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://127.0.0.1"+op.path, nil)
+	defer m.Unlock()
+	head, err := http.NewRequestWithContext(out.Context(), http.MethodHead, "http://127.0.0.1"+op.path, nil)
 	if err != nil {
-		return false, fmt.Errorf("s3 %s: %w", op.name, err)
+		return nil, fmt.Errorf("s3 %s: %w", op.name, err)
 	}
-	resp, err := g.send(head)
+	there, err := g.send(head)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if err := resp.Body.Close(); err != nil {
-		return false, fmt.Errorf("s3 %s: %w", op.name, err)
+	if err := there.Body.Close(); err != nil {
+		return nil, fmt.Errorf("s3 %s: %w", op.name, err)
 	}
-	return resp.Header.Get("X-Amz-Delete-Marker") == "true", nil
+	if there.StatusCode != http.StatusNotFound {
+		return refused, nil
+	}
+	if err := refused.Body.Close(); err != nil {
+		return nil, fmt.Errorf("s3 %s: %w", op.name, err)
+	}
+	again := out.Clone(out.Context())
+	again.Header.Del("If-None-Match")
+	if again.Body, err = out.GetBody(); err != nil {
+		return nil, fmt.Errorf("s3 %s: %w", op.name, err)
+	}
+	return g.send(again)
 }
 
 // answer streams the child's answer to the caller.
