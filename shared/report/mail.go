@@ -69,7 +69,7 @@ func (m Mail) Bytes(from, to string, date time.Time, boundarySeed string) ([]byt
 			}
 			refs = append(refs, "<"+t+"@"+threadDomain+">")
 		}
-		header("In-Reply-To", refs[len(refs)-1])
+		header("In-Reply-To", "\r\n "+refs[len(refs)-1])
 		header("References", strings.Join(refs, "\r\n "))
 	}
 	header("X-WecomVault-Report-Id", m.ID)
@@ -301,32 +301,15 @@ func foldAddress(name string, a *mail.Address) (string, error) {
 	return encodedWords(display, len(name)+2) + "\r\n " + addr, nil
 }
 
-// foldFileName writes the disposition of an attachment: a plain name for old readers, and the whole one by RFC 2231, in pieces.
+// foldFileName writes the disposition of an attachment. A name that is not plain is given twice: as encoded words, which the mail programs
+// that know no RFC 2231 read (old Outlook among them), and by RFC 2231, in pieces.
 func foldFileName(file string) string {
 	file = clean(strings.NewReplacer("/", "-", `\`, "-").Replace(file))
-	var plain strings.Builder
-	for _, r := range file {
-		switch {
-		case r == '"' || r < ' ' || r > '~':
-			if !strings.HasSuffix(plain.String(), "_") {
-				plain.WriteByte('_')
-			}
-		default:
-			plain.WriteRune(r)
-		}
+	const start = "attachment;\r\n filename=\""
+	if isPlain(file) && !strings.Contains(file, `"`) && !strings.Contains(file, "=?") && len(file) <= 60 {
+		return start + file + `"`
 	}
-	short := plain.String()
-	if len(short) > 60 {
-		dot := strings.LastIndexByte(short, '.')
-		if dot < 0 || len(short)-dot > 10 {
-			dot = len(short)
-		}
-		short = short[:60-(len(short)-dot)] + short[dot:]
-	}
-	out := "attachment;\r\n filename=\"" + short + `"`
-	if short == file {
-		return out
-	}
+	out := start + encodedWords(file, len(` filename="`)+1) + `"`
 	escaped := percent(file)
 	first := "UTF-8''"
 	for i := 0; escaped != ""; i++ {
