@@ -282,6 +282,7 @@ func (p *processor) unwrap(ctx context.Context, corp archive.CorpID, items []arc
 				text, err := rsa.DecryptPKCS1v15(nil, keys[i], block) //nolint:staticcheck // see above
 				if err != nil {
 					reasons[i] = keyDoesNotFit
+					p.keys.forget(corp, items[i].KeyVersion)
 					continue
 				}
 				opened[i] = text
@@ -351,12 +352,19 @@ func orElse(t, other time.Time) time.Time {
 	return t
 }
 
-// keyring remembers private keys between invocations: they never change once added. That a version is absent is not remembered.
+// keyring remembers private keys between invocations. That a version is absent is not remembered, nor a key that did not fit: it may
+// have been added by mistake and replaced since.
 type keyring struct {
 	vault *secrets.Store
 
 	mu   sync.Mutex
 	held map[string]*rsa.PrivateKey
+}
+
+func (k *keyring) forget(corp archive.CorpID, version archive.KeyVersion) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, string(corp)+"\x00"+version.String())
 }
 
 func (k *keyring) of(ctx context.Context, corp archive.CorpID, version archive.KeyVersion) (*rsa.PrivateKey, error) {

@@ -118,11 +118,10 @@ func (s *Store) Key(ctx context.Context, corp archive.CorpID, version archive.Ke
 // AddKey keeps a private key under its version. Adding the same key again succeeds; another key under the version is refused with
 // ErrExists: a key, once added, is needed for ever.
 func (s *Store) AddKey(ctx context.Context, corp archive.CorpID, version archive.KeyVersion, key *rsa.PrivateKey) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	text, err := encodeKey(key)
 	if err != nil {
 		return fmt.Errorf("encode key version %d of corp %s: %w", version, corp, err)
 	}
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	name := s.keyName(corp, version)
 	_, err = s.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: &text})
 	var exists *types.ResourceExistsException
@@ -140,6 +139,28 @@ func (s *Store) AddKey(ctx context.Context, corp archive.CorpID, version archive
 		return fmt.Errorf("add key version %d of corp %s: %w", version, corp, err)
 	}
 	return nil
+}
+
+// ReplaceKey puts another key in the place of one that was added under a version by mistake. It is for a key that has opened an item which
+// the held one does not open; Secrets Manager keeps the former one as its previous version.
+func (s *Store) ReplaceKey(ctx context.Context, corp archive.CorpID, version archive.KeyVersion, key *rsa.PrivateKey) error {
+	text, err := encodeKey(key)
+	if err != nil {
+		return fmt.Errorf("encode key version %d of corp %s: %w", version, corp, err)
+	}
+	name := s.keyName(corp, version)
+	if _, err := s.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &text}); err != nil {
+		return fmt.Errorf("replace key version %d of corp %s: %w", version, corp, err)
+	}
+	return nil
+}
+
+func encodeKey(key *rsa.PrivateKey) (string, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
 }
 
 func (s *Store) get(ctx context.Context, name string) (string, error) {

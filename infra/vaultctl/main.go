@@ -1,0 +1,173 @@
+// Command vaultctl is the operator's command: companies, keys, the state of the archive, and the account of every message. It speaks to real
+// AWS or to the local endpoints, whichever the SDK's ordinary environment names, and takes the names of tables, buckets and queues
+// from the same variables as the functions. It shows content only after an audit entry says who asked.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"slices"
+	"strings"
+	"syscall"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/secrets"
+)
+
+// settings is where the archive is. The stack's outputs have these values.
+type settings struct {
+	Control   string `env:"CONTROL_TABLE"`
+	Messages  string `env:"MESSAGES_TABLE"`
+	Directory string `env:"DIRECTORY_TABLE"`
+	Audit     string `env:"AUDIT_TABLE"`
+	Bucket    string `env:"ARCHIVE_BUCKET"`
+	Redrives  string `env:"REDRIVE_QUEUE_URL"`
+	Secrets   string `env:"SECRETS_PREFIX"`
+}
+
+// program is what the commands work with.
+type program struct {
+	out, log io.Writer
+	actor    string
+	ledger   *ledger.Ledger
+	store    *objstore.Store
+	vault    *secrets.Store
+	redrives *queue.Queue[queue.RedriveJob]
+}
+
+// command is one of the program's commands. args are what follows its name.
+type command struct {
+	name, usage string
+	run         func(ctx context.Context, p *program, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"status", "status [-corp ID]: what is archived, what waits, how long until something is lost", status},
+		{"corps", "corps list | add -corp ID -secret-file FILE [-name NAME] [-report-to ADDRESSES] | set -corp ID …: companies and their settings", corps},
+		{"keys", "keys list -corp ID | new -corp ID [-ver N] | add -corp ID -ver N -file FILE.pem: private keys by version", keys},
+		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
+		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
+		{"redrive", "redrive -corp ID [-reason WORD] [-ver N]: try set-aside items again", redrive},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "vaultctl:", err)
+		var wrong *usageError
+		if errors.As(err, &wrong) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+// usageError is a call that can't be understood.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usage() *usageError {
+	lines := []string{"usage: vaultctl COMMAND …"}
+	for _, c := range commands() {
+		lines = append(lines, "  "+c.usage)
+	}
+	return &usageError{strings.Join(lines, "\n")}
+}
+
+func run(ctx context.Context, args []string, out, log io.Writer) error {
+	if len(args) == 0 {
+		return usage()
+	}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
+	if i < 0 {
+		return &usageError{fmt.Sprintf("there is no command %q\n%s", args[0], usage())}
+	}
+	p, err := open(ctx, out, log)
+	if err != nil {
+		return err
+	}
+	return all[i].run(ctx, p, args[1:])
+}
+
+func open(ctx context.Context, out, log io.Writer) (*program, error) {
+	var s settings
+	if err := config.Fill(&s, os.Getenv); err != nil {
+		return nil, fmt.Errorf("where is the archive? Set these variables to the stack's outputs (make ctl does it for local data):\n%w", err)
+	}
+	aws, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("AWS configuration: %w", err)
+	}
+	return &program{
+		out: out, log: log, actor: actor(),
+		ledger:   ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit}),
+		store:    objstore.New(s3.NewFromConfig(aws), s.Bucket),
+		vault:    secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets),
+		redrives: queue.New[queue.RedriveJob](sqs.NewFromConfig(aws), s.Redrives),
+	}, nil
+}
+
+// actor names who runs the command, for the audit stream: AWS's own trail has the identity that signed the calls.
+func actor() string {
+	u, err := user.Current()
+	if err != nil {
+		return "vaultctl"
+	}
+	return "vaultctl:" + u.Username
+}
+
+// audit keeps an entry before its action shows or changes anything.
+func (p *program) audit(ctx context.Context, action string, corp archive.CorpID, object string) error {
+	return p.ledger.Audit(ctx, ledger.AuditEntry{At: clock.Now(), Actor: p.actor, Action: action, Corp: corp, Object: object, Outcome: "begun"})
+}
+
+// flags returns a flag set whose errors become usage errors.
+func flags(name string) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	return f
+}
+
+func parse(f *flag.FlagSet, args []string) error {
+	if err := f.Parse(args); err != nil {
+		return &usageError{fmt.Sprintf("%s: %v", f.Name(), err)}
+	}
+	if f.NArg() > 0 {
+		return &usageError{fmt.Sprintf("%s: %q is one word too many", f.Name(), f.Arg(0))}
+	}
+	return nil
+}
+
+// known reads a corp's row and says what to do if there is none.
+func (p *program) known(ctx context.Context, id string) (ledger.Corp, error) {
+	if id == "" {
+		return ledger.Corp{}, &usageError{"-corp ID is needed"}
+	}
+	c, err := p.ledger.Corp(ctx, archive.CorpID(id))
+	if errors.Is(err, ledger.ErrAbsent) {
+		return ledger.Corp{}, fmt.Errorf("there is no corp %q here: vaultctl corps list shows those there are, vaultctl corps add begins one", id)
+	}
+	return c, err
+}
