@@ -24,6 +24,8 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front/s3test"
 	"github.com/wecomvault/wecomvault/shared/objstore"
@@ -399,6 +401,42 @@ func TestAConflictWithAnotherWriteIsTriedAgain(t *testing.T) {
 	}
 	if hits.Load() != 3 {
 		t.Errorf("%d tries, want 3", hits.Load())
+	}
+}
+
+// archivePolicy is the bucket's policy in production, in short.
+const archivePolicy = `{"Version": "2012-10-17", "Statement": [
+ {"Effect": "Deny", "Principal": "*", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], "Resource": "arn:aws:s3:::vault-archive/*"},
+ {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::vault-archive/*",
+  "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}}]}`
+
+func TestWritersNeedNoMoreThanPutAndGet(t *testing.T) {
+	policy, err := iam.ParseJSON([]byte(archivePolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := locked
+	strict.Policy = policy
+	e := s3test.Start(t, s3front.Config{}, strict)
+	e.SetCaller(&authz.Caller{Name: "MediaFunction", Allowed: func(r authz.Request) bool {
+		switch r.Action {
+		case "s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:AbortMultipartUpload":
+			return true
+		}
+		return false
+	}})
+	ctx := context.Background()
+	for name, write := range writes(objstore.New(e.Client, bucket), "ww1") {
+		first, err := write(ctx, []byte("content"))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if second, err := write(ctx, []byte("content")); err != nil || second != first {
+			t.Errorf("%s again: %+v, %v; want %+v", name, second, err, first)
+		}
+		if _, err := write(ctx, []byte("other")); !errors.Is(err, objstore.ErrConflict) {
+			t.Errorf("%s with other content: %v, want ErrConflict", name, err)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
 )
 
 // Bucket describes a bucket as the template declares it.
@@ -29,10 +30,8 @@ type Bucket struct {
 	Lock      bool   // Object Lock, which implies Versioned
 	LockMode  string // default retention: COMPLIANCE or GOVERNANCE; "" for none
 	LockDays  int32
-	KMSKeyARN string // default encryption; "" for none. Callers then need kms:GenerateDataKey and kms:Decrypt on it.
-	// Denies says whether the bucket's policy denies a request, whoever asks. nil denies nothing. It sees the condition keys in
-	// the request's Context, an absent key meaning null.
-	Denies func(authz.Request) bool
+	KMSKeyARN string       // default encryption; "" for none. Callers then need kms:GenerateDataKey and kms:Decrypt on it.
+	Policy    iam.Policies // the bucket's policy. Only its denials count, for everybody: what is allowed, the callers' own policies say.
 }
 
 // Gateway is the local S3 as an http.Handler. It is safe for concurrent use.
@@ -76,7 +75,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op operation) er
 	}
 	bucket := g.bucket(op.bucket)
 	for _, q := range op.requests(r, bucket) {
-		if bucket.Denies != nil && !strings.HasPrefix(q.Action, "kms:") && bucket.Denies(q) {
+		if bucket.Policy.Decide(q) == iam.Denied {
 			return &apiError{http.StatusForbidden, "AccessDenied",
 				fmt.Sprintf("%s on %s is denied with an explicit deny in a resource-based policy", q.Action, q.Resource)}
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front/s3test"
 )
@@ -165,20 +166,20 @@ func TestWhatIAMRefusesIsNotDone(t *testing.T) {
 	}
 }
 
-// The policy of the archive's bucket, in short.
-func noDeletesNoOverwrites(r authz.Request) bool {
-	switch r.Action {
-	case "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention":
-		return true
-	case "s3:PutObject":
-		_, conditional := r.Context["s3:if-none-match"]
-		return !conditional && r.Context["s3:ObjectCreationOperation"] == "true"
-	}
-	return r.Context["aws:SecureTransport"] != "true"
-}
+// archivePolicy is the policy of the archive's bucket.
+const archivePolicy = `{"Version": "2012-10-17", "Statement": [
+ {"Effect": "Deny", "Principal": "*", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], "Resource": "arn:aws:s3:::vault/*"},
+ {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::vault/*",
+  "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}},
+ {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": ["arn:aws:s3:::vault", "arn:aws:s3:::vault/*"],
+  "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}`
 
 func TestTheBucketPolicyDeniesEverybody(t *testing.T) {
-	e := s3test.Start(t, s3front.Config{}, s3front.Bucket{Name: bucket, Lock: true, Denies: noDeletesNoOverwrites})
+	policy, err := iam.ParseJSON([]byte(archivePolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := s3test.Start(t, s3front.Config{}, s3front.Bucket{Name: bucket, Lock: true, Policy: policy})
 	ctx := context.Background()
 	version := mustPut(t, e, "k", "x", once)
 	up, err := e.Client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String("m")})
