@@ -33,6 +33,9 @@ func (e *Error) ErrCode() int { return e.Code }
 // ErrMsg is WeCom's errmsg.
 func (e *Error) ErrMsg() string { return e.Message }
 
+// ErrNoAnswer says that no answer of WeCom's came: the network failed, or somebody else answered. The same call may succeed later.
+var ErrNoAnswer = errors.New("no answer from WeCom")
+
 // CodeOf is the errcode of the *Error in err's chain, or 0.
 func CodeOf(err error) int {
 	var e *Error
@@ -150,25 +153,25 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("wecom %s: %w", path, withoutURL(err))
+		return fmt.Errorf("wecom %s: %w: %w", path, ErrNoAnswer, withoutURL(err))
 	}
 	defer func() {
 		// The answer has been read; there is nothing to do about a failed close.
 		_ = resp.Body.Close()
 	}()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("wecom %s answered HTTP %d", path, resp.StatusCode)
+		return fmt.Errorf("wecom %s: %w: HTTP %d", path, ErrNoAnswer, resp.StatusCode)
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, largestAnswer))
 	if err != nil {
-		return fmt.Errorf("wecom %s: read the answer: %w", path, withoutURL(err))
+		return fmt.Errorf("wecom %s: %w: read the answer: %w", path, ErrNoAnswer, withoutURL(err))
 	}
 	var refusal struct {
 		Code    int    `json:"errcode"`
 		Message string `json:"errmsg"`
 	}
 	if err := json.Unmarshal(text, &refusal); err != nil {
-		return fmt.Errorf("wecom %s answered no JSON", path)
+		return fmt.Errorf("wecom %s: %w: the answer is no JSON", path, ErrNoAnswer)
 	}
 	if refusal.Code != 0 {
 		return &Error{Call: path, Code: refusal.Code, Message: refusal.Message}

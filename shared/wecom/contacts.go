@@ -1,0 +1,231 @@
+package wecom
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// Department is a department as WeCom gives it. Name and what follows are absent where only ids are shown.
+type Department struct {
+	ID      int               `json:"id"`
+	Parent  int               `json:"parentid"`
+	Order   int64             `json:"order"` // larger comes first
+	Name    string            `json:"name"`
+	NameEn  string            `json:"name_en"`
+	Leaders []archive.PartyID `json:"department_leader"`
+}
+
+// Departments lists the departments that the secret sees. Without the right to read names it lists ids alone, and named is false.
+func (r *Reader) Departments(ctx context.Context) (list []Department, named bool, err error) {
+	var full struct {
+		List []Department `json:"department"`
+	}
+	err = r.get(ctx, "department/list", nil, &full)
+	if err == nil {
+		return full.List, true, nil
+	}
+	if !Denied(err) {
+		return nil, false, err
+	}
+	var ids struct {
+		List []Department `json:"department_id"`
+	}
+	if err := r.get(ctx, "department/simplelist", nil, &ids); err != nil {
+		return nil, false, err
+	}
+	return ids.List, false, nil
+}
+
+// Member is a member as WeCom gives it. What the secret may not see is nil: WeCom leaves it out.
+type Member struct {
+	ID             archive.PartyID   `json:"userid"`
+	Name           string            `json:"name"`
+	Departments    []int             `json:"department"`
+	Leads          []int             `json:"is_leader_in_dept"` // 1 or 0, in the order of Departments
+	DirectLeaders  []archive.PartyID `json:"direct_leader"`
+	MainDepartment int               `json:"main_department"`
+	Position       string            `json:"position"`
+	Status         int               `json:"status"` // 1 activated, 2 disabled, 4 not activated, 5 left; 0 not shown
+	Mobile         *string           `json:"mobile"`
+	Email          *string           `json:"email"` // the contact's address; biz_mail is another account and is not read
+
+	// What a reader of sensitive fields sees of nearly every member.
+	BizMail *string `json:"biz_mail"`
+	QRCode  *string `json:"qr_code"`
+	Avatar  *string `json:"avatar"`
+	Address *string `json:"address"`
+	Gender  string  `json:"gender"`
+}
+
+// ShowsSensitive says whether an answer with these members came to a secret that sees mobiles and addresses. An empty field alone would not
+// tell hidden from empty; a QR code, which every member has, does.
+func ShowsSensitive(members []Member) bool {
+	for i := range members {
+		m := &members[i]
+		for _, field := range []*string{m.Mobile, m.Email, m.BizMail, m.QRCode, m.Avatar, m.Address} {
+			if field != nil && *field != "" {
+				return true
+			}
+		}
+		if m.Gender != "" && m.Gender != "0" {
+			return true
+		}
+	}
+	return false
+}
+
+// MembersOf lists the direct members of a department with all that the secret may see; full is false if that is ids, names and
+// departments alone.
+func (r *Reader) MembersOf(ctx context.Context, department int) (list []Member, full bool, err error) {
+	query := url.Values{"department_id": {strconv.Itoa(department)}}
+	var answer struct {
+		List []Member `json:"userlist"`
+	}
+	err = r.get(ctx, "user/list", query, &answer)
+	if err == nil {
+		return answer.List, true, nil
+	}
+	if !Denied(err) {
+		return nil, false, err
+	}
+	if err := r.get(ctx, "user/simplelist", query, &answer); err != nil {
+		return nil, false, err
+	}
+	return answer.List, false, nil
+}
+
+// MemberIDs lists the ids of all members with their departments: all that some secrets may see.
+func (r *Reader) MemberIDs(ctx context.Context) ([]Member, error) {
+	const call = "user/list_id"
+	at := map[archive.PartyID]int{}
+	var list []Member
+	err := pages(call, func(cursor string) (string, error) {
+		var answer struct {
+			Next string `json:"next_cursor"`
+			Rows []struct {
+				ID         archive.PartyID `json:"userid"`
+				Department int             `json:"department"`
+			} `json:"dept_user"`
+		}
+		body := struct {
+			Cursor string `json:"cursor"`
+			Limit  int    `json:"limit"`
+		}{cursor, 10000}
+		if err := r.post(ctx, call, body, &answer); err != nil {
+			return "", err
+		}
+		for _, row := range answer.Rows {
+			i, known := at[row.ID]
+			if !known {
+				i = len(list)
+				at[row.ID] = i
+				list = append(list, Member{ID: row.ID})
+			}
+			list[i].Departments = append(list[i].Departments, row.Department)
+		}
+		return answer.Next, nil
+	})
+	return list, err
+}
+
+// Member reads one member. Errcodes 60111 and 46004 say that there is none, 60011 that the secret does not see it.
+func (r *Reader) Member(ctx context.Context, id archive.PartyID) (Member, error) {
+	var m Member
+	err := r.get(ctx, "user/get", url.Values{"userid": {string(id)}}, &m)
+	if m.ID == "" {
+		m.ID = id
+	}
+	return m, err
+}
+
+// External is an external contact. Corp is "" for a WeChat user.
+type External struct {
+	ID       archive.PartyID `json:"external_userid"`
+	Name     string          `json:"name"`
+	Type     int             `json:"type"` // 1 WeChat user, 2 user of another company
+	Corp     string          `json:"corp_name"`
+	CorpFull string          `json:"corp_full_name"`
+	Position string          `json:"position"`
+
+	Follower archive.PartyID `json:"-"` // the member whose contact it is; ExternalsOf alone fills it
+}
+
+// FollowUsers lists the members who have external contacts.
+func (r *Reader) FollowUsers(ctx context.Context) ([]archive.PartyID, error) {
+	var answer struct {
+		List []archive.PartyID `json:"follow_user"`
+	}
+	err := r.get(ctx, "externalcontact/get_follow_user_list", nil, &answer)
+	return answer.List, err
+}
+
+// MostFollowers is how many members ExternalsOf takes at once.
+const MostFollowers = 100
+
+// ExternalsOf lists the external contacts of members, one row per contact and member. unlicensed are members whose contacts WeCom won't
+// show for want of a licence.
+func (r *Reader) ExternalsOf(ctx context.Context, members []archive.PartyID) (list []External, unlicensed []archive.PartyID, err error) {
+	const call = "externalcontact/batch/get_by_user"
+	err = pages(call, func(cursor string) (string, error) {
+		var answer struct {
+			Next string `json:"next_cursor"`
+			List []struct {
+				Contact External `json:"external_contact"`
+				Follow  struct {
+					ID archive.PartyID `json:"userid"`
+				} `json:"follow_info"`
+			} `json:"external_contact_list"`
+			Failed struct {
+				Unlicensed []archive.PartyID `json:"unlicensed_userid_list"`
+			} `json:"fail_info"`
+		}
+		body := struct {
+			Members []archive.PartyID `json:"userid_list"`
+			Cursor  string            `json:"cursor"`
+			Limit   int               `json:"limit"`
+		}{members, cursor, 100}
+		if err := r.post(ctx, call, body, &answer); err != nil {
+			return "", err
+		}
+		for _, row := range answer.List {
+			row.Contact.Follower = row.Follow.ID
+			list = append(list, row.Contact)
+		}
+		unlicensed = answer.Failed.Unlicensed
+		return answer.Next, nil
+	})
+	switch CodeOf(err) {
+	case 84061: // none of them has a contact
+		return nil, nil, nil
+	case 701008:
+		return nil, members, nil
+	}
+	return list, unlicensed, err
+}
+
+// ExternalIDs lists the ids of one member's external contacts.
+func (r *Reader) ExternalIDs(ctx context.Context, member archive.PartyID) ([]archive.PartyID, error) {
+	var answer struct {
+		List []archive.PartyID `json:"external_userid"`
+	}
+	err := r.get(ctx, "externalcontact/list", url.Values{"userid": {string(member)}}, &answer)
+	if CodeOf(err) == 84061 {
+		return nil, nil
+	}
+	return answer.List, err
+}
+
+// External reads one external contact.
+func (r *Reader) External(ctx context.Context, id archive.PartyID) (External, error) {
+	var answer struct {
+		Contact External `json:"external_contact"`
+	}
+	err := r.get(ctx, "externalcontact/get", url.Values{"external_userid": {string(id)}}, &answer)
+	if answer.Contact.ID == "" {
+		answer.Contact.ID = id
+	}
+	return answer.Contact, err
+}
