@@ -17,19 +17,18 @@ func (h *Host) InvokeAsync(logicalID string, payload []byte) error {
 	if len(payload) > asyncLimit {
 		return fmt.Errorf("invoke %s asynchronously: the event has %d bytes, Lambda takes %d", logicalID, len(payload), asyncLimit)
 	}
-	if h.ctx.Err() != nil {
-		return errClosed
-	}
 	copies := 1
 	if h.opts.Duplicate != nil && h.opts.Duplicate(logicalID) {
 		copies = 2
 	}
 	for range copies {
-		h.begin()
-		h.work.Go(func() {
+		if !h.begin() {
+			return errClosed
+		}
+		go func() {
 			defer h.end()
 			h.deliver(f, payload)
-		})
+		}()
 	}
 	return nil
 }

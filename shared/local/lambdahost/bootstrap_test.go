@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 		bootstrap()
 		return
 	}
+	if os.Getenv("LAMBDAHOST_TEST_DIR") != "" {
+		asHost()
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -33,6 +37,40 @@ type order struct {
 	N       int               `json:"n"`
 	File    string            `json:"file"`
 	Records []json.RawMessage `json:"Records"`
+}
+
+// batch leaves its event in the folder that START names, under its own number, and answers as the message bodies there say: ok, fail,
+// panic, or text that becomes the whole answer.
+func batch(o order) (any, error) {
+	dir := os.Getenv("START")
+	before, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d", len(before))), raw, 0o600); err != nil {
+		return nil, err
+	}
+	failed := []map[string]string{}
+	for _, r := range o.Records {
+		var m struct{ MessageID, Body string }
+		if err := json.Unmarshal(r, &m); err != nil {
+			return nil, err
+		}
+		switch m.Body {
+		case "ok":
+		case "fail":
+			failed = append(failed, map[string]string{"itemIdentifier": m.MessageID})
+		case "panic":
+			panic("poisoned")
+		default:
+			return json.RawMessage(m.Body), nil
+		}
+	}
+	return map[string]any{"batchItemFailures": failed}, nil
 }
 
 func bootstrap() {
@@ -46,6 +84,9 @@ func bootstrap() {
 	served := 0
 	lambda.Start(func(ctx context.Context, o order) (any, error) {
 		served++
+		if len(o.Records) > 0 {
+			return batch(o)
+		}
 		switch o.Do {
 		case "env":
 			vars := os.Environ()

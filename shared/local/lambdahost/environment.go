@@ -228,7 +228,7 @@ func (e *environment) note(inv *invocation, res Result) {
 }
 
 func (e *environment) awaitInit(ctx context.Context) (failed []byte, ok bool) {
-	limit := time.NewTimer(initLimit)
+	limit := time.NewTimer(e.h.startup)
 	defer limit.Stop()
 	defer func() { e.init = e.h.opts.Real().Sub(e.started) }()
 	select {
@@ -244,7 +244,7 @@ func (e *environment) awaitInit(ctx context.Context) (failed []byte, ok bool) {
 		}
 		return failure("Runtime.ExitError", "Error: Runtime exited during its start: "+e.proc.how()), false
 	case <-limit.C:
-		return failure("Sandbox.Timedout", "Error: Init timed out after 10.00 seconds"), false
+		return failure("Sandbox.Timedout", fmt.Sprintf("Error: Init timed out after %.2f seconds", e.h.startup.Seconds())), false
 	case <-ctx.Done():
 		return nil, false
 	}

@@ -23,7 +23,7 @@ import (
 
 // Lambda's own limits.
 const (
-	initLimit    = 10 * time.Second
+	startLimit   = 10 * time.Second
 	answerLimit  = 6 << 20 // bytes, of a synchronous answer and of a synchronous event
 	asyncLimit   = 1 << 20 // bytes, of an asynchronous event
 	tailLength   = 4 << 10 // bytes of log that an answer carries
@@ -73,10 +73,14 @@ type Host struct {
 	functions map[string]*function
 	order     []string
 	spawner   *spawner
+	startup   time.Duration // how long a process may take until it asks for its first event
 
 	ctx  context.Context
 	stop context.CancelFunc
-	work sync.WaitGroup // background loops and asynchronous deliveries
+	work sync.WaitGroup // background loops and invocations
+
+	closing sync.Once
+	closed  error // of Close
 
 	mu      sync.Mutex
 	running int // invocations that were accepted and aren't over
@@ -123,7 +127,7 @@ func New(opts Options) (*Host, error) {
 			return nil, fmt.Errorf("make a folder for the functions: %w", err)
 		}
 	}
-	h := &Host{opts: opts, functions: map[string]*function{}, spawner: newSpawner()}
+	h := &Host{opts: opts, functions: map[string]*function{}, spawner: newSpawner(), startup: startLimit}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	for _, f := range opts.Template.Functions {
 		for _, s := range f.Schedules {
@@ -182,8 +186,24 @@ func (h *Host) find(logicalID string) (*function, error) {
 	return f, nil
 }
 
-func (h *Host) begin() { h.mu.Lock(); h.running++; h.mu.Unlock() }
-func (h *Host) end()   { h.mu.Lock(); h.running--; h.mu.Unlock() }
+// begin counts an invocation, unless the host is ending. Each begin that returned true needs an end.
+func (h *Host) begin() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return false
+	}
+	h.running++
+	h.work.Add(1)
+	return true
+}
+
+func (h *Host) end() {
+	h.mu.Lock()
+	h.running--
+	h.mu.Unlock()
+	h.work.Done()
+}
 
 // Idle reports whether no invocation runs or waits for an environment or a retry. Messages that wait in queues are not its
 // concern; between a receive and its invocation it is not idle.
@@ -203,7 +223,9 @@ func (h *Host) Invoke(ctx context.Context, logicalID string, payload []byte) (Re
 	if len(payload) > answerLimit {
 		return Result{}, fmt.Errorf("invoke %s: the event has %d bytes, Lambda takes %d", logicalID, len(payload), answerLimit)
 	}
-	h.begin()
+	if !h.begin() {
+		return Result{}, errClosed
+	}
 	defer h.end()
 	return h.invoke(ctx, f, newInvocation(payload))
 }
@@ -269,7 +291,14 @@ func (h *Host) serve(f *function, env *environment, inv *invocation) (Result, er
 // Close ends every environment and waits until nothing of the host is left. Asynchronous events that weren't delivered are lost,
 // as they would be with the machine.
 func (h *Host) Close() error {
+	h.closing.Do(func() { h.closed = h.close() })
+	return h.closed
+}
+
+func (h *Host) close() error {
+	h.mu.Lock() // no invocation begins after this
 	h.stop()
+	h.mu.Unlock()
 	var errs []error
 	for _, id := range h.order {
 		f := h.functions[id]

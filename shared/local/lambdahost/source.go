@@ -79,11 +79,11 @@ func (s *source) run() {
 			continue
 		}
 		complained = false
-		s.h.work.Go(func() {
+		go func() {
 			defer s.h.end()
 			defer func() { <-s.slots }()
 			s.deliver(messages)
-		})
+		}()
 	}
 }
 
@@ -103,8 +103,8 @@ func (s *source) receive() ([]types.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receive from %s: %w", s.queue.LogicalID, err)
 	}
-	if len(out.Messages) > 0 {
-		s.h.begin()
+	if len(out.Messages) > 0 && !s.h.begin() {
+		return nil, errClosed
 	}
 	return out.Messages, nil
 }
