@@ -117,6 +117,10 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	f.serve(rec, r, &call, started)
+	if rec.status == 0 {
+		// A handler that wrote nothing has answered 200; only a cut connection leaves no status.
+		rec.status = http.StatusOK
+	}
 }
 
 func (f *Front) serve(rec *recorder, r *http.Request, call *Call, started time.Time) {
