@@ -251,6 +251,14 @@ func TestAlteredBytesAreNoticed(t *testing.T) {
 			t.Errorf("the archived version reads %q, %v", got, err)
 		}
 	}
+	blob, err := store.PutBlob(ctx, objstore.DirectoryKey(corp, "x"), "text/plain", []byte("names"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob.SHA256 = archive.HashHex([]byte("other names"))
+	if _, err := store.Get(ctx, blob); !errors.Is(err, objstore.ErrAltered) {
+		t.Errorf("a blob with another hash: %v, want ErrAltered", err)
+	}
 	media, err := store.PutMedia(ctx, corp, archive.FileID("f").Hash(), []byte("picture"))
 	if err != nil {
 		t.Fatal(err)
@@ -258,6 +266,37 @@ func TestAlteredBytesAreNoticed(t *testing.T) {
 	media.SHA256 = archive.HashHex([]byte("another picture"))
 	if _, err := readMedia(ctx, store, media); !errors.Is(err, objstore.ErrAltered) {
 		t.Errorf("media with another hash: %v, want ErrAltered", err)
+	}
+}
+
+func TestTheOldestVersionIsTheFirst(t *testing.T) {
+	ctx := context.Background()
+	store, client, name, corp := target(t)
+	first, err := store.PutBlob(ctx, objstore.DirectoryKey(corp, "x"), "text/plain", []byte("archived"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{first.VersionID}
+	for range 2 {
+		put, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, Key: &first.Key, Body: strings.NewReader("forged"), ChecksumAlgorithm: "SHA256"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, aws.ToString(put.VersionId))
+	}
+	if _, err := store.PutBlob(ctx, first.Key+"-longer", "text/plain", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	versions, err := store.Versions(ctx, first.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, v := range versions {
+		got = append(got, v.VersionID)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("versions (-want +got)\n%s", diff)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -411,4 +413,51 @@ func TestTheStoreComesBackAsItWas(t *testing.T) {
 	if _, err := put(e, "k", "y", once); codeOf(err) != "PreconditionFailed" {
 		t.Errorf("a second put after the restart: %v, want PreconditionFailed", err)
 	}
+}
+
+// TestVersitygwEndsWithItsParent starts this test's program again as a parent, kills it and waits for the end of its child.
+func TestVersitygwEndsWithItsParent(t *testing.T) {
+	const variable = "S3FRONT_TEST_DATA"
+	if dir := os.Getenv(variable); dir != "" {
+		gw, err := s3front.Start(context.Background(), s3front.Config{Binary: s3test.Binary(t), DataDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("pid", gw.PID())
+		<-gw.Done()
+		return
+	}
+	parent := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	parent.Env = append(os.Environ(), variable+"="+t.TempDir())
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	_, err = fmt.Fscanf(out, "pid %d\n", &pid)
+	if killErr := parent.Process.Kill(); err != nil || killErr != nil {
+		t.Fatal(err, killErr)
+	}
+	if err := parent.Wait(); err == nil {
+		t.Error("the parent ended by itself")
+	}
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for isRunning(pid) {
+		select {
+		case <-deadline:
+			t.Fatalf("versitygw %d outlives its parent", pid)
+		case <-tick.C:
+		}
+	}
+}
+
+// isRunning says whether the process exists and is no zombie that waits for whoever adopted it.
+func isRunning(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !bytes.Contains(stat, []byte(") Z "))
 }

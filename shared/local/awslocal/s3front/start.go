@@ -36,7 +36,7 @@ type Config struct {
 type child struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer // its end is the child's end
-	folder string    // of the socket
+	socket string
 	done   chan struct{}
 	err    error // after done
 }
@@ -59,15 +59,13 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	// The name stays the same over restarts, since versitygw writes it down as the owner of buckets.
 	root := aws.Credentials{AccessKeyID: "local-root", SecretAccessKey: hex.EncodeToString(secret)}
-	// A socket's path has about 100 bytes at most: too few for the folders of some data directories and tests.
-	folder, err := os.MkdirTemp("", "s3-")
+	socket, err := socketPath(cfg.DataDir)
 	if err != nil {
-		return nil, fmt.Errorf("make a folder for versitygw's socket: %w", err)
+		return nil, err
 	}
-	socket := filepath.Join(folder, "socket")
-	c, err := startChild(cfg, root, socket, folder)
+	c, err := startChild(cfg, root, socket)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start versitygw: %w", err), os.RemoveAll(folder))
+		return nil, fmt.Errorf("start versitygw: %w", err)
 	}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -93,7 +91,30 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-func startChild(cfg Config, root aws.Credentials, socket, folder string) (*child, error) {
+// socketPath is a free path for versitygw's socket: in the data folder, where a new start finds what an old one left, or in a folder
+// of its own if that path is longer than the 100 or so bytes that systems allow.
+func socketPath(data string) (string, error) {
+	data, err := filepath.Abs(data)
+	if err != nil {
+		return "", fmt.Errorf("find the data folder of versitygw: %w", err)
+	}
+	if path := filepath.Join(data, "socket"); len(path) <= 100 {
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			return "", fmt.Errorf("make the data folder of versitygw: %w", err)
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("remove an old socket of versitygw: %w", err)
+		}
+		return path, nil
+	}
+	folder, err := os.MkdirTemp("", "s3-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder for versitygw's socket: %w", err)
+	}
+	return filepath.Join(folder, "socket"), nil
+}
+
+func startChild(cfg Config, root aws.Credentials, socket string) (*child, error) {
 	var tail tailBuffer
 	//nolint:gosec // the operator names the program
 	cmd := exec.Command(cfg.Binary, "-listen", socket, "-data", cfg.DataDir, "-region", cfg.Region)
@@ -109,7 +130,7 @@ func startChild(cfg Config, root aws.Credentials, socket, folder string) (*child
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &child{cmd: cmd, stdin: stdin, folder: folder, done: make(chan struct{})}
+	c := &child{cmd: cmd, stdin: stdin, socket: socket, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		if err := cmd.Wait(); err != nil {
@@ -172,7 +193,7 @@ func (g *Gateway) Close() error {
 		}
 		<-g.child.done
 	}
-	if err := os.RemoveAll(g.child.folder); err != nil {
+	if err := os.Remove(g.child.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove versitygw's socket: %w", err)
 	}
 	return nil
