@@ -1,0 +1,206 @@
+// Package directory owns what a corp's directory is: departments, members, external contacts, rooms and robots as states that hold from a
+// time on, their written form, what a new reading of WeCom changes in them, and the name that a party had at a message's time. It reads no
+// store and no network; where a state can't be known it says "unknown", never "none".
+package directory
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// Kind is what an entry describes. The values are parts of keys.
+type Kind string
+
+// The kinds of entry.
+const (
+	KindDepartment Kind = "department"
+	KindMember     Kind = "member"
+	KindExternal   Kind = "external"
+	KindRoom       Kind = "room"
+	KindRobot      Kind = "robot"
+)
+
+// Entry is the state of one department, member, external contact, room or robot from At on.
+type Entry struct {
+	Kind   Kind
+	ID     string
+	At     time.Time
+	Fields string // the state in canonical form: see Fields
+	Gone   bool   // it was there before and is not any more; Fields are the last ones
+}
+
+// State is one of Department, Member, External, Room and Robot.
+type State interface {
+	Department | Member | External | Room | Robot
+}
+
+// Department is a department. ID is WeCom's number in decimal in Entry.ID.
+type Department struct {
+	Name    string            `json:"name,omitempty"` // "" if it could never be read
+	NameEn  string            `json:"name_en,omitempty"`
+	Parent  int               `json:"parent"` // 0 for the root
+	Order   int64             `json:"order,omitempty"`
+	Leaders []archive.PartyID `json:"leaders,omitempty"`
+}
+
+// WeCom's statuses of a member. 0 is "not shown to us".
+const (
+	StatusUnknown      = 0
+	StatusActivated    = 1
+	StatusDisabled     = 2
+	StatusNotActivated = 4
+	StatusLeft         = 5
+)
+
+// Member is a member of the corp.
+type Member struct {
+	Name           string            `json:"name,omitempty"` // the last that could be read
+	Listed         bool              `json:"listed"`         // the list of members showed it; else only the list of designated ones did
+	Departments    []int             `json:"departments,omitempty"`
+	Leads          []int             `json:"leads,omitempty"` // the departments whose head it is (is_leader_in_dept)
+	DirectLeaders  []archive.PartyID `json:"direct_leaders,omitempty"`
+	MainDepartment int               `json:"main_department,omitempty"`
+	Position       string            `json:"position,omitempty"`
+	Status         int               `json:"status"`
+
+	Mobile         string `json:"mobile,omitempty"`
+	MobileReadable bool   `json:"mobile_readable"` // false: whether there is one is unknown
+	Email          string `json:"email,omitempty"` // WeCom's email, never its biz_mail
+	EmailReadable  bool   `json:"email_readable"`
+
+	Designated      bool  `json:"designated"` // on WeCom's list of members to archive
+	DesignatedKnown bool  `json:"designated_known"`
+	Editions        []int `json:"editions,omitempty"` // 1 office, 2 service, 3 enterprise
+}
+
+// The types of external contact. 0 is "not known which".
+const (
+	TypeWeChat  = 1
+	TypeCompany = 2
+)
+
+// External is an external contact.
+type External struct {
+	Name      string            `json:"name,omitempty"`
+	Type      int               `json:"type"`
+	Corp      string            `json:"corp,omitempty"` // the other company's short name
+	CorpFull  string            `json:"corp_full,omitempty"`
+	Position  string            `json:"position,omitempty"`
+	Followers []archive.PartyID `json:"followers,omitempty"` // the members whose contact it is; none if it is known from a room alone
+}
+
+// The kinds of room.
+const (
+	RoomInternal = "internal"
+	RoomExternal = "external"
+	RoomUnknown  = "" // WeCom won't show it
+)
+
+// Room is a group.
+type Room struct {
+	Name    string            `json:"name,omitempty"`
+	Kind    string            `json:"kind"`
+	Owner   archive.PartyID   `json:"owner,omitempty"`
+	Created int64             `json:"created,omitempty"` // Unix seconds
+	Members []archive.PartyID `json:"members,omitempty"`
+	Listed  bool              `json:"listed,omitempty"` // on the list of rooms with external members
+}
+
+// Shown says whether WeCom showed more of the room than that it exists.
+func (r Room) Shown() bool { return r.Name != "" || len(r.Members) > 0 }
+
+// Robot is a robot.
+type Robot struct {
+	Name    string          `json:"name,omitempty"`
+	Creator archive.PartyID `json:"creator,omitempty"`
+}
+
+// Fields writes a state in canonical form: a JSON object with sorted names, sets sorted and without doubles, so that equal states are equal
+// texts.
+func Fields[S State](s S) string {
+	switch s := any(&s).(type) {
+	case *Department:
+		s.Leaders = set(s.Leaders)
+	case *Member:
+		s.Departments, s.Leads, s.Editions, s.DirectLeaders = set(s.Departments), set(s.Leads), set(s.Editions), set(s.DirectLeaders)
+	case *External:
+		s.Followers = set(s.Followers)
+	case *Room:
+		s.Members = set(s.Members)
+	}
+	text, err := canonical(s)
+	if err != nil {
+		panic(fmt.Sprintf("a state of plain fields can't be written: %v", err))
+	}
+	return text
+}
+
+// Parse reads what Fields wrote. Names that this version does not know are skipped.
+func Parse[S State](fields string) (S, error) {
+	var s S
+	if err := json.Unmarshal([]byte(fields), &s); err != nil {
+		return s, fmt.Errorf("the fields of a directory entry are no state of it")
+	}
+	return s, nil
+}
+
+func set[E ~string | ~int](list []E) []E {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// canonical writes a value that marshals to a JSON object with its names sorted at every level.
+func canonical(v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	var tree any
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	if err := decoder.Decode(&tree); err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(tree); err != nil {
+		return "", err
+	}
+	return string(bytes.TrimRight(out.Bytes(), "\n")), nil
+}
+
+// At is the state of a history, the oldest first, that holds at a time: before the first one, the first. ok is false for an empty history.
+func At(history []Entry, at time.Time) (state Entry, ok bool) {
+	states := from(history, at)
+	if len(states) == 0 {
+		return Entry{}, false
+	}
+	return states[0], true
+}
+
+// from is the part of a history that begins with the state that holds at a time.
+func from(history []Entry, at time.Time) []Entry {
+	first := 0
+	for i, e := range history {
+		if i > 0 && e.At.After(at) {
+			break
+		}
+		first = i
+	}
+	return history[min(first, len(history)):]
+}
+
+// HadMobile says whether any state of a member's history had a mobile. An empty one now, though readable, is then a lost one.
+func HadMobile(history []Entry) bool {
+	return slices.ContainsFunc(history, func(e Entry) bool {
+		m, err := Parse[Member](e.Fields)
+		return err == nil && m.Mobile != ""
+	})
+}
