@@ -158,7 +158,7 @@ func bucket(b template.Bucket) (s3front.Bucket, error) {
 		if err != nil {
 			return out, fmt.Errorf("read its policy: %w", err)
 		}
-		out.Denies = func(r authz.Request) bool { return policy.Decide(r) == iam.Denied }
+		out.Policy = policy
 	}
 	return out, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/ddb"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 	localsqs "github.com/wecomvault/wecomvault/shared/local/awslocal/sqs"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/store"
@@ -146,7 +147,7 @@ func TestStackIsMadeOnceAndFoundAgain(t *testing.T) {
 		{Action: "s3:GetObject", Resource: object, Context: map[string]string{"aws:SecureTransport": "false"}}:                                                               true,
 		{Action: "s3:GetObject", Resource: object, Context: map[string]string{"aws:SecureTransport": "true"}}:                                                                false,
 	} {
-		if b.Denies(*request) != denied {
+		if (b.Policy.Decide(*request) == iam.Denied) != denied {
 			t.Errorf("%+v denied: %v", *request, !denied)
 		}
 	}
