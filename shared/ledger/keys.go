@@ -26,6 +26,8 @@ import (
 //	  msg#<corp>#<conversation>#<yyyymm>  <time>#<seq>        a message: ids, type, short text
 //	  parts#<corp>#<room>                 <list hash>         a participant list
 //	  person#<corp>#<party>               <yyyymm>#<conversation>
+//	  room#<corp>                         <room>              a room that messages name
+//	  robot#<corp>                        <robot>             a robot that is a party of messages
 //	  recall#<corp>                       <recalled msgid>#<seq>
 //	  finding#<corp>#<yyyymmdd>           <rule>#<seq>
 //	  aside#<corp>                        <reason>#<version, 10 digits>#<seq>#<batch>
@@ -47,6 +49,8 @@ func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }
 func alarmPK(c archive.CorpID) string     { return "alarm#" + c.KeyPart() }
 func watchPK(c archive.CorpID) string     { return "watch#" + c.KeyPart() }
 func recallPK(c archive.CorpID) string    { return "recall#" + c.KeyPart() }
+func roomPK(c archive.CorpID) string      { return "room#" + c.KeyPart() }
+func robotPK(c archive.CorpID) string     { return "robot#" + c.KeyPart() }
 func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
 func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }

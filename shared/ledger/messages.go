@@ -51,9 +51,9 @@ func (p *People) learn(keys []string) {
 	}
 }
 
-// PutMessages writes the derived rows of messages of one batch: the message, its participant list, its persons, its recall. Each row is a
-// function of the message and of the batch's key alone, so that writing it again changes nothing. One write unit a message, and more
-// only for people and conversations not seen this month.
+// PutMessages writes the derived rows of messages of one batch: the message, its participant list, its persons, its room, its recall. Each
+// row is a function of the message and of the batch's key alone, so that writing it again changes nothing. One write unit a message, and
+// more only for people and conversations not seen this month, and for rooms and robots never seen.
 func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []archive.Message, people *People) error {
 	rows := make([]item, 0, len(messages))
 	var recalls []item
@@ -166,9 +166,28 @@ func messageRows(batchKey string, m *archive.Message) (message item, people []it
 		people = append(people, listed)
 		for _, id := range ids {
 			people = append(people, key("person#"+corp+"#"+id, month+"#"+conversation))
+			if archive.ParseKind(archive.PartyID(id)) == archive.KindRobot {
+				people = append(people, key(robotPK(m.Corp), id))
+			}
 		}
 	}
+	if m.Room != "" && len(m.Room) <= longestID {
+		people = append(people, key(roomPK(m.Corp), string(m.Room)))
+	}
 	return message, people
+}
+
+// longestID is more than any id of WeCom's has, and fits into a key.
+const longestID = 256
+
+// Rooms calls f for the rooms that a corp's messages name, by id: WeCom has no list of all of them.
+func (l *Ledger) Rooms(ctx context.Context, corp archive.CorpID, f func(archive.RoomID) bool) error {
+	return l.each(ctx, l.tables.Messages, roomPK(corp), bounds{consistent: true}, func(it item) bool { return f(archive.RoomID(getStr(it, "sk"))) })
+}
+
+// Robots calls f for the robots that are parties of a corp's messages, by id.
+func (l *Ledger) Robots(ctx context.Context, corp archive.CorpID, f func(archive.PartyID) bool) error {
+	return l.each(ctx, l.tables.Messages, robotPK(corp), bounds{consistent: true}, func(it item) bool { return f(archive.PartyID(getStr(it, "sk"))) })
 }
 
 // clip keeps hostile ids from making a row larger than a write unit; the segment has them whole.
