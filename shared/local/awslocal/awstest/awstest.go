@@ -37,6 +37,8 @@ type Endpoint struct {
 	SES     *ses.Service
 	Secrets *secrets.Service
 
+	server *httptest.Server
+
 	mu      sync.Mutex
 	callers map[string]*authz.Caller // by access key
 	fault   func(awslocal.FaultRequest) awslocal.FaultDecision
@@ -77,21 +79,35 @@ func Start(t testing.TB, o Options) *Endpoint {
 	if o.More != nil {
 		maps.Copy(services, o.More(db))
 	}
-	front, err := awslocal.New(awslocal.Config{Services: services, Principal: e.principal, Region: Region, Account: Account,
-		Fault: e.decide, Observe: e.observe})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(front)
-	e.URL = server.URL
+	e.serve(services)
 	t.Cleanup(func() {
 		e.SQS.Close()
-		server.Close()
+		e.Close()
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return e
+}
+
+// Serve puts a front before services that the caller has made, for processes that outlive no test. It panics if there is no port.
+func Serve(services map[string]http.Handler) *Endpoint {
+	e := &Endpoint{callers: map[string]*authz.Caller{"operator": authz.Everything("operator")}}
+	e.serve(services)
+	return e
+}
+
+// Close ends the front; Start does so by itself.
+func (e *Endpoint) Close() { e.server.Close() }
+
+func (e *Endpoint) serve(services map[string]http.Handler) {
+	front, err := awslocal.New(awslocal.Config{Services: services, Principal: e.principal, Region: Region, Account: Account,
+		Fault: e.decide, Observe: e.observe})
+	if err != nil {
+		panic(err)
+	}
+	e.server = httptest.NewServer(front)
+	e.URL = e.server.URL
 }
 
 // Config is an SDK configuration for an access key, whose secret is the key with "-secret" behind it. Requests are sent once: a
