@@ -74,7 +74,8 @@ func userTable(f UserStatusFacts, v View, s Summary) ([]byte, error) {
 		Words: map[string]string{
 			"search":  l.say("Search", "搜索"),
 			"all":     l.say("All users", "全部用户"),
-			"count":   l.say("{n} of {m} rows shown", "显示 {n} / {m} 行"),
+			"count":   l.say("{n} of {m} users", "{n} / {m} 人"),
+			"more":    l.say("Show all {n} rows", "显示全部 {n} 行"),
 			"table":   l.say("Users", "用户"),
 			"numbers": l.say("Summary: choose a number to see its rows", "概要：点击数字查看对应用户"),
 			"stages":  l.say("Stages", "阶段"),
