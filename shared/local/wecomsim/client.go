@@ -150,3 +150,16 @@ func (c *Client) Items(ctx context.Context, corp string, after uint64, limit int
 	}
 	return get[[]Item](ctx, c, "/sim/items?"+q.Encode())
 }
+
+// DemoStart starts a day of the demonstration, or shows the one that is under way.
+func (c *Client) DemoStart(ctx context.Context, n DemoStart) (DemoDay, error) {
+	return post[DemoDay](ctx, c, "/sim/demo/start", n)
+}
+
+// DemoStep plays the next step of the day.
+func (c *Client) DemoStep(ctx context.Context, n DemoPlay) (DemoPlayed, error) {
+	return post[DemoPlayed](ctx, c, "/sim/demo/step", n)
+}
+
+// Demo shows the day that is under way.
+func (c *Client) Demo(ctx context.Context) (DemoDay, error) { return get[DemoDay](ctx, c, "/sim/demo") }

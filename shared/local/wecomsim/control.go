@@ -293,6 +293,19 @@ func (s *Sim) addCorp(n NewCorp) (Corp, error) {
 	if c := s.corps[n.Corp]; c != nil {
 		return c.shown(), nil
 	}
+	c, err := s.newCorp(n)
+	if err != nil {
+		return Corp{}, err
+	}
+	if err := s.db.Update(func(tx *bolt.Tx) error { return errors.Join(saveCorp(tx, c), saveContacts(tx, c)) }); err != nil {
+		return Corp{}, err
+	}
+	s.corps[c.ID] = c
+	return c.shown(), nil
+}
+
+// newCorp makes a corp that nobody knows yet.
+func (s *Sim) newCorp(n NewCorp) (*corp, error) {
 	c := &corp{
 		ID: n.Corp, Name: n.Name, Secrets: n.Secrets, FirstSeq: max(1, n.FirstSeq), NextSeq: max(1, n.FirstSeq), Service: ServiceOpen,
 		PageBytes: n.PageBytes, TokenSeconds: n.TokenSeconds,
@@ -306,28 +319,24 @@ func (s *Sim) addCorp(n NewCorp) (Corp, error) {
 	for i := range c.Secrets {
 		x := &c.Secrets[i]
 		if !slices.Contains(kinds, x.Kind) {
-			return Corp{}, asked("%q is no kind of secret: one of %q", x.Kind, kinds)
+			return nil, asked("%q is no kind of secret: one of %q", x.Kind, kinds)
 		}
 		if x.Value == "" {
 			t, err := newToken("", time.Time{})
 			if err != nil {
-				return Corp{}, err
+				return nil, err
 			}
 			x.Value = t.Value[:43]
 		}
 	}
 	if n.NoKey {
 		if err := c.parseKeys(); err != nil {
-			return Corp{}, err
+			return nil, err
 		}
 	} else if _, err := c.newKey(n.KeyVersion, n.PublicKey); err != nil {
-		return Corp{}, err
+		return nil, err
 	}
-	if err := s.db.Update(func(tx *bolt.Tx) error { return errors.Join(saveCorp(tx, c), saveContacts(tx, c)) }); err != nil {
-		return Corp{}, err
-	}
-	s.corps[c.ID] = c
-	return c.shown(), nil
+	return c, nil
 }
 
 func (s *Sim) changeCorp(n ChangeCorp) (Corp, error) {
