@@ -25,11 +25,12 @@ const mark = "wecomvault"
 const form = "1"
 
 // Open opens or makes the file, for this process alone, in a folder of mode 0700 that it makes if need be. Every commit is on disk
-// when it returns. The errors are sentences for the person at the keyboard.
+// when it returns. A program whose run can be repeated may set NoSync on the answer: a kill loses nothing then either, but a power cut
+// may. The errors are sentences for the person at the keyboard.
 func Open(path string) (*bbolt.DB, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, explain(path, err)
+		return nil, Explain(path, err)
 	}
 	if info, err := os.Stat(path); err == nil {
 		if !info.Mode().IsRegular() {
@@ -41,16 +42,16 @@ func Open(path string) (*bbolt.DB, error) {
 			return nil, foreign(path, errors.New("too small"))
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, explain(path, err)
+		return nil, Explain(path, err)
 	}
 	options := *bbolt.DefaultOptions
 	options.Timeout = lockTimeout
 	db, err := bbolt.Open(path, 0o600, &options)
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, Explain(path, err)
 	}
 	if err := db.Update(claim); err != nil {
-		return nil, errors.Join(explain(path, err), db.Close())
+		return nil, errors.Join(Explain(path, err), db.Close())
 	}
 	return db, nil
 }
@@ -75,7 +76,8 @@ func claim(tx *bbolt.Tx) error {
 	return b.Put([]byte("form"), []byte(form))
 }
 
-func explain(path string, err error) error {
+// Explain turns an error of opening or writing the store at path into a sentence for the person at the keyboard.
+func Explain(path string, err error) error {
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("%s is in use by a running instance: stop that one (Ctrl-C), or choose another data folder with -data: %w", path, err)
