@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/sigv4"
 )
 
 // apiError is an answer in S3's form.
@@ -27,6 +28,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 		answer = &apiError{http.StatusForbidden, "AccessDenied", denied.Error()}
 	case errors.As(err, &api):
 		answer = api
+	case errors.Is(err, sigv4.ErrPayload):
+		answer = &apiError{http.StatusBadRequest, "XAmzContentSHA256Mismatch", sigv4.ErrPayload.Error()}
 	}
 	document, err := xml.Marshal(struct {
 		XMLName  xml.Name `xml:"Error"`

@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/sigv4"
 )
 
 // Bucket describes a bucket as the template declares it.
@@ -127,6 +130,9 @@ func (g *Gateway) send(out *http.Request) (*http.Response, error) {
 		if cause := out.Context().Err(); cause != nil {
 			return nil, fmt.Errorf("s3: the caller went away: %w", cause)
 		}
+		if errors.Is(err, sigv4.ErrPayload) {
+			return nil, err
+		}
 		return nil, &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "versitygw does not answer: " + err.Error()}
 	}
 	return resp, nil
@@ -137,6 +143,10 @@ var dropped = []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "C
 	"Transfer-Encoding", "Upgrade", "User-Agent", "Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "X-Amz-Trailer",
 	"X-Amz-Decoded-Content-Length", "X-Amz-Acl"}
 
+// presignature are the query names that hold a presigned request's signature.
+var presignature = []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Security-Token",
+	"X-Amz-SignedHeaders", "X-Amz-Signature"}
+
 // replayed is the size in bytes up to which the body of a conditional write is held, to be sent a second time.
 const replayed = 16 << 20
 
@@ -144,8 +154,14 @@ const replayed = 16 << 20
 func (g *Gateway) prepare(r *http.Request, op operation) (*http.Request, error) {
 	query := r.URL.Query()
 	presigned := query.Has("X-Amz-Signature")
-	for name := range query {
-		if strings.HasPrefix(strings.ToLower(name), "x-amz-") || name == "x-id" {
+	headers := http.Header{}
+	for name, values := range query {
+		switch {
+		case slices.Contains(presignature, name), name == "x-id":
+			query.Del(name)
+		case strings.HasPrefix(strings.ToLower(name), "x-amz-"):
+			// What a presigned request carries in its query is a header in the one that is signed anew.
+			headers[http.CanonicalHeaderKey(name)] = values
 			query.Del(name)
 		}
 	}
@@ -177,6 +193,7 @@ func (g *Gateway) prepare(r *http.Request, op operation) (*http.Request, error) 
 	for _, name := range dropped {
 		out.Header.Del(name)
 	}
+	maps.Copy(out.Header, headers)
 	if presigned {
 		out.Header.Del("X-Amz-Content-Sha256")
 	}

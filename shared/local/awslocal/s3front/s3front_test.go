@@ -394,6 +394,34 @@ func TestBodiesWithAChecksumTrailerAreDecodedAndChecked(t *testing.T) {
 	}
 }
 
+func TestABodyOtherThanTheSignedOneIsRefused(t *testing.T) {
+	e := s3test.Start(t, s3front.Config{}, s3front.Bucket{Name: bucket, Versioned: true})
+	for _, condition := range []string{"", "*"} {
+		// The client signs one body and then sends another of the same length.
+		client := s3.New(e.Client.Options(), func(o *s3.Options) {
+			o.HTTPClient = forger{o.HTTPClient}
+		})
+		in := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("k"), Body: strings.NewReader("signed")}
+		if condition != "" {
+			in.IfNoneMatch = &condition
+		}
+		if _, err := client.PutObject(context.Background(), in); codeOf(err) != "XAmzContentSHA256Mismatch" {
+			t.Errorf("with the condition %q: %v, want XAmzContentSHA256Mismatch", condition, err)
+		}
+	}
+	if _, err := e.Client.HeadObject(context.Background(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String("k")}); err == nil {
+		t.Error("the forged object is there")
+	}
+}
+
+type forger struct{ next s3.HTTPClient }
+
+func (f forger) Do(r *http.Request) (*http.Response, error) {
+	forged := r.Clone(r.Context())
+	forged.Body = io.NopCloser(strings.NewReader("forged"))
+	return f.next.Do(forged)
+}
+
 func TestTheStoreComesBackAsItWas(t *testing.T) {
 	e := s3test.Start(t, s3front.Config{}, s3front.Bucket{Name: bucket, Lock: true, LockMode: "GOVERNANCE", LockDays: 1})
 	version := mustPut(t, e, "k", "x", once)
