@@ -68,7 +68,7 @@ func TestConditionsHoldAsDynamoDBSays(t *testing.T) {
 		"n IN (:n9)":                              false,
 		"attribute_exists(l[2].deep)":             true,
 		"attribute_exists(l[3])":                  false,
-		"attribute_not_exists(m.low.q)":            true,
+		"attribute_not_exists(m.low.q)":           true,
 		"attribute_exists(id.k)":                  false,
 		"attribute_type(m, :M)":                   true,
 		"attribute_type(id, :M)":                  false,
@@ -95,7 +95,7 @@ func TestConditionsHoldAsDynamoDBSays(t *testing.T) {
 		"nil = :null":                             true,
 		"yes = :true":                             true,
 		"m.#k = :v":                               true,
-		"l[0] = :x AND m.low.z = :three":           true,
+		"l[0] = :x AND m.low.z = :three":          true,
 		"l[ 0 ] = :x":                             true,
 		"#d = :dot":                               true,
 		"#s = :done":                              true,
@@ -305,7 +305,7 @@ func TestProjectionsKeepTheirPlaces(t *testing.T) {
 	for text, want := range map[string]string{
 		"id":                 `{"id":{"S":"room-7"}}`,
 		"id, gone":           `{"id":{"S":"room-7"}}`,
-		"m.k, m.low.z":        `{"m":{"M":{"k":{"S":"v"},"low":{"M":{"z":{"N":"3"}}}}}}`,
+		"m.k, m.low.z":       `{"m":{"M":{"k":{"S":"v"},"low":{"M":{"z":{"N":"3"}}}}}}`,
 		"l[2].deep, l[0]":    `{"l":{"L":[{"S":"x"},{"M":{"deep":{"S":"down"}}}]}}`,
 		"l[7], m.gone, id.x": `{}`,
 	} {
