@@ -238,7 +238,9 @@ func TestEachCallIsAccountedFor(t *testing.T) {
 	if _, err := s3.NewFromConfig(c).CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String("b"), Key: aws.String("k")}); err != nil {
 		t.Fatal(err)
 	}
-	e.Fault(func(awslocal.FaultRequest) awslocal.FaultDecision { return awslocal.FaultDecision{Act: awslocal.CutInstead} })
+	e.Fault(func(awslocal.FaultRequest) awslocal.FaultDecision {
+		return awslocal.FaultDecision{Act: awslocal.CutInstead}
+	})
 	if _, err := ses.NewFromConfig(c).GetSendQuota(t.Context(), &ses.GetSendQuotaInput{}); err == nil {
 		t.Error("a cut connection gave an answer")
 	}
