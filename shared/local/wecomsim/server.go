@@ -111,9 +111,8 @@ type answer struct {
 type api struct {
 	method string
 	// kinds are the kinds of secret whose token may call it; a callable app counts as customer.
-	kinds []string
-	// hidden are the kinds that get 48009 for it.
-	archive bool // belongs to message archiving: service state and 301042 apply
+	kinds   []string
+	archive bool // whether it belongs to message archiving: service state and 301042 apply
 	list    string
 	run     func(s *Sim, c *call) (answer, error)
 }
