@@ -37,8 +37,9 @@ type Outcome struct {
 // Counts is what a snapshot says of itself.
 type Counts struct {
 	Parts   map[Part]Outcome `json:"parts"`
-	Changed int              `json:"changed"` // states that this reading changed
-	Gone    int              `json:"gone"`    // of these, those that are gone
+	Changed int              `json:"changed"`        // states that this reading changed
+	Gone    int              `json:"gone"`           // of these, those that are gone
+	Next    string           `json:"next,omitempty"` // the room at which the reading ran out of time
 }
 
 // Text is the counts in canonical form.

@@ -194,7 +194,7 @@ func (r *Reader) ExternalsOf(ctx context.Context, members []archive.PartyID) (li
 			row.Contact.Follower = row.Follow.ID
 			list = append(list, row.Contact)
 		}
-		unlicensed = answer.Failed.Unlicensed
+		unlicensed = append(unlicensed, answer.Failed.Unlicensed...)
 		return answer.Next, nil
 	})
 	switch CodeOf(err) {

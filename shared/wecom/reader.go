@@ -56,6 +56,9 @@ func (r *Reader) post(ctx context.Context, call string, body, into any) error {
 }
 
 func (r *Reader) call(ctx context.Context, method, call string, query url.Values, body, into any) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("wecom %s: %w", call, err)
+	}
 	if r.dead != nil {
 		return r.dead
 	}
@@ -72,14 +75,21 @@ func (r *Reader) call(ctx context.Context, method, call string, query url.Values
 	}
 	var raw json.RawMessage
 	err := r.tried(ctx, func() error { return r.tokens.call(ctx, method, prefix+call, query, body, &raw) })
-	if err != nil {
-		var refused *Error
-		if errors.As(err, &refused) {
-			r.took(Answer{Call: strings.TrimPrefix(refused.Call, prefix), Asked: asked, Code: refused.Code})
-			r.learn(call, refused)
-		} else if ctx.Err() == nil {
-			r.silent(call, err)
+	var refused *Error
+	switch {
+	case err == nil:
+	case errors.As(err, &refused):
+		a := Answer{Call: strings.TrimPrefix(refused.Call, prefix), Asked: asked, Code: refused.Code}
+		if a.Call != call {
+			a.Asked = "" // a token was asked for, and that question holds the secret
 		}
+		r.took(a)
+		r.learn(call, refused)
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("wecom %s: %w", call, ctx.Err())
+	default:
+		r.silent(call, err)
 		return err
 	}
 	r.took(Answer{Call: call, Asked: asked, Answer: raw})
@@ -115,7 +125,7 @@ func (r *Reader) tried(ctx context.Context, do func() error) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w, last: %w", ctx.Err(), err)
+			return err
 		case <-timer.C:
 		}
 	}

@@ -1,0 +1,475 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/secrets"
+	"github.com/wecomvault/wecomvault/shared/wecom"
+)
+
+// Why a part could not be read, beside "errcode 48002" and the like.
+const (
+	notHeld    = "no secret"
+	noAnswer   = "no answer"
+	outOfTime  = "out of time"
+	oddAnswer  = "odd answer"
+	unlicensed = "members without licence"
+)
+
+// gathering is one reading of a corp's directory while it is made.
+type gathering struct {
+	directory.Reading
+	known
+	readers map[secrets.Kind]*wecom.Reader
+	stopped string // the first room that there was no time for
+}
+
+func newGathering(k known) *gathering {
+	return &gathering{Reading: directory.Reading{Parts: map[directory.Part]directory.Outcome{}}, known: k, readers: map[secrets.Kind]*wecom.Reader{}}
+}
+
+// gather reads every part that the secrets allow. Its order puts first what reports need.
+func (g *gathering) gather(ctx context.Context) {
+	g.designated(ctx)
+	g.contacts(ctx)
+	g.externals(ctx)
+	g.robotsSeen(ctx)
+	g.roomsSeen(ctx)
+}
+
+// because says in a word why a part is not complete.
+func because(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case wecom.CodeOf(err) != 0:
+		return fmt.Sprintf("errcode %d", wecom.CodeOf(err))
+	case errors.Is(err, wecom.ErrNoAnswer):
+		return noAnswer
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return outOfTime
+	case errors.Is(err, errUnlicensed):
+		return unlicensed
+	default:
+		return oddAnswer
+	}
+}
+
+func outcome(kind secrets.Kind, read int, err error) directory.Outcome {
+	return directory.Outcome{Read: read, Complete: err == nil, Via: string(kind), Why: because(err)}
+}
+
+// designated reads which members are archived, and under which edition.
+func (g *gathering) designated(ctx context.Context) {
+	reader := g.readers[secrets.Archive]
+	if reader == nil {
+		g.Parts[directory.PartDesignated] = directory.Outcome{Why: notHeld}
+		return
+	}
+	ids, err := reader.Permitted(ctx, wecom.AnyEdition)
+	if err != nil {
+		g.Parts[directory.PartDesignated] = outcome(secrets.Archive, 0, err)
+		return
+	}
+	g.Designated = map[archive.PartyID][]int{}
+	for _, id := range ids {
+		g.Designated[id] = nil
+	}
+	for _, edition := range []int{wecom.OfficeEdition, wecom.ServiceEdition, wecom.EnterpriseEdition} {
+		// An edition that the corp never bought may be refused: then nobody is known to be under it.
+		ids, err := reader.Permitted(ctx, edition)
+		if err != nil {
+			continue
+		}
+		for _, id := range ids {
+			g.Designated[id] = append(g.Designated[id], edition)
+		}
+	}
+	g.Parts[directory.PartDesignated] = outcome(secrets.Archive, len(g.Designated), nil)
+}
+
+// listing is the departments and members that one secret shows.
+type listing struct {
+	via         secrets.Kind
+	departments []directory.ReadDepartment
+	members     []directory.ReadMember
+	named, full bool // departments with names; members with all fields that are not sensitive
+	sensitive   bool
+	treeErr     error
+	membersErr  error
+}
+
+// contacts reads departments and members with the secret for contacts. What that may not read, WeCom shows to the archive's secret without
+// mobiles and addresses: so names are there even if only that one is held.
+func (g *gathering) contacts(ctx context.Context) {
+	first := secrets.Contacts
+	if g.readers[first] == nil {
+		first = secrets.Archive
+	}
+	if g.readers[first] == nil {
+		g.Parts[directory.PartDepartments] = directory.Outcome{Why: notHeld}
+		g.Parts[directory.PartMembers] = directory.Outcome{Why: notHeld}
+		return
+	}
+	l := g.list(ctx, first)
+	if first == secrets.Contacts && g.readers[secrets.Archive] != nil && l.lacks() {
+		l = l.with(g.list(ctx, secrets.Archive))
+	}
+	g.Departments, g.Members = l.departments, l.members
+	g.Parts[directory.PartDepartments] = outcome(l.via, len(l.departments), l.treeErr)
+	members := outcome(l.via, len(l.members), l.membersErr)
+	members.Mobile = l.sensitive
+	g.Parts[directory.PartMembers] = members
+	if l.membersErr == nil || wecom.Denied(l.membersErr) {
+		g.unlisted(ctx)
+	}
+}
+
+// list reads departments and members with one secret.
+func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
+	reader := g.readers[via]
+	l := listing{via: via}
+	var departments []wecom.Department
+	departments, l.named, l.treeErr = reader.Departments(ctx)
+	if l.treeErr != nil {
+		l.membersErr = l.treeErr
+		return l
+	}
+	for _, d := range departments {
+		l.departments = append(l.departments, directory.ReadDepartment{ID: d.ID, Named: l.named, Department: directory.Department{
+			Name: d.Name, NameEn: d.NameEn, Parent: d.Parent, Order: d.Order, Leaders: d.Leaders,
+		}})
+	}
+	var members []wecom.Member
+	seen := map[archive.PartyID]bool{}
+	l.full = true
+	for _, d := range departments {
+		list, full, err := reader.MembersOf(ctx, d.ID)
+		if wecom.Denied(err) {
+			l.full = false
+			members, l.membersErr = reader.MemberIDs(ctx)
+			break
+		}
+		if wecom.CodeOf(err) == 60003 { // it was dissolved while we read
+			continue
+		}
+		if err != nil {
+			l.membersErr = err
+			break
+		}
+		l.full = l.full && full
+		for _, m := range list {
+			if !seen[m.ID] {
+				seen[m.ID] = true
+				members = append(members, m)
+			}
+		}
+	}
+	l.sensitive = wecom.ShowsSensitive(members)
+	for _, m := range members {
+		l.members = append(l.members, asRead(m, true, l.sensitive))
+	}
+	return l
+}
+
+// lacks says whether a second secret may show what this one may not. It is not asked in place of one that failed: what only the first one
+// shows, such as mobiles, would seem to be hidden from then on.
+func (l listing) lacks() bool {
+	if wecom.Denied(l.treeErr) || wecom.Denied(l.membersErr) {
+		return true
+	}
+	return l.treeErr == nil && l.membersErr == nil && !(l.named && l.full)
+}
+
+// with fills in what a second secret shows and the first may not. Who is there remains the first one's word, unless it may not read at all.
+func (l listing) with(other listing) listing {
+	named := map[int]directory.ReadDepartment{}
+	for _, d := range other.departments {
+		named[d.ID] = d
+	}
+	for i, d := range l.departments {
+		if better, ok := named[d.ID]; ok && !l.named {
+			l.departments[i] = better
+		}
+	}
+	full := map[archive.PartyID]directory.ReadMember{}
+	for _, m := range other.members {
+		full[m.ID] = m
+	}
+	for i, m := range l.members {
+		if better, ok := full[m.ID]; ok && !l.full {
+			better.Departments = m.Departments
+			l.members[i] = better
+		}
+	}
+	if wecom.Denied(l.treeErr) {
+		l.departments, l.treeErr, l.via = other.departments, other.treeErr, other.via
+	}
+	if wecom.Denied(l.membersErr) {
+		l.members, l.sensitive, l.membersErr, l.via = other.members, other.sensitive, other.membersErr, other.via
+	}
+	return l
+}
+
+// asRead takes a member over. What a secret does not show is unknown; what it shows empty is empty.
+func asRead(m wecom.Member, listed, sensitive bool) directory.ReadMember {
+	read := directory.ReadMember{ID: m.ID, Member: directory.Member{
+		Name: m.Name, Listed: listed, Departments: m.Departments, DirectLeaders: m.DirectLeaders, MainDepartment: m.MainDepartment,
+		Position: m.Position, Status: m.Status,
+	}}
+	for i, leads := range m.Leads {
+		if leads == 1 && i < len(m.Departments) {
+			read.Leads = append(read.Leads, m.Departments[i])
+		}
+	}
+	if sensitive && m.Mobile != nil {
+		read.Mobile, read.MobileReadable = *m.Mobile, true
+	}
+	if sensitive && m.Email != nil {
+		read.Email, read.EmailReadable = *m.Email, true
+	}
+	return read
+}
+
+// unlisted looks up the members who are archived but on no list that we may read.
+func (g *gathering) unlisted(ctx context.Context) {
+	listed := map[archive.PartyID]bool{}
+	for _, m := range g.Members {
+		listed[m.ID] = true
+	}
+	var missing []archive.PartyID
+	for id := range g.Designated {
+		if !listed[id] {
+			missing = append(missing, id)
+		}
+	}
+	slices.Sort(missing)
+	for _, id := range missing {
+		m, err := g.readers[secrets.Archive].Member(ctx, id)
+		switch code := wecom.CodeOf(err); {
+		case err == nil:
+			g.Members = append(g.Members, asRead(m, false, wecom.ShowsSensitive([]wecom.Member{m})))
+		case code == 60111, code == 46004, code == 40003, code == 60011, code == 60021:
+			// WeCom does not know, or does not show, this one.
+		default:
+			return
+		}
+	}
+}
+
+// externals reads external contacts and the list of rooms with external members, with the customer secret, or with that for contacts: an
+// app may be listed as one that can call for customers.
+func (g *gathering) externals(ctx context.Context) {
+	g.Parts[directory.PartExternals] = directory.Outcome{Why: notHeld}
+	g.Parts[directory.PartGroups] = directory.Outcome{Why: notHeld}
+	for _, kind := range []secrets.Kind{secrets.Customer, secrets.Contacts} {
+		reader := g.readers[kind]
+		if reader == nil {
+			continue
+		}
+		members, err := reader.FollowUsers(ctx)
+		if err == nil {
+			err = g.contactsOf(ctx, reader, members)
+		}
+		g.Parts[directory.PartExternals] = outcome(kind, len(g.Externals), err)
+		groups, err := g.groups(ctx, reader, members)
+		g.Groups = groups
+		g.Parts[directory.PartGroups] = outcome(kind, len(groups), err)
+		if !wecom.Denied(err) {
+			return
+		}
+		if kind == secrets.Contacts { // an app that is not meant for customers
+			g.Parts[directory.PartExternals] = directory.Outcome{Why: notHeld}
+			g.Parts[directory.PartGroups] = directory.Outcome{Why: notHeld}
+		}
+	}
+}
+
+// errUnlicensed says that WeCom hides the contacts of some members for want of a licence.
+var errUnlicensed = errors.New(unlicensed)
+
+func (g *gathering) contactsOf(ctx context.Context, reader *wecom.Reader, members []archive.PartyID) error {
+	hidden := false
+	for some := range slices.Chunk(members, wecom.MostFollowers) {
+		list, without, err := reader.ExternalsOf(ctx, some)
+		if err != nil {
+			return err
+		}
+		hidden = hidden || len(without) > 0
+		for _, x := range list {
+			g.Externals = append(g.Externals, directory.ReadExternal{ID: x.ID, External: directory.External{
+				Name: x.Name, Type: x.Type, Corp: x.Corp, CorpFull: x.CorpFull, Position: x.Position, Followers: []archive.PartyID{x.Follower},
+			}})
+		}
+	}
+	if hidden {
+		return errUnlicensed
+	}
+	return nil
+}
+
+func (g *gathering) groups(ctx context.Context, reader *wecom.Reader, members []archive.PartyID) ([]archive.RoomID, error) {
+	ids, err := reader.GroupChats(ctx, nil)
+	if wecom.CodeOf(err) != 81017 { // too many members for one list
+		return ids, err
+	}
+	ids = nil
+	for some := range slices.Chunk(members, wecom.MostOwners) {
+		list, err := reader.GroupChats(ctx, some)
+		if err != nil {
+			return ids, err
+		}
+		ids = append(ids, list...)
+	}
+	return ids, nil
+}
+
+// robotsSeen reads the robots that messages name.
+func (g *gathering) robotsSeen(ctx context.Context) {
+	reader := g.readers[secrets.Archive]
+	if reader == nil {
+		g.Parts[directory.PartRobots] = directory.Outcome{Why: notHeld}
+		return
+	}
+	var failed error
+	for _, id := range g.robots {
+		robot, err := reader.Robot(ctx, id)
+		if err != nil && !refused(err) {
+			failed = err
+			break
+		}
+		g.Robots = append(g.Robots, directory.ReadRobot{ID: id, Robot: directory.Robot{Name: robot.Name, Creator: robot.Creator}})
+	}
+	g.Parts[directory.PartRobots] = outcome(secrets.Archive, len(g.Robots), failed)
+}
+
+// refused says whether err is WeCom's word about the one thing that was asked for, and not about us.
+func refused(err error) bool {
+	switch wecom.CodeOf(err) {
+	case 0, -1, 301052, 301053, 301042, 60020, 50003:
+		return false
+	}
+	return !wecom.Denied(err) && !wecom.RateLimited(err)
+}
+
+// roomsSeen reads the rooms that messages name, and those on the list of rooms with external members: new ones first, then on from where
+// the last reading ran out of time.
+func (g *gathering) roomsSeen(ctx context.Context) {
+	if len(g.readers) == 0 {
+		g.Parts[directory.PartRooms] = directory.Outcome{Why: notHeld}
+		return
+	}
+	read, failed := 0, error(nil)
+	kinds := g.roomKinds()
+	turn := g.inTurn(kinds)
+	for _, id := range g.Groups {
+		kinds[id] = directory.RoomExternal
+	}
+	for _, id := range turn {
+		if ctx.Err() != nil {
+			g.stopped, failed = string(id), ctx.Err()
+			break
+		}
+		room, err := g.room(ctx, id, kinds[id] == directory.RoomExternal)
+		if err != nil {
+			failed = err
+			continue
+		}
+		g.Rooms = append(g.Rooms, room)
+		read++
+	}
+	g.Parts[directory.PartRooms] = outcome("", read, failed)
+}
+
+// roomKinds is what is known of rooms before they are read.
+func (g *gathering) roomKinds() map[archive.RoomID]string {
+	kinds := map[archive.RoomID]string{}
+	for _, e := range g.entries {
+		if room, err := directory.Parse[directory.Room](e.Fields); err == nil && e.Kind == directory.KindRoom {
+			kinds[archive.RoomID(e.ID)] = room.Kind
+		}
+	}
+	return kinds
+}
+
+func (g *gathering) inTurn(before map[archive.RoomID]string) []archive.RoomID {
+	all := slices.Concat(g.Groups, g.rooms)
+	slices.Sort(all)
+	var fresh, later, sooner []archive.RoomID
+	for _, id := range slices.Compact(all) {
+		switch _, known := before[id]; {
+		case !known:
+			fresh = append(fresh, id)
+		case string(id) < g.next:
+			later = append(later, id)
+		default:
+			sooner = append(sooner, id)
+		}
+	}
+	return slices.Concat(fresh, sooner, later)
+}
+
+// room reads one room. The archive's secret shows internal rooms, the customer secret the others.
+func (g *gathering) room(ctx context.Context, id archive.RoomID, external bool) (directory.ReadRoom, error) {
+	read := directory.ReadRoom{ID: id}
+	var failed error
+	if reader := g.readers[secrets.Archive]; reader != nil && !external {
+		room, err := reader.AuditRoom(ctx, id)
+		switch {
+		case err == nil:
+			read.Room = asRoom(room, directory.RoomInternal)
+			return read, nil
+		case wecom.CodeOf(err) == 301059:
+			external, read.Kind = true, directory.RoomExternal
+		case !refused(err):
+			failed = err
+		}
+	}
+	for _, kind := range []secrets.Kind{secrets.Customer, secrets.Contacts} {
+		reader := g.readers[kind]
+		if reader == nil || failed != nil && !external {
+			continue
+		}
+		room, err := reader.GroupChat(ctx, id)
+		switch {
+		case err == nil:
+			read.Room = asRoom(room, directory.RoomExternal)
+			for _, m := range room.Members {
+				if m.External {
+					x := directory.ReadExternal{ID: m.ID, External: directory.External{Name: m.Name}}
+					if m.WeChat {
+						x.Type = directory.TypeWeChat
+					}
+					read.Externals = append(read.Externals, x)
+				}
+			}
+			return read, nil
+		case wecom.CodeOf(err) == 49008:
+			read.Dismissed = true
+			return read, nil
+		case refused(err), wecom.Denied(err):
+		default:
+			failed = err
+		}
+	}
+	if external {
+		read.Kind = directory.RoomExternal
+	}
+	return read, failed
+}
+
+func asRoom(room wecom.Room, kind string) directory.Room {
+	r := directory.Room{Name: room.Name, Kind: kind, Owner: room.Owner}
+	if !room.Created.IsZero() {
+		r.Created = room.Created.Unix()
+	}
+	for _, m := range room.Members {
+		r.Members = append(r.Members, m.ID)
+	}
+	return r
+}

@@ -1,0 +1,57 @@
+// scheduled: directory reads who and what a corp has (departments, members, external contacts, rooms, robots) and records what changed, so
+// that parties have the names of their time. It owns what is asked of WeCom and what a missing answer means; it never sees a message.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/lambdas"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/secrets"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
+	"github.com/wecomvault/wecomvault/shared/wecom"
+)
+
+// settings is directory's configuration.
+type settings struct {
+	Control   string `env:"CONTROL_TABLE"`   // the corps
+	Messages  string `env:"MESSAGES_TABLE"`  // which rooms and robots messages name
+	Directory string `env:"DIRECTORY_TABLE"` // states, their history, snapshots
+	Bucket    string `env:"ARCHIVE_BUCKET"`  // where WeCom's answers are kept
+	Secrets   string `env:"SECRETS_PREFIX"`  // what the names of the corps' secrets begin with
+	WeCom     string `env:"WECOM_URL"`       // WeCom's server
+}
+
+func main() {
+	log := telemetry.NewLogger(os.Stdout, "directory")
+	var s settings
+	if err := config.Fill(&s, os.Getenv); err != nil {
+		log.Error("configuration", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	aws, err := awsconfig.LoadDefaultConfig(context.Background())
+	if err != nil {
+		log.Error("configuration", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	r := &refresher{
+		ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory}),
+		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
+		vault:  secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets),
+		server: wecom.New(s.WeCom, &http.Client{Timeout: 10 * time.Second}, clock.Real),
+		log:    log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second,
+	}
+	lambdas.Run(lambdas.Function{Log: log, Schedule: func(ctx context.Context, _ []byte) error { return r.run(ctx) }})
+}
