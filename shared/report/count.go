@@ -63,8 +63,8 @@ func (c Count) change(l Language, before *Count) string {
 }
 
 // Summary is the summary of a User Status Report. It is kept with the run, so that the next day's report can say what changed. Each of its
-// numbers is a count of the report's rows: Members = SignedUp's and the others' sum over stages; NotActivated, Disabled and Activated
-// are counted among the signed up.
+// numbers is a count of the report's rows. Activated, NotActivated and Disabled are counted among the signed up; the stages together hold
+// each member once.
 type Summary struct {
 	Members      Count `json:"members"`
 	SignedUp     Count `json:"signed_up"`
@@ -104,9 +104,9 @@ func lines() []line {
 	return []line{
 		{"m", "Members", "成员", func(u User, _ answer) answer { return u.member() }, func(s *Summary) *Count { return &s.Members }},
 		{"s", "Signed up (on WeCom's list to archive)", "已注册（在企业微信存档名单中）", func(u User, _ answer) answer { return u.signedUp() }, func(s *Summary) *Count { return &s.SignedUp }},
-		{"a", "of these, activated", "其中：已激活", func(u User, _ answer) answer { return u.signedUp().and(u.status(StatusActivated)) }, func(s *Summary) *Count { return &s.Activated }},
-		{"n", "of these, not activated", "其中：未激活", func(u User, _ answer) answer { return u.signedUp().and(u.status(StatusNotActivated)) }, func(s *Summary) *Count { return &s.NotActivated }},
-		{"d", "of these, disabled", "其中：已禁用", func(u User, _ answer) answer { return u.signedUp().and(u.status(StatusDisabled)) }, func(s *Summary) *Count { return &s.Disabled }},
+		{"a", "Signed up and activated", "已注册且已激活", func(u User, _ answer) answer { return u.signedUp().and(u.status(StatusActivated)) }, func(s *Summary) *Count { return &s.Activated }},
+		{"n", "Signed up, not activated", "已注册但未激活", func(u User, _ answer) answer { return u.signedUp().and(u.status(StatusNotActivated)) }, func(s *Summary) *Count { return &s.NotActivated }},
+		{"d", "Signed up, but disabled", "已注册但已禁用", func(u User, _ answer) answer { return u.signedUp().and(u.status(StatusDisabled)) }, func(s *Summary) *Count { return &s.Disabled }},
 		{"l", "Lost the mobile number", "手机号已丢失", func(u User, _ answer) answer { return u.lostMobile() }, func(s *Summary) *Count { return &s.LostMobile }},
 		{"e", "No mobile ever seen", "从未出现手机号", func(u User, _ answer) answer { return u.noMobile() }, func(s *Summary) *Count { return &s.NoMobile }},
 		{"k", "No email", "无邮箱", func(u User, _ answer) answer { return u.noEmail() }, func(s *Summary) *Count { return &s.NoEmail }},

@@ -78,8 +78,8 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 	return m, nil
 }
 
-// sortedUsers puts those with the most urgent stage of trouble nowhere special: rows go by department, then name, then userid, so
-// that a person is found where people look. The order does not depend on the order given.
+// sortedUsers orders rows by department, then name, then userid, so that a person is found where people look and the report does not
+// depend on the order in which the ledger lists them.
 func sortedUsers(users []User) []User {
 	out := slices.Clone(users)
 	slices.SortStableFunc(out, func(a, b User) int {

@@ -344,3 +344,28 @@ func TestAPageTooLargeForSESIsPacked(t *testing.T) {
 		t.Errorf("the mail has %d bytes", len(raw))
 	}
 }
+
+func TestMailsLoadNothingAndStyleInline(t *testing.T) {
+	for _, v := range views() {
+		r1, r7 := userStatus(t, sampleFacts(), v), maintenance(t, sampleTrouble(), v)
+		for _, m := range []Mail{r1, r7} {
+			for _, tag := range []string{"<script", "<style", "<link", "<img", "src=", "class=", "url("} {
+				if strings.Contains(m.HTML, tag) {
+					t.Errorf("the mail %s has %s", m.Kind, tag)
+				}
+			}
+			if !strings.Contains(m.HTML, `<html lang="`+string(v.Language)+`"`) || !strings.Contains(m.HTML, v.GuideURL+"/"+string(v.Language)+"/") {
+				t.Errorf("the mail %s lacks its language or its guide", m.Kind)
+			}
+		}
+		v.GuideURL = ""
+		if m := userStatus(t, sampleFacts(), v); strings.Contains(m.HTML, "href=") {
+			t.Error("there is a link without a guide")
+		}
+		for _, out := range []string{"http://", "https://", "src=", "url("} {
+			if strings.Contains(string(r1.Attachment.Body), out) {
+				t.Errorf("the attachment holds %s", out)
+			}
+		}
+	}
+}
