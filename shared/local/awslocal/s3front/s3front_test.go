@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -391,6 +392,27 @@ func TestBodiesWithAChecksumTrailerAreDecodedAndChecked(t *testing.T) {
 	}
 	if w := send("short", right, len(content)+1); w.Code != http.StatusBadRequest {
 		t.Errorf("a wrong length gives %d, want 400", w.Code)
+	}
+}
+
+func TestAttributesMayLieBesideTheObjects(t *testing.T) {
+	// A data folder with this in it is one whose file system had no extended attributes.
+	data := filepath.Join(t.TempDir(), "s3")
+	if err := os.MkdirAll(filepath.Join(data, "sidecar"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e := s3test.Start(t, s3front.Config{DataDir: data}, s3front.Bucket{Name: bucket, Lock: true, LockMode: "COMPLIANCE", LockDays: 1})
+	version := mustPut(t, e, "k", "x", once)
+	if _, err := put(e, "k", "y", once); codeOf(err) != "PreconditionFailed" {
+		t.Errorf("a second put: %v, want PreconditionFailed", err)
+	}
+	e.KillAndRestart(nil)
+	_, err := e.Client.DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("k"), VersionId: &version})
+	if codeOf(err) != "AccessDenied" {
+		t.Errorf("delete of the version: %v, want AccessDenied", err)
+	}
+	if kept, err := os.ReadDir(filepath.Join(data, "sidecar", bucket)); err != nil || len(kept) == 0 {
+		t.Errorf("the sidecar folder holds %v, %v", kept, err)
 	}
 }
 
