@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/protocol"
 )
 
@@ -72,6 +73,13 @@ func parseRedrive(text string) (redrivePolicy, error) {
 	return redrivePolicy{target: p.Target[strings.LastIndexByte(p.Target, ':')+1:], max: n}, nil
 }
 
+func parsePolicy(text string) (iam.Policies, error) {
+	if text == "" {
+		return nil, nil
+	}
+	return iam.ParseJSON([]byte(text))
+}
+
 // validate refuses attributes that AWS would refuse, and those that the local endpoint can't honour.
 func (s *Service) validate(attributes map[string]string) error {
 	for name, value := range attributes {
@@ -90,7 +98,11 @@ func (s *Service) validate(attributes map[string]string) error {
 			if p.target != "" && s.queues[p.target] == nil {
 				return invalid("Value %s for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist.", value)
 			}
-		case "Policy", "RedriveAllowPolicy":
+		case "Policy":
+			if _, err := parsePolicy(value); err != nil {
+				return protocol.Refuse("InvalidAttributeValue", "Invalid value for the parameter Policy: %v", err)
+			}
+		case "RedriveAllowPolicy":
 			if value != "" && !json.Valid([]byte(value)) {
 				return protocol.Refuse("InvalidAttributeValue", "Invalid value for the parameter %s.", name)
 			}

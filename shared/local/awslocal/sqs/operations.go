@@ -139,16 +139,8 @@ func (s *Service) find(c call, name string, actions ...string) (*queue, error) {
 // denies applies the queue's own policy, which locally can only take away: every caller is of the queue's account, and gets its
 // permissions from its role. Requests count as sent over TLS, which no loopback address needs.
 func (q *queue) denies(request authz.Request) error {
-	text := q.settings.Attributes["Policy"]
-	if text == "" {
-		return nil
-	}
-	policies, err := iam.ParseJSON([]byte(text))
-	if err != nil {
-		return protocol.Refuse("InvalidAttributeValue", "Invalid value for the parameter Policy: %v", err)
-	}
 	request.Context = map[string]string{"aws:SecureTransport": "true"}
-	if policies.Decide(request) == iam.Denied {
+	if q.policy.Decide(request) == iam.Denied {
 		return &protocol.Error{Status: http.StatusForbidden, Code: "AccessDeniedException", QueryCode: "AccessDenied",
 			Message: "Access to the resource " + q.name + " is denied by the queue's policy."}
 	}
@@ -167,7 +159,7 @@ func (s *Service) checkKey(c call, q *queue, action string) error {
 		}
 		key = "arn:aws:kms:" + s.region + ":" + s.account + ":" + key
 	}
-	via := map[string]string{"kms:ViaService": "sqs." + s.region + ".amazonaws.com"}
+	via := map[string]string{"kms:ViaService": "sqs." + s.region + ".amazonaws.com", "kms:EncryptionContext:aws:sqs:arn": s.arn(q.name)}
 	switch action {
 	case "SendMessage":
 		return authz.Check(c.ctx, authz.Request{Action: "kms:GenerateDataKey", Resource: key, Context: via}, authz.Request{Action: "kms:Decrypt", Resource: key, Context: via})

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
 )
 
 // Order is the order in which visible messages are handed out.
@@ -52,6 +54,7 @@ type Service struct {
 type queue struct {
 	name     string
 	settings settings
+	policy   iam.Policies // read from settings
 	messages map[uint64]*message
 	seqs     []uint64 // ascending: the order of arrival
 	next     uint64
@@ -144,6 +147,10 @@ func newQueue(name string) *queue {
 func load(name string, b *bbolt.Bucket) (*queue, error) {
 	q := newQueue(name)
 	if err := json.Unmarshal(b.Get(settingsKey), &q.settings); err != nil {
+		return nil, err
+	}
+	var err error
+	if q.policy, err = parsePolicy(q.settings.Attributes["Policy"]); err != nil {
 		return nil, err
 	}
 	states := b.Bucket(stateBucket)
@@ -286,7 +293,11 @@ func (c change) store(tx *bbolt.Tx) error {
 
 // saveSettings writes a queue's settings, and makes its place in the store if need be.
 func (s *Service) saveSettings(q *queue, to settings) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	policy, err := parsePolicy(to.Attributes["Policy"])
+	if err != nil {
+		return err
+	}
+	err = s.db.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.Bucket(rootBucket).CreateBucketIfNotExists([]byte(q.name))
 		if err != nil {
 			return err
@@ -305,7 +316,7 @@ func (s *Service) saveSettings(q *queue, to settings) error {
 	if err != nil {
 		return fmt.Errorf("writing the settings of queue %s to the store: %w", q.name, err)
 	}
-	q.settings = to
+	q.settings, q.policy = to, policy
 	return nil
 }
 

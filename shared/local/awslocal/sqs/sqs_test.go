@@ -355,6 +355,11 @@ func TestWhatIsNotSupportedIsRefusedByName(t *testing.T) {
 			_, err := b.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{"Flavour": "x"}})
 			return err
 		},
+		"IpAddress": func() error {
+			_, err := b.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{"Policy": `{"Statement":{"Effect":"Deny","Principal":"*",
+				"Action":"sqs:*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}}`}})
+			return err
+		},
 		"VisibilityTimeout": func() error {
 			_, err := b.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{"VisibilityTimeout": "43201"}})
 			return err
