@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -368,6 +369,10 @@ func TestFaultsHitTheCallsTheyWereMeantFor(t *testing.T) {
 	if r, err := pull(token); err != nil || len(r.Chat) != 1 {
 		t.Errorf("after lifting: %v", err)
 	}
+	must(b.AddFault(b.ctx(), wecomsim.Fault{Kind: wecomsim.FaultCut, Times: 1}))(b)
+	if r, err := b.do("POST", "/cgi-bin/message/getchatdata?access_token=x", `{"seq":0,"limit":1}`); err == nil {
+		t.Errorf("a refusal was not cut: %s", r.raw)
+	}
 	for _, bad := range []wecomsim.Fault{{Kind: "rain"}, {Kind: wecomsim.FaultCode}, {Kind: wecomsim.Fault500, API: "nothing"}} {
 		if _, err := b.AddFault(b.ctx(), bad); err == nil {
 			t.Errorf("%+v was taken", bad)
@@ -391,5 +396,18 @@ func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
 	must(b.Send(b.ctx(), wecomsim.Message{Corp: "wwone", Text: "still works"}))(b)
 	if a := must(b.Account(b.ctx(), "wwone"))(b); a.Items != 1 || !slices.Equal([]int{a.ByType["text"]}, []int{1}) {
 		t.Errorf("%+v", a)
+	}
+}
+
+func TestControlAnswersThisMachineAlone(t *testing.T) {
+	b := newBench(t)
+	for address, want := range map[string]int{"127.0.0.1:5": http.StatusOK, "[::1]:5": http.StatusOK, "192.0.2.1:5": http.StatusForbidden, "odd": http.StatusForbidden} {
+		r := httptest.NewRequest(http.MethodGet, "/sim/clock", nil)
+		r.RemoteAddr = address
+		w := httptest.NewRecorder()
+		b.sim.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%s: HTTP %d", address, w.Code)
+		}
 	}
 }

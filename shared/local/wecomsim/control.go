@@ -215,13 +215,7 @@ func (s *Sim) control(pattern string, run func(r *http.Request) (any, error)) {
 			writeJSON(w, http.StatusForbidden, object{{"error", "the control API answers callers on this machine alone"}})
 			return
 		}
-		s.mu.Lock()
-		ans, err := run(r)
-		var b []byte
-		if err == nil {
-			b, err = plainJSON(ans)
-		}
-		s.mu.Unlock()
+		b, err := s.locked(func() (any, error) { return run(r) })
 		switch {
 		case errors.Is(err, errAsked):
 			writeJSON(w, http.StatusBadRequest, object{{"error", err.Error()}})
@@ -231,6 +225,17 @@ func (s *Sim) control(pattern string, run func(r *http.Request) (any, error)) {
 			writeBytes(w, http.StatusOK, "application/json; charset=UTF-8", b)
 		}
 	})
+}
+
+// locked runs a request under mu and encodes its answer before anybody else can change it.
+func (s *Sim) locked(run func() (any, error)) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ans, err := run()
+	if err != nil {
+		return nil, err
+	}
+	return plainJSON(ans)
 }
 
 func (s *Sim) corpNamed(id string) (*corp, error) {

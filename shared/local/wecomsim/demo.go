@@ -391,7 +391,7 @@ func (s *Sim) demoFound(day time.Time) ([]DemoEvent, error) {
 		corp     NewCorp
 		contacts contacts
 	}{
-		{NewCorp{Corp: DemoCorp, Name: "海岳资产管理 Haiyue Asset Management", FirstSeq: 1, Secrets: []Secret{
+		{NewCorp{Corp: DemoCorp, Name: "海岳资产管理 Haiyue Asset Management", FirstSeq: 1, PageBytes: 200_000, Secrets: []Secret{
 			{Kind: KindArchive}, {Kind: KindCustomer}, {Kind: KindLegacyApp},
 		}}, demoContacts(demoFounded(day))},
 		{NewCorp{Corp: DemoSmallCorp, Name: "云雀贸易 Skylark Trading", FirstSeq: demoSmallFirstSeq, Secrets: []Secret{

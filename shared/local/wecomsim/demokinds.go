@@ -93,8 +93,7 @@ func (p *player) everyday() {
 		{"type", 1}, {"width", 48}, {"height", 48}, {"imagesize", sticker.Size}, {"md5sum", sticker.MD5}, {"sdkfileid", sticker.SDKFileID},
 	})
 	p.in(p.pair("exec"), "A", "voiptext", 0.6, object{{"callduration", 61 + p.r.IntN(900)}, {"invitetype", 2}}).Key = "info"
-	robot := p.c.contacts.Robots
-	if len(robot) > 1 {
+	if robot := p.c.contacts.Robots; len(robot) > 1 && p.step == "morning" {
 		sc := p.roomNamed("morning")
 		sc.roles["R"] = robot[1].ID
 		p.in(sc, "R", "markdown", 0.02, object{{"content", "**晨会提醒** 九点，会议室A\n> 请提前五分钟到场\n[议程](https://wiki.haiyue.example/morning)"}}).Key = "info"
@@ -232,6 +231,7 @@ func (p *player) mixtures() {
 		{{"type", "image"}, {"content", text(imagePayload(pic))}},
 		{{"type", "text"}, {"content", text(object{{"content", " Deadline is Friday."}})}},
 	}}})
+	voice := p.document("voice.amr", 2_000)
 	at := p.at(0.5) / 1000
 	inner := object{{"title", "沈先生的聊天记录"}, {"item", []object{
 		{{"type", "ChatRecordText"}, {"msgtime", at - 900}, {"content", text(object{{"content", "合同扫描件在这里"}})}, {"from_chatroom", false}},
@@ -248,7 +248,7 @@ func (p *player) mixtures() {
 			{{"type", "text"}, {"content", text(object{{"content", "图文混排 in a record"}})}},
 			{{"type", "image"}, {"content", text(imagePayload(p.upload("", p.picture(), 0)))}},
 		}}})}, {"from_chatroom", true}},
-		{{"type", "ChatRecordVoice"}, {"msgtime", at - 535}, {"content", text(object{{"play_length", 3}, {"voice_size", 2000}})}, {"from_chatroom", true}},
+		{{"type", "ChatRecordVoice"}, {"msgtime", at - 535}, {"content", text(object{{"md5sum", voice.MD5}, {"voice_size", voice.Size}, {"play_length", 3}, {"sdkfileid", voice.SDKFileID}})}, {"from_chatroom", true}},
 		{{"type", "chatrecord"}, {"msgtime", at - 530}, {"content", text(inner)}, {"from_chatroom", false}},
 	}}}
 	p.in(p.outside(), "A", "chatrecord", 0.6, record)

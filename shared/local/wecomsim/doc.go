@@ -51,8 +51,9 @@
 // moved back if the clock is not there yet. Both calls may be repeated after a crash: a day that is under way is shown, and {"step":N} of
 // a step that was played gives the same answer again. On the first day the small company begins at seq 2^53+1, one key
 // version arrives two steps late, one item never opens (set_aside in Account: "undecryptable"), one ends the library ("crashing"), one
-// file is refused for ever (files.refused), and in the afternoon one answer is cut and a token dies. Later days are ordinary. What an account of the day
-// must come to is Account: items = archived + set_aside.
+// file is refused for ever (files.refused), and in the afternoon one answer is cut and a token dies. The large company's pages are
+// refused above 200,000 bytes (301058). Later days are ordinary. What a day must come to is in Account: items are archived but for
+// those in set_aside, and files are kept but for files.refused, which are lost.
 //
 // # State
 //

@@ -1,9 +1,6 @@
 package wecomsim
 
-import (
-	"fmt"
-	"net/http"
-)
+import "fmt"
 
 // The errcodes that the simulator answers, with WeCom's own text for them.
 var errTexts = map[int]string{
@@ -66,10 +63,10 @@ func (s *Sim) errmsg(code int) string {
 		text, s.Now().Unix(), n%1000, n*2654435761&0xffffffff, s.callerIP(), code)
 }
 
-func (s *Sim) writeRefusal(w http.ResponseWriter, e *refusal) {
+func (s *Sim) refusalObject(e *refusal) object {
+	o := object{{"errcode", e.code}, {"errmsg", s.errmsg(e.code)}}
 	if e.list != "" {
-		writeJSON(w, http.StatusOK, object{{"errcode", e.code}, {"errmsg", s.errmsg(e.code)}, {e.list, []int{}}})
-		return
+		o = append(o, field{e.list, []int{}})
 	}
-	writeJSON(w, http.StatusOK, object{{"errcode", e.code}, {"errmsg", s.errmsg(e.code)}})
+	return o
 }

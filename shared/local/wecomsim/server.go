@@ -257,25 +257,29 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request, name, corpID string,
 		}
 	}
 	var e *refusal
+	var given object
 	switch {
 	case errors.As(err, &e):
-		s.writeRefusal(w, e)
+		given = s.refusalObject(e)
 	case err != nil:
 		writeBytes(w, http.StatusInternalServerError, "text/plain", []byte(err.Error()))
+		return
 	case ans.media != nil && fault != nil:
 		s.playFault(w, r, &Fault{Kind: FaultReset}, ans.media.bytes)
+		return
 	case ans.media != nil:
 		ans.media.write(w)
+		return
 	default:
-		b, err := plainJSON(append(object{{"errcode", 0}, {"errmsg", "ok"}}, ans.object...))
-		if err != nil {
-			writeBytes(w, http.StatusInternalServerError, "text/plain", nil)
-			return
-		}
-		if fault != nil {
-			s.playFault(w, r, fault, b)
-			return
-		}
+		given = append(object{{"errcode", 0}, {"errmsg", "ok"}}, ans.object...)
+	}
+	b, err := plainJSON(given)
+	switch {
+	case err != nil:
+		writeBytes(w, http.StatusInternalServerError, "text/plain", nil)
+	case fault != nil && fault.Kind != FaultCode:
+		s.playFault(w, r, fault, b)
+	default:
 		writeBytes(w, http.StatusOK, "application/json; charset=UTF-8", b)
 	}
 }
