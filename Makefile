@@ -1,0 +1,42 @@
+# WeCom Vault. `make help` lists every target in a line.
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+.DEFAULT_GOAL := help
+GO ?= go
+ARGS ?=
+BUILD := build
+FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
+
+# The flags are the same for the laptop and for Lambda: no cgo, no paths of this machine, no remote procedure calls of Go's own.
+GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
+
+include infra/functions.mk
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-zA-Z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: ## build the functions, the operator's command and the local programs for this machine
+	@mkdir -p $(BUILD)/local $(BUILD)/functions
+	@$(foreach f,$(FUNCTIONS),mkdir -p $(BUILD)/functions/$(f) && $(GOBUILD) -o $(BUILD)/functions/$(f)/bootstrap ./functions/$(f) &&) true
+	@$(GOBUILD) -o $(BUILD)/local/vaultctl ./infra/vaultctl
+	@$(GOBUILD) -o $(BUILD)/local/local ./infra/local
+	@$(GOBUILD) -o $(BUILD)/local/wecomsim ./infra/local/wecomsim
+	@$(GOBUILD) -o $(BUILD)/local/simsdk ./infra/local/simsdk
+	@cd infra/local/versitygw && $(GOBUILD) -o ../../../$(BUILD)/local/versitygw .
+
+.PHONY: run
+run: build ## play the demonstration company's next day on this machine (ARGS='-once [-data DIR]' for unattended)
+	@./$(BUILD)/local/local $(ARGS)
+
+.PHONY: ctl
+ctl: build ## run the operator's command on local data: make ctl ARGS='[-data DIR] messages -corp X -format jsonl'
+	@./$(BUILD)/local/local ctl $(ARGS)
+
+.PHONY: test
+test: ## everything that needs no account and, once modules are there, no network
+	$(GO) test ./...
+
+.PHONY: clean
+clean: ## remove what was built and the local data
+	rm -rf $(BUILD) .local .aws-sam

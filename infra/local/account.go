@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+)
+
+// seqLine is what the account reads of a line of vaultctl messages.
+type seqLine struct {
+	Seq       uint64 `json:"seq"`
+	State     string `json:"state"`
+	Reason    string `json:"reason"`
+	Type      string `json:"msgtype"`
+	RawSHA256 string `json:"raw_sha256"`
+	Media     []struct {
+		FileID string `json:"sdkfileid"`
+		State  string `json:"state"`
+	} `json:"media"`
+}
+
+// count is the account of one corp.
+type count struct {
+	corp                archive.CorpID
+	seqs, archived      int
+	pending             int
+	aside               map[string]int // by reason
+	media               map[string]int // by state, each file once
+	lost                []string       // what is unaccounted for
+	waits               []string       // what waits for the operator
+	simSeqs, simAside   int            // the simulator's own count; -1 where there is none
+	simFiles, simNoFile int
+}
+
+// account prints what became of everything that was handed out, compares it with the simulator's own count, and returns the exit code.
+func (d *day) account(ctx context.Context) (int, error) {
+	var lost []string
+	waits := slices.Clone(d.notes)
+	fmt.Fprintln(d.out, "\nThe account of the day")
+	sent, err := d.countMails(ctx)
+	if err != nil {
+		return exitLost, err
+	}
+	for _, corp := range d.corps {
+		c, err := d.count(ctx, corp)
+		if err != nil {
+			return exitLost, err
+		}
+		c.print(d.out)
+		lost, waits = append(lost, c.lost...), append(waits, c.waits...)
+	}
+	fmt.Fprintf(d.out, "  mails sent %d\n", sent)
+	jobs, dead := d.queued()
+	if jobs > 0 {
+		waits = append(waits, fmt.Sprintf("%d jobs are still in the queues", jobs))
+	}
+	if dead > 0 {
+		waits = append(waits, fmt.Sprintf("%d jobs are in dead-letter queues", dead))
+	}
+	for _, l := range lost {
+		fmt.Fprintln(d.out, "  UNACCOUNTED FOR:", l)
+	}
+	for _, w := range waits {
+		fmt.Fprintln(d.out, "  waits for you:", w)
+	}
+	switch {
+	case len(lost) > 0:
+		fmt.Fprintf(d.out, "Result: %d things are unaccounted for (exit %d)\n", len(lost), exitLost)
+		return exitLost, nil
+	case len(waits) > 0:
+		fmt.Fprintf(d.out, "Result: every seq is accounted for, %d things wait for the operator (exit %d)\n", len(waits), exitWaiting)
+		return exitWaiting, nil
+	}
+	fmt.Fprintf(d.out, "Result: every seq is archived or set aside as it should be, nothing waits (exit %d)\n", exitAccounted)
+	return exitAccounted, nil
+}
+
+func (d *day) countMails(ctx context.Context) (int, error) {
+	sent := 0
+	for _, corp := range d.corps {
+		if err := d.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
+			if m.State == ledger.MailSent {
+				sent++
+			}
+			return true
+		}); err != nil {
+			return 0, err
+		}
+	}
+	return sent, nil
+}
+
+// count reads the archive's account of a corp as any outside check would: from the operator's command.
+func (d *day) count(ctx context.Context, corp archive.CorpID) (count, error) {
+	c := count{corp: corp, aside: map[string]int{}, media: map[string]int{}, simSeqs: -1}
+	files := map[string]string{}
+	lines := map[uint64]seqLine{}
+	code, err := d.vaultctlLines(ctx, []string{"messages", "-corp", string(corp), "-format", "jsonl"}, func(text []byte) error {
+		var l seqLine
+		if err := json.Unmarshal(text, &l); err != nil {
+			return fmt.Errorf("a line of vaultctl messages can't be read: %w", err)
+		}
+		lines[l.Seq] = l
+		c.seqs++
+		switch l.State {
+		case "archived":
+			c.archived++
+		case "set aside":
+			c.aside[l.Reason]++
+		default:
+			c.pending++
+			if l.Reason != "" {
+				c.lost = append(c.lost, fmt.Sprintf("seq %d of corp %s: %s", l.Seq, corp, l.Reason))
+			}
+		}
+		for _, m := range l.Media {
+			files[m.FileID] = m.State
+		}
+		return nil
+	})
+	if err != nil {
+		return c, err
+	}
+	if code != 0 {
+		return c, fmt.Errorf("vaultctl messages ended with %d", code)
+	}
+	for _, state := range files {
+		c.media[state]++
+	}
+	if c.pending > 0 && len(c.lost) == 0 {
+		c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are pulled and kept, and not opened yet", c.pending, corp))
+	}
+	if n := c.media["waiting"]; n > 0 {
+		c.waits = append(c.waits, fmt.Sprintf("%d attachments of corp %s are not in yet", n, corp))
+	}
+	if d.library != "" {
+		for reason, n := range c.aside {
+			c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are set aside: %s", n, corp, reason))
+		}
+		return c, nil
+	}
+	return c, d.compare(ctx, &c, lines, files)
+}
+
+// compare holds the archive's account against the simulator's, seq by seq.
+func (d *day) compare(ctx context.Context, c *count, lines map[uint64]seqLine, files map[string]string) error {
+	theirs, err := d.sim.Account(ctx, string(c.corp))
+	if err != nil {
+		return err
+	}
+	_, gaveUp := d.gaveUp[c.corp]
+	never := map[uint64]string{}
+	for _, a := range theirs.SetAside {
+		never[a.Seq] = a.Fate
+	}
+	c.simSeqs, c.simAside, c.simFiles, c.simNoFile = theirs.Items, len(theirs.SetAside), theirs.Files.Count, theirs.Files.Refused
+	var after uint64
+	for {
+		items, err := d.sim.Items(ctx, string(c.corp), after, 1000, false)
+		if err != nil {
+			return err
+		}
+		if len(items) == 0 {
+			break
+		}
+		for _, it := range items {
+			after = it.Seq
+			l, ok := lines[it.Seq]
+			switch {
+			case !ok && gaveUp:
+				// It waits at WeCom: said with the corp that was given up.
+			case !ok:
+				c.lost = append(c.lost, fmt.Sprintf("seq %d of corp %s was never archived", it.Seq, c.corp))
+			case l.State == "archived" && l.RawSHA256 != it.RawSHA256:
+				c.lost = append(c.lost, fmt.Sprintf("seq %d of corp %s: what is archived is not what was sent", it.Seq, c.corp))
+			case l.State == "set aside" && never[it.Seq] == "":
+				c.waits = append(c.waits, fmt.Sprintf("seq %d of corp %s is set aside: %s", it.Seq, c.corp, l.Reason))
+			}
+			delete(lines, it.Seq)
+		}
+	}
+	for seq := range lines {
+		c.lost = append(c.lost, fmt.Sprintf("seq %d of corp %s is archived and was never sent", seq, c.corp))
+	}
+	return nil
+}
+
+func (c count) print(out io.Writer) {
+	aside := 0
+	var reasons []string
+	for _, r := range slices.Sorted(maps.Keys(c.aside)) {
+		aside += c.aside[r]
+		reasons = append(reasons, fmt.Sprintf("%s %d", r, c.aside[r]))
+	}
+	fmt.Fprintf(out, "  corp %s\n    seqs pulled %d, archived %d, set aside %d", c.corp, c.seqs, c.archived, aside)
+	if aside > 0 {
+		fmt.Fprintf(out, " (%s)", strings.Join(reasons, ", "))
+	}
+	fmt.Fprintf(out, ", pending %d\n    attachments kept %d, waiting %d, lost %d\n", c.pending, c.media["kept"], c.media["waiting"], c.media["lost"])
+	if c.simSeqs >= 0 {
+		fmt.Fprintf(out, "    the simulator's own count: %d seqs, of which %d can never be opened; %d attachments, of which %d are refused\n", c.simSeqs, c.simAside, c.simFiles, c.simNoFile)
+	}
+}
+
+// vaultctlOutput runs the operator's command and returns its exit code and what it said.
+func (o options) vaultctlOutput(ctx context.Context, env map[string]string, args []string) (int, string, error) {
+	text, err := o.vaultctlCommand(ctx, env, args).CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), strings.TrimSpace(string(text)), nil
+	}
+	return 0, strings.TrimSpace(string(text)), err
+}
+
+// vaultctlLines runs the operator's command and calls f for each line it prints.
+func (d *day) vaultctlLines(ctx context.Context, args []string, f func([]byte) error) (int, error) {
+	cmd := d.vaultctlCommand(ctx, d.environment(), args)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	lines := bufio.NewReaderSize(out, 1<<20)
+	var failed error
+	for failed == nil {
+		text, err := lines.ReadBytes('\n')
+		if len(text) > 0 {
+			failed = f(text)
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				failed = err
+			}
+			break
+		}
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), failed
+	}
+	return 0, errors.Join(failed, err)
+}
+
+func (o options) vaultctlCommand(ctx context.Context, env map[string]string, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(o.binaries, "local", "vaultctl"), args...) // #nosec G204 -- the operator's own words
+	cmd.Env = os.Environ()
+	for k, v := range env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	return cmd
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// ctl runs vaultctl against local data: through the endpoint of a program that is running over them, or else through endpoints of its own that
+// end with it. Stdout is vaultctl's alone.
+func ctl(ctx context.Context, args []string) int {
+	data := ".local"
+	if len(args) > 1 && (args[0] == "-data" || args[0] == "--data") {
+		data, args = args[1], args[2:]
+	}
+	o, err := parseOptions([]string{"-data", data}, os.Stderr)
+	if err == nil {
+		err = cleanEnvironment()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ctl:", err)
+		return exitUsage
+	}
+	code, err := o.ctl(ctx, args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ctl:", err)
+		return exitLost
+	}
+	return code
+}
+
+func (o options) ctl(ctx context.Context, args []string) (code int, err error) {
+	if env, up := running(o.data); up {
+		return o.vaultctl(ctx, env, args)
+	}
+	if _, err := os.Stat(filepath.Join(o.data, marker)); err != nil {
+		return exitLost, fmt.Errorf("there is no local archive in %s: make run begins one, -data names another folder", o.data)
+	}
+	simulator, wecom, err := o.simulator(ctx)
+	if err != nil {
+		return exitLost, err
+	}
+	defer func() { err = errors.Join(err, simulator.close()) }()
+	h, err := open(ctx, o.wiring(wecom))
+	if err != nil {
+		return exitLost, err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	works := slices.Contains([]string{"keys", "redrive", "fsck"}, first(args))
+	if works {
+		// These put work into queues, or call a function: let it be done before the archive closes again.
+		if err := h.start(false); err != nil {
+			return exitLost, err
+		}
+	}
+	code, err = o.vaultctl(ctx, h.environment(), args)
+	if err == nil && works {
+		err = h.drain(ctx, time.Minute)
+	}
+	return code, err
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// vaultctl runs the operator's command. Its exit code is the answer; an error means that it could not be run.
+func (o options) vaultctl(ctx context.Context, env map[string]string, args []string) (int, error) {
+	cmd := o.vaultctlCommand(ctx, env, args)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return exitAccounted, err
+}
+
+// running finds the endpoint of a program that has the data folder open.
+func running(data string) (env map[string]string, up bool) {
+	text, err := os.ReadFile(filepath.Join(data, "endpoint.json")) // #nosec G304 -- the user names the folder
+	if err != nil {
+		return nil, false
+	}
+	var a address
+	if err := json.Unmarshal(text, &a); err != nil {
+		return nil, false
+	}
+	u, err := url.Parse(a.Endpoint)
+	if err != nil {
+		return nil, false
+	}
+	conn, err := net.DialTimeout("tcp", u.Host, time.Second)
+	if err != nil {
+		return nil, false
+	}
+	return a.Env, conn.Close() == nil
+}

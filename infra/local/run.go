@@ -1,0 +1,469 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/sqs"
+	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/secrets"
+)
+
+// run does what the options say and returns the exit code. An error is a sentence for the person at the keyboard.
+func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
+	if err := cleanEnvironment(); err != nil {
+		return exitLost, err
+	}
+	if err := own(o.data); err != nil {
+		return exitLost, err
+	}
+	if err := o.inputs(); err != nil {
+		return exitLost, err
+	}
+	simulator, wecom, err := o.simulator(ctx)
+	if err != nil {
+		return exitLost, err
+	}
+	defer func() { err = errors.Join(err, simulator.close()) }()
+	h, err := open(ctx, o.wiring(wecom))
+	if err != nil {
+		return exitLost, err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	if o.reversed {
+		h.queues.SetOrder(sqs.Reverse)
+	}
+	d := &day{options: o, house: h, sim: wecomsim.NewClient(wecom), ledger: h.ledger(), out: out, began: clock.Real()}
+	pages, err := d.serve()
+	if err != nil {
+		return exitLost, err
+	}
+	defer func() { err = errors.Join(err, pages.Close()) }()
+	if o.library != "" {
+		err = d.playLibrary(ctx)
+	} else {
+		err = d.playStory(ctx)
+	}
+	if err != nil {
+		return exitLost, err
+	}
+	code, err = d.account(ctx)
+	if err != nil || o.once {
+		return code, err
+	}
+	d.where()
+	<-ctx.Done()
+	fmt.Fprintln(out, "\nThe data stay in", o.data+"; make run plays the next day.")
+	return exitAccounted, nil
+}
+
+// inputs reads what the flags name before anything is started, so that a wrong file costs no waiting.
+func (o options) inputs() error {
+	if o.library == "" {
+		return nil
+	}
+	if _, err := o.keyFiles(); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(o.secretFile)
+	if err != nil {
+		return fmt.Errorf("-secret-file can't be read: %w", err)
+	}
+	if strings.TrimSpace(string(text)) == "" {
+		return fmt.Errorf("-secret-file %s is empty: it should hold the secret that WeCom's console shows for message archiving", o.secretFile)
+	}
+	return nil
+}
+
+// keyFiles lists the files of -keys by version.
+func (o options) keyFiles() (map[archive.KeyVersion]string, error) {
+	entries, err := os.ReadDir(o.keyFolder)
+	if err != nil {
+		return nil, fmt.Errorf("-keys can't be read: %w", err)
+	}
+	files := map[archive.KeyVersion]string{}
+	for _, e := range entries {
+		name, isPEM := strings.CutSuffix(e.Name(), ".pem")
+		if !isPEM || e.IsDir() {
+			continue
+		}
+		n, err := strconv.ParseUint(name, 10, 32)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("-keys: %s is not named by a key version: 3.pem holds the private key for publickey_ver 3", e.Name())
+		}
+		path := filepath.Join(o.keyFolder, e.Name())
+		text, err := os.ReadFile(path) // #nosec G304 -- the user names the folder
+		if err != nil {
+			return nil, fmt.Errorf("-keys: %w", err)
+		}
+		if _, err := secrets.ParseKey(text); err != nil {
+			return nil, fmt.Errorf("-keys: %s: %w", e.Name(), err)
+		}
+		files[archive.KeyVersion(n)] = path
+	}
+	return files, nil
+}
+
+// simulator starts the simulated WeCom over the data folder.
+func (o options) simulator(ctx context.Context) (*child, string, error) {
+	if err := own(o.data); err != nil {
+		return nil, "", err
+	}
+	if err := os.MkdirAll(filepath.Join(o.data, "logs"), 0o700); err != nil {
+		return nil, "", fmt.Errorf("make the folder for logs: %w", err)
+	}
+	log, err := os.OpenFile(filepath.Join(o.data, "logs", "wecomsim.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, "", fmt.Errorf("open the simulator's log: %w", err)
+	}
+	return spawn(ctx, log, filepath.Join(o.binaries, "local", "wecomsim"), "-data", filepath.Join(o.data, "wecomsim.db"), "-until-eof")
+}
+
+// wiring is the template's parameters for a simulator at wecom.
+func (o options) wiring(wecom string) wiring {
+	if o.wecomURL != "" {
+		wecom = o.wecomURL
+	}
+	params := map[string]string{
+		"WecomUrl": wecom, "SdkHost": filepath.Join(o.binaries, "local", "simsdk"), "PollInterval": "1s", "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
+		"Trial": "true", "MailFrom": "archive@wecomvault.example",
+	}
+	if o.library != "" {
+		params["SdkHost"], params["SdkLib"] = "", o.library
+	}
+	return wiring{data: o.data, listen: o.listen, template: o.wiringFile, binaries: o.binaries, params: params}
+}
+
+// ledger reads the archive's ledger as the operator.
+func (h *house) ledger() *ledger.Ledger {
+	k := h.keys[operator]
+	db := dynamodb.New(dynamodb.Options{
+		Region: region, BaseEndpoint: aws.String(h.endpoint), Credentials: credentials.NewStaticCredentialsProvider(k.ID, k.Secret, ""),
+	})
+	out := h.template.Outputs
+	return ledger.New(db, ledger.Tables{Control: out["ControlTable"], Messages: out["MessagesTable"], Directory: out["DirectoryTable"], Audit: out["AuditTable"]})
+}
+
+// day is one day being played.
+type day struct {
+	options
+	*house
+	sim    *wecomsim.Client
+	ledger *ledger.Ledger
+	out    io.Writer
+	began  time.Time
+	corps  []archive.CorpID
+	gaveUp map[archive.CorpID]ledger.Trouble
+	notes  []string // what waits for the operator
+	mailed string   // address of the mailbox page
+}
+
+func (d *day) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "%s  %s\n", clock.Now().Format("2006-01-02 15:04"), fmt.Sprintf(format, args...))
+}
+
+// setClock moves the played time forward to t, for the product and for the simulator. It never moves it back.
+func (d *day) setClock(ctx context.Context, t time.Time) error {
+	ahead := t.Sub(clock.Real())
+	if now, err := d.offset(); err != nil {
+		return err
+	} else if ahead < now {
+		ahead = now
+	}
+	if err := d.setOffset(ahead); err != nil {
+		return err
+	}
+	ns := int64(ahead)
+	if _, err := d.sim.SetClock(ctx, wecomsim.Clock{OffsetNS: &ns}); err != nil {
+		return err
+	}
+	d.host.Tick()
+	return nil
+}
+
+// operate runs the operator's command, as a person would.
+func (d *day) operate(ctx context.Context, args ...string) error {
+	code, text, err := d.vaultctlOutput(ctx, d.environment(), args)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("vaultctl %s: %s", strings.Join(args[:min(2, len(args))], " "), strings.TrimPrefix(text, "vaultctl: "))
+	}
+	return nil
+}
+
+// withSecret gives f the path of a file that holds a secret for as long as f runs.
+func (d *day) withSecret(value string, f func(path string) error) (err error) {
+	file, err := os.CreateTemp(d.data, "secret-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
+	_, err = file.WriteString(value)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return f(file.Name())
+}
+
+// patience is how long a corp may go without a whole batch before it is given up.
+const patience = 2 * time.Minute
+
+// standstill is how long nothing may move before what waits is left to the operator.
+const standstill = 45 * time.Second
+
+// follow waits until holds is true of each corp that has not been given up. A corp is given up at once when somebody has to act, and when no
+// whole batch came for longer than the patience.
+func (d *day) follow(ctx context.Context, holds func(archive.CorpID, ledger.Cursor) bool) error {
+	whole := map[archive.CorpID]time.Time{} // by the clock of events, as the ledger has it
+	since := map[archive.CorpID]time.Time{} // by the machine's own
+	_, err := until(ctx, 24*time.Hour, func() (bool, error) {
+		all := true
+		for _, corp := range d.corps {
+			if _, given := d.gaveUp[corp]; given {
+				continue
+			}
+			c, err := d.ledger.Cursor(ctx, corp)
+			if err != nil {
+				return false, err
+			}
+			if holds(corp, c) {
+				continue
+			}
+			all = false
+			if _, seen := since[corp]; !seen || !c.LastWhole.Equal(whole[corp]) {
+				whole[corp], since[corp] = c.LastWhole, clock.Real()
+			}
+			t := c.Trouble
+			if t != nil && t.Final && t.Tried.After(d.began) || clock.Real().Sub(since[corp]) > patience {
+				d.giveUp(corp, t)
+			}
+		}
+		return all, nil
+	})
+	return err
+}
+
+func (d *day) giveUp(corp archive.CorpID, t *ledger.Trouble) {
+	if t == nil {
+		t = &ledger.Trouble{Sentence: "no whole batch came, and the library gave no reason"}
+	}
+	d.gaveUp[corp] = *t
+	d.notes = append(d.notes, fmt.Sprintf("corp %s is given up: %s", corp, t.Sentence))
+	d.say("corp %s is given up: %s", corp, t.Sentence)
+}
+
+// progress is what moves while work is being done.
+type progress struct{ pending, archived, asides, waiting, jobs int }
+
+func (d *day) progress(ctx context.Context) (progress, error) {
+	var p progress
+	for _, corp := range d.corps {
+		err := d.ledger.Batches(ctx, corp, "", func(b ledger.BatchRow) bool {
+			p.archived += b.Archived
+			p.asides += b.SetAside
+			if b.State == ledger.Pending {
+				p.pending++
+			}
+			return true
+		})
+		if err != nil {
+			return p, err
+		}
+		if err := d.ledger.AllWaiting(ctx, corp, func(ledger.Waiting) bool { p.waiting++; return true }); err != nil {
+			return p, err
+		}
+	}
+	p.jobs, _ = d.queued()
+	return p, nil
+}
+
+// settle waits until nothing is pending and no attachment waits, or until nothing has moved for long.
+func (d *day) settle(ctx context.Context) error {
+	var last progress
+	moved := clock.Real()
+	_, err := until(ctx, 24*time.Hour, func() (bool, error) {
+		p, err := d.progress(ctx)
+		if err != nil {
+			return false, err
+		}
+		if p != last {
+			last, moved = p, clock.Real()
+		}
+		if p.pending == 0 && p.waiting == 0 && p.jobs == 0 {
+			return true, nil
+		}
+		return clock.Real().Sub(moved) > standstill, nil
+	})
+	return err
+}
+
+// noon lets 12:00 UTC come and waits for the day's reports.
+func (d *day) noon(ctx context.Context) error {
+	now := clock.Now()
+	noon := time.Date(now.Year(), now.Month(), now.Day(), 12, 0, 0, 0, time.UTC)
+	if !now.Before(noon) {
+		noon = noon.AddDate(0, 0, 1)
+	}
+	// What the report tells of is read before it is written: schedules would do the same in the hour before.
+	for _, f := range []string{"DirectoryFunction", "WatchFunction"} {
+		if err := d.invoke(ctx, f); err != nil {
+			return err
+		}
+	}
+	if err := d.setClock(ctx, noon.Add(time.Second)); err != nil {
+		return err
+	}
+	d.say("noon: the reports are due")
+	if err := d.invoke(ctx, "ReportFunction"); err != nil {
+		return err
+	}
+	date := noon.Format(time.DateOnly)
+	_, err := until(ctx, standstill, func() (bool, error) {
+		missing, err := d.undelivered(ctx, date)
+		return missing == "", err
+	})
+	if err != nil {
+		return err
+	}
+	if missing, err := d.undelivered(ctx, date); err != nil {
+		return err
+	} else if missing != "" {
+		d.notes = append(d.notes, missing)
+	}
+	return d.drainQuietly(ctx)
+}
+
+// undelivered names a due report or mail that has not gone out, "" if there is none.
+func (d *day) undelivered(ctx context.Context, date string) (string, error) {
+	for _, corp := range d.corps {
+		r, err := d.ledger.RunOf(ctx, corp, date, "R1")
+		if errors.Is(err, ledger.ErrAbsent) || err == nil && r.State != ledger.RunDone {
+			return fmt.Sprintf("the User Status Report of corp %s for %s is not done", corp, date), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		missing := ""
+		err = d.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
+			if m.State != ledger.MailSent {
+				missing = fmt.Sprintf("a mail %s of corp %s is %s", m.Report, corp, m.State)
+			}
+			return missing == ""
+		})
+		if err != nil || missing != "" {
+			return missing, err
+		}
+	}
+	return "", nil
+}
+
+func (d *day) drainQuietly(ctx context.Context) error {
+	_, err := until(ctx, standstill, func() (bool, error) {
+		jobs, _ := d.queued()
+		return jobs == 0, nil
+	})
+	return err
+}
+
+// invoke runs a function once, as its schedule would, and passes its failure on.
+func (d *day) invoke(ctx context.Context, logicalID string) error {
+	r, err := d.host.Invoke(ctx, logicalID, []byte(`{}`))
+	if err != nil {
+		return err
+	}
+	if r.FunctionError != "" {
+		return fmt.Errorf("%s failed: %s", logicalID, r.Payload)
+	}
+	return nil
+}
+
+// playLibrary archives one corp through a given library, whatever that serves.
+func (d *day) playLibrary(ctx context.Context) error {
+	id := archive.CorpID(d.corp)
+	d.corps, d.gaveUp = []archive.CorpID{id}, map[archive.CorpID]ledger.Trouble{}
+	verb := "set"
+	if _, err := d.ledger.Corp(ctx, id); errors.Is(err, ledger.ErrAbsent) {
+		verb = "add"
+	} else if err != nil {
+		return err
+	}
+	if err := d.operate(ctx, "corps", verb, "-corp", d.corp, "-secret-file", d.secretFile); err != nil {
+		return err
+	}
+	files, err := d.keyFiles()
+	if err != nil {
+		return err
+	}
+	held, err := d.ledger.Keys(ctx, id)
+	if err != nil {
+		return err
+	}
+	for ver, path := range files {
+		if slices.ContainsFunc(held, func(k ledger.KeyRow) bool { return k.Version == ver && k.Proven }) {
+			continue // it opens messages: it is the right one
+		}
+		if err := d.operate(ctx, "keys", "add", "-corp", d.corp, "-ver", ver.String(), "-file", path); err != nil {
+			d.notes = append(d.notes, err.Error())
+			d.say("%v", err)
+		}
+	}
+	// No schedules: they would follow the other corps of this folder through a library that isn't theirs.
+	if err := d.host.Start(false); err != nil {
+		return err
+	}
+	d.say("corp %s is pulled through %s", d.corp, filepath.Base(d.library))
+	stop := d.keepFetching(ctx, id)
+	began := clock.Now()
+	err = d.follow(ctx, func(_ archive.CorpID, c ledger.Cursor) bool { return c.Empties >= 2 && c.CaughtUp.After(began) })
+	if err == nil {
+		err = d.settle(ctx)
+	}
+	stop()
+	if err != nil {
+		return err
+	}
+	return d.noon(ctx)
+}
+
+// keepFetching invokes fetch for one corp each minute, as its schedule does, until the returned function is called.
+func (d *day) keepFetching(ctx context.Context, corp archive.CorpID) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	event := []byte(fmt.Sprintf(`{"corps":[%s]}`, strconv.Quote(string(corp))))
+	go func() {
+		defer close(ended)
+		minute := time.NewTicker(time.Minute)
+		defer minute.Stop()
+		for {
+			if err := d.host.InvokeAsync("FetchFunction", event); err != nil {
+				d.say("fetch could not be started: %v", err)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-minute.C:
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
