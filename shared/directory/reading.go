@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -174,13 +175,18 @@ func (c *comparison) goes(kind Kind, id string) {
 	c.next[key] = e
 }
 
-// present calls f for the ids of the entries of a kind that the ledger holds as present.
-func (c *comparison) present(kind Kind, f func(id string)) {
-	for key, e := range c.old {
-		if key.kind == kind && !e.Gone {
-			f(key.id)
+// present is the ids of the entries of a kind that are there, as far as the reading is taken in.
+func (c *comparison) present(kind Kind) map[string]bool {
+	ids := map[string]bool{}
+	for _, entries := range []map[entryKey]Entry{c.old, c.next} {
+		for key, e := range entries {
+			if key.kind == kind {
+				ids[key.id] = !e.Gone
+			}
 		}
 	}
+	maps.DeleteFunc(ids, func(_ string, there bool) bool { return !there })
+	return ids
 }
 
 func (c *comparison) departments() {
@@ -195,11 +201,11 @@ func (c *comparison) departments() {
 		is(c, KindDepartment, id, d.Department)
 	}
 	if c.reading.complete(PartDepartments) {
-		c.present(KindDepartment, func(id string) {
+		for id := range c.present(KindDepartment) {
 			if !read[id] {
 				c.goes(KindDepartment, id)
 			}
-		})
+		}
 	}
 }
 
@@ -221,14 +227,7 @@ func (c *comparison) members() {
 		m.Designated, m.DesignatedKnown, m.Editions = true, true, editions
 		is(c, KindMember, string(party), m)
 	}
-	every := map[string]bool{}
-	c.present(KindMember, func(id string) { every[id] = true })
-	for key := range c.next {
-		if key.kind == KindMember {
-			every[key.id] = true
-		}
-	}
-	for id := range every {
+	for id := range c.present(KindMember) {
 		if _, designated := r.Designated[archive.PartyID(id)]; r.complete(PartDesignated) && !designated {
 			m, _ := was[Member](c, KindMember, id)
 			m.Designated, m.DesignatedKnown, m.Editions = false, true, nil
@@ -270,6 +269,8 @@ func (c *comparison) rooms() {
 				c.goes(KindRoom, id)
 			}
 			continue
+		case !room.Shown() && c.old[entryKey{KindRoom, id}].Gone && !listed[id]:
+			continue // that it is not shown brings nothing back
 		case !room.Shown() && known:
 			if before.Kind == RoomUnknown {
 				before.Kind = room.Kind
@@ -282,11 +283,11 @@ func (c *comparison) rooms() {
 		is(c, KindRoom, id, room.Room)
 	}
 	if r.complete(PartGroups) {
-		c.present(KindRoom, func(id string) {
+		for id := range c.present(KindRoom) {
 			if room, _ := was[Room](c, KindRoom, id); room.Listed && !listed[id] {
 				c.goes(KindRoom, id)
 			}
-		})
+		}
 	}
 }
 
@@ -325,14 +326,13 @@ func (c *comparison) externals() {
 		return
 	}
 	inRooms := map[string]bool{}
-	for key := range c.everyRoom() {
-		if room, _ := was[Room](c, KindRoom, key.id); room.Kind == RoomExternal {
-			for _, id := range room.Members {
-				inRooms[string(id)] = true
-			}
+	for id := range c.present(KindRoom) {
+		room, _ := was[Room](c, KindRoom, id)
+		for _, id := range room.Members {
+			inRooms[string(id)] = true
 		}
 	}
-	c.present(KindExternal, func(id string) {
+	for id := range c.present(KindExternal) {
 		switch {
 		case read[id]:
 		case inRooms[id]:
@@ -342,24 +342,7 @@ func (c *comparison) externals() {
 		case r.complete(PartGroups):
 			c.goes(KindExternal, id)
 		}
-	})
-}
-
-// everyRoom is the rooms that are there once the reading is taken in.
-func (c *comparison) everyRoom() map[entryKey]bool {
-	rooms := map[entryKey]bool{}
-	c.present(KindRoom, func(id string) { rooms[entryKey{KindRoom, id}] = true })
-	for key, e := range c.next {
-		if key.kind == KindRoom {
-			rooms[key] = !e.Gone
-		}
 	}
-	for key, there := range rooms {
-		if !there {
-			delete(rooms, key)
-		}
-	}
-	return rooms
 }
 
 func (c *comparison) robots() {
