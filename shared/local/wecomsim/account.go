@@ -1,303 +1,205 @@
 package wecomsim
 
 import (
-	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"slices"
-	"time"
+	"strconv"
+
+	bolt "go.etcd.io/bbolt"
 )
 
-// The kinds of secret. What a token may read depends on the kind of the secret that it was taken with.
-const (
-	KindArchive           = "archive"              // message archiving: chat data, media, msgaudit; user/get without sensitive fields
-	KindCustomer          = "customer"             // customer contact: externalcontact; user/get without sensitive fields
-	KindLegacyApp         = "legacy_app"           // a self-built app made before 2022-06-20: all fields
-	KindNewApp            = "new_app"              // a self-built app made after: no mobile, email, address …
-	KindContactsSyncOldIP = "contacts_sync_old_ip" // contacts sync from an address known before 2022-08-15: all fields
-	KindContactsSyncNewIP = "contacts_sync_new_ip" // contacts sync from a newer address: ids alone, else 48009
-)
-
-var kinds = []string{KindArchive, KindCustomer, KindLegacyApp, KindNewApp, KindContactsSyncOldIP, KindContactsSyncNewIP}
-
-// The states of a corp's archiving service.
-const (
-	ServiceOpen    = "open"
-	ServiceExpired = "expired"  // 301052
-	ServiceNotOpen = "not open" // 301053
-)
-
-// Secret is one secret of a corp.
-type Secret struct {
-	Kind  string `json:"kind"`
-	Value string `json:"value"`
-	// Departments bounds what the secret sees of the contacts; empty is all.
-	Departments []int `json:"departments,omitempty"`
-	// Callable says that the app is listed as one that may call externalcontact.
-	Callable bool `json:"callable,omitempty"`
-	Disabled bool `json:"disabled,omitempty"`
+// knownTypes are the msgtypes that WeCom documents or that public code has met; "switch" stands for the action of that name.
+var knownTypes = []string{
+	"text", "image", "revoke", "agree", "disagree", "voice", "video", "card", "location", "emotion", "file", "link", "weapp", "chatrecord",
+	"todo", "vote", "collect", "redpacket", "external_redpacket", "meeting", "meeting_notification", "docmsg", "markdown", "news", "calendar",
+	"mixed", "meeting_voice_call", "voip_doc_share", "sphfeed", "voiptext", "qydiskfile", "note", "solitaire", "switch",
 }
 
-// Key is one version of a corp's key pair. Private is "" if the pair was made elsewhere.
-type Key struct {
-	Version uint32 `json:"version"`
-	Public  string `json:"public_key"`            // PEM, PKIX
-	Private string `json:"private_key,omitempty"` // PEM, PKCS#8
+// Account is what the simulator counted of a corp's chat data.
+type Account struct {
+	Corp   string `json:"corp"`
+	Items  int    `json:"items"`  // ever stored
+	Served int    `json:"served"` // distinct seqs that an answer has carried
+	// Missed are the seqs that left the window before any answer carried them.
+	Missed       int            `json:"missed"`
+	InWindow     int            `json:"in_window"`
+	FirstSeq     uint64         `json:"first_seq"`
+	LastSeq      uint64         `json:"last_seq"`
+	LastServed   uint64         `json:"last_served"`
+	ByVersion    map[string]int `json:"by_publickey_ver"`
+	ByType       map[string]int `json:"by_type"`
+	UnknownTypes map[string]int `json:"unknown_types"`
+	Recalls      int            `json:"recalls"`
+	Doubled      []Doubled      `json:"doubled_msgids"`
+	// SetAside are the items that never open, in seq order.
+	SetAside []Aside `json:"set_aside"`
+	Files    Files   `json:"files"`
+	// Calls are the calls of each API since the simulator started.
+	Calls map[string]int `json:"calls"`
 }
 
-// Trusted is a corp's list of trusted addresses.
-type Trusted struct {
-	On  bool     `json:"on"`
-	IPs []string `json:"ips"`
-	// Answer is what an untrusted caller gets: 0 is WeCom's mixture (301042 from the archive's own calls, 60020 from the
-	// others); else the errcode, on every call; gettoken answers it only when it is 40001 or 60020.
-	Answer int `json:"answer,omitempty"`
+// Doubled is a msgid that came under more than one seq.
+type Doubled struct {
+	MsgID string   `json:"msgid"`
+	Seqs  []uint64 `json:"seqs"`
 }
 
-// Department is a department as department/get shows it.
-type Department struct {
-	ID      int      `json:"id"`
-	Name    string   `json:"name"`
-	NameEn  string   `json:"name_en,omitempty"`
-	Leaders []string `json:"department_leader"`
-	Parent  int      `json:"parentid"`
-	Order   uint32   `json:"order"`
+// Aside is an item that never opens, and why: undecryptable or crashing.
+type Aside struct {
+	Seq        uint64 `json:"seq"`
+	MsgID      string `json:"msgid"`
+	KeyVersion uint32 `json:"publickey_ver"`
+	Fate       string `json:"fate"`
 }
 
-// Member is a member of the corp with all that a full reader sees. Status: 1 activated, 2 disabled, 4 not activated, 5 left.
-type Member struct {
-	UserID         string   `json:"userid"`
-	Name           string   `json:"name"`
-	Alias          string   `json:"alias,omitempty"`
-	Department     []int    `json:"department"`
-	IsLeaderInDept []int    `json:"is_leader_in_dept,omitempty"`
-	DirectLeader   []string `json:"direct_leader,omitempty"`
-	Position       string   `json:"position,omitempty"`
-	Mobile         string   `json:"mobile"`
-	Gender         string   `json:"gender,omitempty"`
-	Email          string   `json:"email"`
-	BizMail        string   `json:"biz_mail,omitempty"`
-	Telephone      string   `json:"telephone,omitempty"`
-	Address        string   `json:"address,omitempty"`
-	MainDepartment int      `json:"main_department,omitempty"`
-	Status         int      `json:"status"`
+// Files counts a corp's attachments.
+type Files struct {
+	Count   int   `json:"count"`
+	Bytes   int64 `json:"bytes"`
+	Largest int64 `json:"largest"`
+	// Refused are those whose download is refused on purpose, Gone those beyond the media window.
+	Refused int `json:"refused"`
+	Gone    int `json:"gone"`
+	// Fetched are those whose last range was handed out at least once.
+	Fetched int `json:"fetched"`
 }
 
-// Follow is one member's relation to an external contact.
-type Follow struct {
-	UserID      string `json:"userid"`
-	Remark      string `json:"remark,omitempty"`
-	Description string `json:"description,omitempty"`
-	CreateTime  int64  `json:"createtime,omitempty"` // s
-	AddWay      int    `json:"add_way,omitempty"`
+// Item is one item of chat data as the simulator knows it.
+type Item struct {
+	Seq        uint64 `json:"seq"`
+	MsgID      string `json:"msgid"`
+	KeyVersion uint32 `json:"publickey_ver"`
+	Action     string `json:"action"`
+	Type       string `json:"msgtype"`
+	Fate       string `json:"fate,omitempty"`
+	Stored     int64  `json:"stored"`
+	RawSHA256  string `json:"raw_sha256"` // of what opens
+	Raw        []byte `json:"raw,omitempty"`
 }
 
-// External is an external contact. Type: 1 WeChat user, 2 user of another company's WeCom.
-type External struct {
-	ID           string   `json:"external_userid"`
-	Name         string   `json:"name"`
-	Type         int      `json:"type"`
-	Position     string   `json:"position,omitempty"`
-	CorpName     string   `json:"corp_name,omitempty"`
-	CorpFullName string   `json:"corp_full_name,omitempty"`
-	Gender       int      `json:"gender,omitempty"`
-	UnionID      string   `json:"unionid,omitempty"`
-	FollowUsers  []Follow `json:"follow_user,omitempty"`
-}
-
-// Robot is a robot of the corp.
-type Robot struct {
-	ID      string `json:"robot_id"`
-	Name    string `json:"name"`
-	Creator string `json:"creator_userid"`
-}
-
-// The kinds of room.
-const (
-	RoomInternal   = "internal"
-	RoomExternal   = "external"   // a customer group: externalcontact/groupchat
-	RoomWeChat     = "wechat"     // started in WeChat: can't be looked up anywhere
-	RoomOtherCorp  = "other corp" // started by another corp: 92002
-	RoomDismissed  = "dismissed"  // 49008
-	agreeByDefault = "Default_Agree"
-)
-
-// Room is a group.
-type Room struct {
-	ID         string   `json:"roomid"`
-	Kind       string   `json:"kind"`
-	Name       string   `json:"name"`
-	Owner      string   `json:"owner"`
-	Notice     string   `json:"notice,omitempty"`
-	CreateTime int64    `json:"create_time,omitempty"` // s
-	Members    []string `json:"members"`               // userids, external ids, robots
-}
-
-// Consent is what an external contact said about archiving, to one member ("userid") or in a room ("roomid").
-type Consent struct {
-	UserID   string `json:"userid,omitempty"`
-	RoomID   string `json:"roomid,omitempty"`
-	External string `json:"exteranalopenid"` // QUIRK: WeCom's own spelling
-	Status   string `json:"agree_status"`    // Agree, Disagree or Default_Agree
-	Changed  int64  `json:"status_change_time"`
-}
-
-// corp is what is kept of a corp besides its contacts and its chat data.
-type corp struct {
-	ID       string   `json:"corp"`
-	Name     string   `json:"name"`
-	Secrets  []Secret `json:"secrets"`
-	Keys     []Key    `json:"keys"`
-	Tokens   []token  `json:"tokens"`
-	FirstSeq uint64   `json:"first_seq"`
-	NextSeq  uint64   `json:"next_seq"`
-	Served   []span   `json:"served"` // seqs that an answer has carried, as merged ranges
-	Service  string   `json:"service"`
-	Trusted  Trusted  `json:"trusted"`
-	// PageBytes is the size above which a page is refused with 301058; 0 is none.
-	PageBytes int `json:"page_bytes"`
-	// TokenSeconds is what expires_in says.
-	TokenSeconds int `json:"token_seconds"`
-	MsgCount     uint64
-	EmptyPages   uint64
-
-	contacts contacts
-	public   map[uint32]*rsa.PublicKey
-}
-
-// contacts is what the directory reads of a corp.
-type contacts struct {
-	Departments []Department     `json:"departments"`
-	Members     []Member         `json:"members"`
-	Externals   []External       `json:"externals"`
-	Robots      []Robot          `json:"robots"`
-	Rooms       []Room           `json:"rooms"`
-	Permit      map[int][]string `json:"permit"` // by edition: 1 office, 2 service, 3 enterprise
-	Consents    []Consent        `json:"consents"`
-}
-
-// span is a closed range of seqs.
-type span struct {
-	First uint64 `json:"first"`
-	Last  uint64 `json:"last"`
-}
-
-func (c *corp) secretOfKind(kind string) *Secret {
-	for i := range c.Secrets {
-		if c.Secrets[i].Kind == kind {
-			return &c.Secrets[i]
+func (s *Sim) routeAccounts() {
+	s.control("GET /sim/account", func(r *http.Request) (any, error) {
+		c, err := s.corpNamed(r.URL.Query().Get("corp"))
+		if err != nil {
+			return nil, err
 		}
-	}
-	return nil
-}
-
-func (c *corp) currentKey() *Key {
-	if len(c.Keys) == 0 {
-		return nil
-	}
-	return &c.Keys[len(c.Keys)-1]
-}
-
-func (c *contacts) member(id string) *Member {
-	for i := range c.Members {
-		if equalFold(c.Members[i].UserID, id) {
-			return &c.Members[i]
+		return s.account(c)
+	})
+	s.control("GET /sim/items", func(r *http.Request) (any, error) {
+		q := r.URL.Query()
+		c, err := s.corpNamed(q.Get("corp"))
+		if err != nil {
+			return nil, err
 		}
-	}
-	return nil
-}
-
-func (c *contacts) external(id string) *External {
-	for i := range c.Externals {
-		if c.Externals[i].ID == id {
-			return &c.Externals[i]
-		}
-	}
-	return nil
-}
-
-func (c *contacts) room(id string) *Room {
-	for i := range c.Rooms {
-		if c.Rooms[i].ID == id {
-			return &c.Rooms[i]
-		}
-	}
-	return nil
-}
-
-func (c *contacts) department(id int) *Department {
-	for i := range c.Departments {
-		if c.Departments[i].ID == id {
-			return &c.Departments[i]
-		}
-	}
-	return nil
-}
-
-// below is the department and everything under it.
-func (c *contacts) below(id int) map[int]bool {
-	in := map[int]bool{id: true}
-	for grew := true; grew; {
-		grew = false
-		for _, d := range c.Departments {
-			if in[d.Parent] && !in[d.ID] {
-				in[d.ID], grew = true, true
+		after, limit := uint64(0), 1000
+		if q.Get("after") != "" {
+			if after, err = strconv.ParseUint(q.Get("after"), 10, 64); err != nil {
+				return nil, asked("after is no seq")
 			}
 		}
-	}
-	return in
+		if q.Get("limit") != "" {
+			if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 {
+				return nil, asked("limit is no number above 0")
+			}
+		}
+		list := []Item{}
+		err = s.eachItem(c.ID, after, func(seq uint64, it item) bool {
+			sum := sha256.Sum256(it.Plain)
+			one := Item{
+				Seq: seq, MsgID: it.MsgID, KeyVersion: it.KeyVersion, Action: it.Action, Type: it.Type, Fate: it.Fate, Stored: it.Stored,
+				RawSHA256: hex.EncodeToString(sum[:]),
+			}
+			if q.Get("raw") == "1" {
+				one.Raw = it.Plain
+			}
+			list = append(list, one)
+			return len(list) < limit
+		})
+		return list, err
+	})
 }
 
-// sees is the set of departments that a secret may see.
-func (c *contacts) sees(s *Secret) map[int]bool {
-	in := map[int]bool{}
-	for _, d := range c.Departments {
-		in[d.ID] = len(s.Departments) == 0
+func (s *Sim) account(c *corp) (Account, error) {
+	a := Account{
+		Corp: c.ID, ByVersion: map[string]int{}, ByType: map[string]int{}, UnknownTypes: map[string]int{}, Doubled: []Doubled{}, SetAside: []Aside{},
+		Calls: map[string]int{},
 	}
-	for _, id := range s.Departments {
-		for d := range c.below(id) {
-			in[d] = true
+	for name, n := range s.calls[c.ID] {
+		a.Calls[name] = n
+	}
+	for _, sp := range c.Served {
+		a.Served += int(sp.Last - sp.First + 1) // #nosec G115 -- as many as were stored
+		a.LastServed = sp.Last
+	}
+	oldest := ms(s.now().Add(-ChatWindow))
+	seqs := map[string][]uint64{}
+	err := s.eachItem(c.ID, 0, func(seq uint64, it item) bool {
+		if a.Items == 0 {
+			a.FirstSeq = seq
+		}
+		a.Items++
+		a.LastSeq = seq
+		if it.Stored >= oldest {
+			a.InWindow++
+		} else if !slices.ContainsFunc(c.Served, func(sp span) bool { return seq >= sp.First && seq <= sp.Last }) {
+			a.Missed++
+		}
+		a.ByVersion[strconv.FormatUint(uint64(it.KeyVersion), 10)]++
+		kind := it.Type
+		if it.Action == "switch" {
+			kind = "switch"
+		}
+		if it.Fate == "" {
+			a.ByType[kind]++
+			if !slices.Contains(knownTypes, kind) {
+				a.UnknownTypes[kind]++
+			}
+			if it.Action == "recall" {
+				a.Recalls++
+			}
+		} else {
+			a.SetAside = append(a.SetAside, Aside{Seq: seq, MsgID: it.MsgID, KeyVersion: it.KeyVersion, Fate: it.Fate})
+		}
+		seqs[it.MsgID] = append(seqs[it.MsgID], seq)
+		return true
+	})
+	if err != nil {
+		return Account{}, err
+	}
+	for _, id := range sortedNames(seqs) {
+		if len(seqs[id]) > 1 {
+			a.Doubled = append(a.Doubled, Doubled{MsgID: id, Seqs: seqs[id]})
 		}
 	}
-	return in
-}
-
-// markServed notes that an answer carried the seqs from first to last and says whether that was new.
-func (c *corp) markServed(seqs []uint64) bool {
-	if len(seqs) == 0 {
-		return false
-	}
-	had := len(c.Served)
-	before := slices.Clone(c.Served)
-	for _, seq := range seqs {
-		c.Served = addSeq(c.Served, seq)
-	}
-	return had != len(c.Served) || !slices.Equal(before, c.Served)
-}
-
-func addSeq(spans []span, seq uint64) []span {
-	for i := len(spans) - 1; i >= 0; i-- {
-		switch s := &spans[i]; {
-		case seq >= s.First && seq <= s.Last:
-			return spans
-		case seq == s.Last+1:
-			s.Last = seq
-			if i+1 < len(spans) && spans[i+1].First == seq+1 {
-				s.Last = spans[i+1].Last
-				spans = slices.Delete(spans, i+1, i+2)
-			}
-			return spans
-		case seq > s.Last:
-			if i+1 < len(spans) && spans[i+1].First == seq+1 {
-				spans[i+1].First = seq
-				return spans
-			}
-			return slices.Insert(spans, i+1, span{seq, seq})
+	gone := ms(s.now().Add(-MediaWindow))
+	err = s.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketFiles).Bucket([]byte(c.ID))
+		if b == nil {
+			return nil
 		}
-	}
-	if len(spans) > 0 && spans[0].First == seq+1 {
-		spans[0].First = seq
-		return spans
-	}
-	return slices.Insert(spans, 0, span{seq, seq})
+		return b.ForEach(func(_, v []byte) error {
+			var f file
+			if err := json.Unmarshal(v, &f); err != nil {
+				return fmt.Errorf("reading a file of corp %s: %w", c.ID, err)
+			}
+			a.Files.Count++
+			a.Files.Bytes += f.Size
+			a.Files.Largest = max(a.Files.Largest, f.Size)
+			switch {
+			case f.Refuse != 0:
+				a.Files.Refused++
+			case f.Stored < gone:
+				a.Files.Gone++
+			}
+			if f.Fetched {
+				a.Files.Fetched++
+			}
+			return nil
+		})
+	})
+	return a, err
 }
-
-func ms(t time.Time) int64 { return t.UnixMilli() }

@@ -73,7 +73,7 @@ type DemoPlayed struct {
 // DemoStart asks for a day: 0 is the one that is under way, else the next.
 type DemoStart struct {
 	Day  int    `json:"day,omitempty"`
-	Date string `json:"date,omitempty"` // UTC; "" is the clock's day, or the day after the last one played if that is later
+	Date string `json:"date,omitempty"` // UTC; "" is the first day whose steps lie ahead of the clock, and after the last one played
 }
 
 // DemoPlay asks for a step: 0 is the next. A step that was played already is answered as it was.
@@ -377,7 +377,12 @@ func (s *Sim) demoDate(wanted string) (time.Time, error) {
 		}
 		return date, nil
 	}
-	date := s.now().Truncate(24 * time.Hour)
+	now := s.now()
+	date := now.Truncate(24 * time.Hour)
+	// The clock never has to go back: a day whose first step is over is not begun any more.
+	if now.After(date.Add(demoSteps(s.self.Demo.Day + 1)[0].at)) {
+		date = date.AddDate(0, 0, 1)
+	}
 	if next := last.AddDate(0, 0, 1); s.self.Demo.Day > 0 && next.After(date) {
 		date = next
 	}

@@ -349,3 +349,15 @@ func TestTheClockOfTheStoryDoesNotWriteIntoTheFuture(t *testing.T) {
 		}
 	}
 }
+
+func TestADaysStepsLieAheadOfTheClock(t *testing.T) {
+	b := newBench(t)
+	afternoon := time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
+	must(b.SetClock(b.ctx(), wecomsim.Clock{Now: &afternoon}))(b)
+	first := b.playDay()
+	now := b.sim.Now()
+	second := must(b.DemoStart(b.ctx(), wecomsim.DemoStart{}))(b)
+	if first.Date != "2026-03-03" || first.Steps[0].At.Before(afternoon) || second.Date != "2026-03-04" || second.Steps[0].At.Before(now) {
+		t.Errorf("on the afternoon of 2 March: %s from %s, then %s", first.Date, first.Steps[0].At, second.Date)
+	}
+}

@@ -41,6 +41,7 @@ func (p *player) at(part float64) int64 { return p.from + int64(part*float64(p.t
 
 func (p *player) say(m Message) { p.messages = append(p.messages, m) }
 
+// fail keeps the first error; nil is none.
 func (p *player) fail(err error) {
 	if p.err == nil {
 		p.err = err
@@ -111,13 +112,7 @@ func (p *player) refuseFile(id string, code int) {
 		return
 	}
 	f.Refuse = code
-	p.fail2(saveFile(p.tx, p.c.ID, f))
-}
-
-func (p *player) fail2(err error) {
-	if err != nil {
-		p.fail(err)
-	}
+	p.fail(saveFile(p.tx, p.c.ID, f))
 }
 
 // scene is a conversation's place with its parties: who plays which role.

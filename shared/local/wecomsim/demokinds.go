@@ -21,7 +21,7 @@ func (p *player) picture() []byte {
 		}
 	}
 	var b bytes.Buffer
-	p.fail2(jpeg.Encode(&b, img, nil))
+	p.fail(jpeg.Encode(&b, img, nil))
 	return b.Bytes()
 }
 
@@ -36,7 +36,7 @@ func (p *player) sticker() []byte {
 		}
 	}
 	var b bytes.Buffer
-	p.fail2(gif.Encode(&b, img, nil))
+	p.fail(gif.Encode(&b, img, nil))
 	return b.Bytes()
 }
 
@@ -108,7 +108,7 @@ func (p *player) everyday() {
 func (p *player) recallOf(sc *scene, role, msgid string, at float64) {
 	from, to := sc.parts(role)
 	m, err := recallOf(Recall{MsgID: msgid, From: from, To: to, Room: sc.room, Time: p.at(at)})
-	p.fail2(err)
+	p.fail(err)
 	p.say(m)
 }
 
