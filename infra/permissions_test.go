@@ -333,3 +333,23 @@ func TestServicesMayUseTheKeysOfWhatTheyWriteTo(t *testing.T) {
 		t.Errorf("%d log groups and topics for %d functions", seen, len(tmpl.Functions))
 	}
 }
+
+func TestQueuesAreReachedByTlsOnly(t *testing.T) {
+	tmpl := load(t, nil)
+	for _, q := range tmpl.Queues {
+		documents := tmpl.Policies("AWS::SQS::QueuePolicy", "Queues", q.URL)
+		if len(documents) != 1 {
+			t.Errorf("%s has %d policies", q.LogicalID, len(documents))
+			continue
+		}
+		policy, err := iam.Parse(documents[0])
+		if err != nil {
+			t.Fatalf("%s: %v", q.LogicalID, err)
+		}
+		for tls, want := range map[string]iam.Decision{"false": iam.Denied, "true": iam.NotAllowed} {
+			if got := policy.Decide(authz.Request{Action: "sqs:SendMessage", Resource: q.ARN, Context: map[string]string{"aws:SecureTransport": tls}}); got != want {
+				t.Errorf("%s with TLS %s: decision %d", q.LogicalID, tls, got)
+			}
+		}
+	}
+}

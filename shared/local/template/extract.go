@@ -20,7 +20,7 @@ type cursor struct {
 }
 
 func (r *resolver) object(v value, what string) *cursor {
-	if v.kind != object && v.kind != noValue {
+	if v.kind != object && v.kind != noValue && !v.bad {
 		r.fail(v.line, "write it as `Name: value` lines", "%s must be a mapping", what)
 	}
 	return &cursor{r: r, what: what, v: v, taken: map[string]bool{}}
@@ -34,7 +34,7 @@ func (c *cursor) optional(key string) (value, bool) {
 
 func (c *cursor) text(key string) string {
 	v, ok := c.optional(key)
-	if ok && v.kind != scalar {
+	if ok && v.kind != scalar && !v.bad {
 		c.r.fail(v.line, "write a single value", "%s of %s must be text", key, c.what)
 	}
 	return v.text
@@ -54,7 +54,7 @@ func (c *cursor) texts(key string) []string {
 	if !ok {
 		return nil
 	}
-	if v.kind != list {
+	if v.kind != list && !v.bad {
 		c.r.fail(v.line, "write it as [a, b]", "%s of %s must be a list", key, c.what)
 	}
 	out := make([]string, 0, len(v.items))
@@ -70,8 +70,12 @@ func (c *cursor) number(key string, without int) int {
 		return without
 	}
 	n, err := strconv.Atoi(v.text)
+	if v.bad {
+		return without
+	}
 	if v.kind != scalar || err != nil {
 		c.r.fail(v.line, "write digits", "%s of %s must be a whole number", key, c.what)
+		return without
 	}
 	return n
 }
@@ -86,7 +90,7 @@ func (c *cursor) between(key string, without, low, high int) int {
 
 func (c *cursor) boolean(key string) bool {
 	v, ok := c.optional(key)
-	if ok && v.text != "true" && v.text != "false" {
+	if ok && !v.bad && v.text != "true" && v.text != "false" {
 		c.r.fail(v.line, "write true or false", "%s of %s is %q", key, c.what, v.text)
 	}
 	return v.text == "true"
@@ -111,7 +115,7 @@ func (c *cursor) children(key string) []*cursor {
 	if !ok {
 		return nil
 	}
-	if v.kind != list {
+	if v.kind != list && !v.bad {
 		c.r.fail(v.line, "write it as a list with - before each entry", "%s of %s must be a list", key, c.what)
 	}
 	out := make([]*cursor, 0, len(v.items))
@@ -230,7 +234,9 @@ func (r *resolver) readResources(t *Template, globals value) {
 	for i := range t.Buckets {
 		t.Buckets[i].Policy = policies[t.Buckets[i].Name]
 	}
-	r.connect(t)
+	if len(r.errs) == 0 { // else what is missing may be what couldn't be read
+		r.connect(t)
+	}
 }
 
 func (r *resolver) dependsOn(n *yaml.Node) []string {
@@ -281,7 +287,7 @@ func (r *resolver) function(d declared, props, meta value) Function {
 	f.Architecture = "x86_64"
 	if a := c.texts("Architectures"); len(a) == 1 {
 		f.Architecture = a[0]
-	} else {
+	} else if v, given := c.optional("Architectures"); !given || !v.bad {
 		r.fail(d.line, "write `Architectures: [x86_64]` or [arm64]", "function %s doesn't name its architecture", d.id)
 	}
 	if f.Architecture != "x86_64" && f.Architecture != "arm64" {
@@ -352,6 +358,7 @@ func (r *resolver) event(f *Function, name string, c *cursor) {
 		f.Schedules = append(f.Schedules, s)
 	default:
 		r.fail(c.v.line, "the local host knows SQS and ScheduleV2; teach it the new one first", "event %s of %s has the type %s", name, f.LogicalID, typ)
+		p.ignore(p.v.keys...)
 	}
 	p.done()
 	c.done()

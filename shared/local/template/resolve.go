@@ -25,6 +25,7 @@ const (
 type value struct {
 	kind   kind
 	line   int
+	bad    bool // it couldn't be resolved, which has been said already
 	text   string
 	tag    string // of scalars: !!str, !!int, !!bool, !!float, !!null
 	items  []value
@@ -101,7 +102,7 @@ func newResolver(path string, given map[string]string) *resolver {
 
 func (r *resolver) fail(line int, remedy, problem string, args ...any) value {
 	r.errs = append(r.errs, &Error{Path: r.path, Line: line, Problem: fmt.Sprintf(problem, args...), Remedy: remedy})
-	return value{kind: noValue, line: line}
+	return value{kind: scalar, line: line, bad: true}
 }
 
 // fields returns a mapping's keys in order and its nodes; a key written twice is a mistake.
@@ -201,7 +202,7 @@ func (r *resolver) evalCall(line int, name string, arg *yaml.Node) value {
 	case "Fn::If":
 		parts := r.args(line, name, arg, 3)
 		if parts == nil {
-			return value{kind: noValue, line: line}
+			return value{line: line, bad: true}
 		}
 		if r.condition(line, parts[0].Value) {
 			return r.eval(parts[1])
@@ -210,7 +211,7 @@ func (r *resolver) evalCall(line int, name string, arg *yaml.Node) value {
 	case "Fn::Join":
 		parts := r.args(line, name, arg, 2)
 		if parts == nil {
-			return value{kind: noValue, line: line}
+			return value{line: line, bad: true}
 		}
 		items := r.eval(parts[1])
 		words := make([]string, 0, len(items.items))
@@ -221,10 +222,13 @@ func (r *resolver) evalCall(line int, name string, arg *yaml.Node) value {
 	case "Fn::Select":
 		parts := r.args(line, name, arg, 2)
 		if parts == nil {
-			return value{kind: noValue, line: line}
+			return value{line: line, bad: true}
 		}
 		index, err := strconv.Atoi(r.eval(parts[0]).text)
 		items := r.eval(parts[1])
+		if items.bad {
+			return items
+		}
 		if err != nil || index < 0 || index >= len(items.items) {
 			return r.fail(line, fmt.Sprintf("the list has %d items, the first is number 0", len(items.items)), "!Select asks for item %q", parts[0].Value)
 		}
@@ -355,7 +359,7 @@ func (r *resolver) sub(line int, arg *yaml.Node) value {
 func (r *resolver) cidr(line int, arg *yaml.Node) value {
 	parts := r.args(line, "Fn::Cidr", arg, 3)
 	if parts == nil {
-		return value{kind: noValue, line: line}
+		return value{line: line, bad: true}
 	}
 	block, err := netip.ParsePrefix(r.eval(parts[0]).text)
 	count, err2 := strconv.Atoi(r.eval(parts[1]).text)
