@@ -48,9 +48,8 @@
 // step's "at" (UTC; its own and POST /sim/clock), plays the step and does what its events ask for: of them only "key available" asks
 // something, namely to give the private key to the product. Steps end with "done":true; noon UTC comes after the last one. A
 // day's date is the first whose steps lie ahead of the clock and after the last day played, so that the clock only goes forward.
-// Messages carry times of their step,
-// moved back if the clock is not there yet. Both calls may be repeated after a crash: a day that is under way is shown, and {"step":N} of
-// a step that was played gives the same answer again. On the first day the small company begins at seq 2^53+1, one key
+// Messages carry times of their step, moved back if the clock is not there yet. Both calls may be repeated after a crash: a day that
+// is under way is shown, and {"step":N} of a step that was played gives the same answer again. On the first day the small company begins at seq 2^53+1, one key
 // version arrives two steps late, one item never opens (set_aside in Account: "undecryptable"), one ends the library ("crashing"), one
 // file is refused for ever (files.refused), and in the afternoon one answer is cut and a token dies. The large company's pages are
 // refused above 200,000 bytes (301058). Later days are ordinary. What a day must come to is in Account: items are archived but for
