@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/protocol"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/sigv4"
@@ -80,6 +81,7 @@ type Call struct {
 	Status        int    // HTTP status; 0 if the connection was cut
 	RequestBytes  int64  // -1 if unknown
 	ResponseBytes int64
+	Failure       string // the beginning of an answer of status 500 and above: what went wrong on this machine, a full disk for example
 	Duration      time.Duration
 }
 
@@ -95,7 +97,7 @@ func New(c Config) (*Front, error) {
 		return nil, errors.New("awslocal: Services, Principal, Region and Account are required")
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = clock.Real
 	}
 	for name := range c.Services {
 		if _, known := shapes[name]; !known {
@@ -107,12 +109,13 @@ func New(c Config) (*Front, error) {
 
 // ServeHTTP checks a request, serves it and accounts for it.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	started := time.Now()
+	started := f.config.Now()
 	rec := &recorder{ResponseWriter: w}
 	call := Call{RequestBytes: r.ContentLength}
 	defer func() {
 		if f.config.Observe != nil {
-			call.Status, call.ResponseBytes, call.Duration = rec.status, rec.bytes, time.Since(started)
+			call.Status, call.ResponseBytes, call.Failure = rec.status, rec.bytes, string(rec.failure)
+			call.Duration = f.config.Now().Sub(started)
 			f.config.Observe(call)
 		}
 	}()
@@ -172,7 +175,7 @@ func (f *Front) serve(rec *recorder, r *http.Request, call *Call, started time.T
 	if f.config.Fault != nil {
 		decision = f.config.Fault(FaultRequest{Service: call.Service, Operation: call.Operation, Resource: call.Resource, Caller: caller.Name, Body: body})
 	}
-	if !wait(ctx, max(decision.Delay, f.config.MinLatency-time.Since(started))) {
+	if !wait(ctx, max(decision.Delay, f.config.MinLatency-f.config.Now().Sub(started))) {
 		return
 	}
 	switch decision.Act {
@@ -227,9 +230,13 @@ type callerKey struct{}
 // recorder counts what the caller is answered.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	status  int
+	bytes   int64
+	failure []byte // the beginning of a failure's answer
 }
+
+// maxFailure is how much of a failure's answer is kept for the account.
+const maxFailure = 1024
 
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
@@ -241,6 +248,9 @@ func (r *recorder) WriteHeader(status int) {
 func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
+	}
+	if r.status >= http.StatusInternalServerError && len(r.failure) < maxFailure {
+		r.failure = append(r.failure, b[:min(len(b), maxFailure-len(r.failure))]...)
 	}
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)

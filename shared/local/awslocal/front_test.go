@@ -266,6 +266,24 @@ func TestEachCallIsAccountedFor(t *testing.T) {
 	}
 }
 
+func TestAFullDiskIsToldInTheAccount(t *testing.T) {
+	e := awstest.Start(t, awstest.Options{})
+	url := e.Queue(t, "jobs", nil)
+	if err := e.DB.Close(); err != nil { // as good a reason as a full disk for a write to fail
+		t.Fatal(err)
+	}
+	_, err := sqs.NewFromConfig(e.Config("operator")).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x")})
+	if got := code(err); got != "500 InternalFailure" {
+		t.Errorf("answered %s", got)
+	}
+	if calls := e.Calls(); len(calls) != 1 || !strings.Contains(calls[0].Failure, "writing the queue to the store: database not open") {
+		t.Errorf("account %+v", calls)
+	}
+	if d := e.SQS.Depths()["jobs"]; d.Visible != 0 {
+		t.Errorf("a message that could not be stored is in memory: %+v", d)
+	}
+}
+
 func TestS3KnowsItsOperations(t *testing.T) {
 	e := awstest.Start(t, awstest.Options{More: withBucket})
 	c := s3.NewFromConfig(e.Config("operator"))
