@@ -39,6 +39,9 @@ type BatchRow struct {
 	SetAside int      // items set aside now
 	Segments []string // keys of its segments in the archive bucket, oldest first
 	Slot     string   // which run of process may set items of this batch aside
+
+	Announced     time.Time // when watch last enqueued it again; zero: never
+	Announcements int       // how often watch did
 }
 
 // Key is the batch's sort key and its name in jobs: <first>-<last>-<first 32 hex digits of the hash>.
@@ -76,6 +79,12 @@ func (l *Ledger) Batch(ctx context.Context, corp archive.CorpID, batchKey string
 // false. Overlapping batches are legal.
 func (l *Ledger) Batches(ctx context.Context, corp archive.CorpID, from string, f func(BatchRow) bool) error {
 	return l.each(ctx, l.tables.Control, batchPK(corp), bounds{from: from, consistent: true}, func(it item) bool { return f(batchOf(it)) })
+}
+
+// BatchesBack calls f for a corp's batches from the one with the highest first seq down, until f returns false: a day's report needs the
+// newest only.
+func (l *Ledger) BatchesBack(ctx context.Context, corp archive.CorpID, f func(BatchRow) bool) error {
+	return l.each(ctx, l.tables.Control, batchPK(corp), bounds{descending: true, consistent: true}, func(it item) bool { return f(batchOf(it)) })
 }
 
 // BatchAfter returns the first batch whose first seq lies above seq: one that was recorded before a crash kept the cursor from moving over
@@ -155,8 +164,25 @@ func batchOf(it item) BatchRow {
 		Prev: getStr(it, "prev"), Link: Link{N: getNum(it, "chain_n"), Hash: getStr(it, "chain_hash")},
 		State: getStr(it, "state"), Archived: getCount(it, "archived"), SetAside: getCount(it, "set_aside"),
 		Segments: getList(it, "segments"), Slot: getStr(it, "slot"),
+		Announced: getTime(it, "announced"), Announcements: getCount(it, "announcements"),
 	}
 }
+
+// BatchAnnounced records that a pending batch was enqueued again. A batch that is done meanwhile stays as it is.
+func (l *Ledger) BatchAnnounced(ctx context.Context, b BatchRow, at time.Time) error {
+	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET announced = :at, announcements = :n", "#state = :pending",
+		map[string]string{"#state": "state"}, item{":at": when(at), ":n": count(b.Announcements + 1), ":pending": str(Pending)})
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
+// The reasons for which an item is set aside that a key can mend.
+const (
+	ReasonNoKey         = "no-key"           // no key of its version is held
+	ReasonKeyDoesNotFit = "key-does-not-fit" // the key held for its version does not open it
+)
 
 // Aside is an item that can't be opened, or not yet.
 type Aside struct {
@@ -173,7 +199,7 @@ type Aside struct {
 
 // Key is the sort key: it lists by reason, then key version, then seq.
 func (a Aside) Key() string {
-	return fmt.Sprintf("%s#%010d#%s#%s", a.Reason, uint32(a.KeyVersion), a.Seq.Key(), a.Batch)
+	return a.group() + a.Seq.Key() + "#" + a.Batch
 }
 
 func (a Aside) row() item {
@@ -281,6 +307,52 @@ func (l *Ledger) Asides(ctx context.Context, corp archive.CorpID, reason string,
 	}
 	return l.each(ctx, l.tables.Messages, asidePK(corp), b, func(it item) bool { return f(asideOf(it)) })
 }
+
+// AsidesFrom calls f for the set-aside rows of one reason and key version whose seq is not below from.
+func (l *Ledger) AsidesFrom(ctx context.Context, corp archive.CorpID, reason string, version archive.KeyVersion, from archive.Seq, f func(Aside) bool) error {
+	low, high := Aside{Reason: reason, KeyVersion: version, Seq: from}.Key(), Aside{Reason: reason, KeyVersion: version}.group()+"~"
+	return l.each(ctx, l.tables.Messages, asidePK(corp), bounds{from: low, to: high, consistent: true}, func(it item) bool { return f(asideOf(it)) })
+}
+
+// AsideGroup is how many items are set aside for one reason under one key version.
+type AsideGroup struct {
+	First Aside // the one of the lowest seq
+	Count int
+}
+
+// AsideGroups counts a corp's set-aside rows without reading them out.
+func (l *Ledger) AsideGroups(ctx context.Context, corp archive.CorpID) ([]AsideGroup, error) {
+	var groups []AsideGroup
+	err := l.asideGroups(ctx, corp, func(first Aside) error {
+		n, err := l.count(ctx, l.tables.Messages, asidePK(corp), first.group())
+		groups = append(groups, AsideGroup{First: first, Count: n})
+		return err
+	})
+	return groups, err
+}
+
+// asideGroups calls f for the first row of each reason and key version, one short query a group however many rows it has.
+func (l *Ledger) asideGroups(ctx context.Context, corp archive.CorpID, f func(first Aside) error) error {
+	from := ""
+	for {
+		var first *Aside
+		err := l.each(ctx, l.tables.Messages, asidePK(corp), bounds{from: from, consistent: true, limit: 1}, func(it item) bool {
+			a := asideOf(it)
+			first = &a
+			return false
+		})
+		if err != nil || first == nil {
+			return err
+		}
+		if err := f(*first); err != nil {
+			return err
+		}
+		from = first.group() + "~" // behind all digits
+	}
+}
+
+// group is what the keys of rows with the same reason and key version begin with.
+func (a Aside) group() string { return fmt.Sprintf("%s#%010d#", a.Reason, uint32(a.KeyVersion)) }
 
 // AsidesIn lists the set-aside rows of one batch that have the given reason and key version.
 func (l *Ledger) AsidesIn(ctx context.Context, b BatchRow, reason string, version archive.KeyVersion) ([]Aside, error) {

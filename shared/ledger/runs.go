@@ -10,15 +10,16 @@ import (
 
 // Run is one report of one corp for one day.
 type Run struct {
-	Corp   archive.CorpID
-	Day    string // YYYY-MM-DD; for alerts the moment they tell of
-	Report string // R1, R7 …
-	State  string // RunClaimed or RunDone
-	Owner  string
-	Until  time.Time // when another may take a claimed run over, by the machine's own time
-	Mails  int
-	Object string // where the report is kept
-	Done   time.Time
+	Corp    archive.CorpID
+	Day     string // YYYY-MM-DD; for alerts the moment they tell of
+	Report  string // R1, R7 …
+	State   string // RunClaimed or RunDone
+	Owner   string
+	Until   time.Time // when another may take a claimed run over, by the machine's own time
+	Mails   int
+	Object  string // where the report's facts are kept
+	Version string // version id of the object
+	Done    time.Time
 }
 
 // The states of a run.
@@ -54,11 +55,22 @@ func (l *Ledger) ClaimRun(ctx context.Context, r Run, now time.Time) (ok bool, e
 
 // FinishRun marks a run done. Only the owner of the claim may; ErrLost says that somebody else has taken it over.
 func (l *Ledger) FinishRun(ctx context.Context, r Run) error {
-	_, err := l.update(ctx, l.tables.Control, runPK(r.Corp), r.Key(), "SET #state = :done, mails = :mails, object = :object, done_at = :at", "#owner = :me",
+	_, err := l.update(ctx, l.tables.Control, runPK(r.Corp), r.Key(), "SET #state = :done, mails = :mails, object = :object, version = :version, done_at = :at", "#owner = :me",
 		map[string]string{"#state": "state", "#owner": "owner"},
-		item{":done": str(RunDone), ":mails": count(r.Mails), ":object": str(r.Object), ":at": when(r.Done), ":me": str(r.Owner)})
+		item{":done": str(RunDone), ":mails": count(r.Mails), ":object": str(r.Object), ":version": str(r.Version), ":at": when(r.Done), ":me": str(r.Owner)})
 	if _, refused := refusedRow(err); refused {
 		return fmt.Errorf("finish report %s of corp %s: %w", r.Key(), r.Corp, ErrLost)
+	}
+	return err
+}
+
+// ReleaseRun ends the claim of a run that failed, so that the next attempt need not wait for it to run out. now is the machine's own time.
+// A claim that somebody else has taken over, or a run that is done, stays as it is.
+func (l *Ledger) ReleaseRun(ctx context.Context, r Run, now time.Time) error {
+	_, err := l.update(ctx, l.tables.Control, runPK(r.Corp), r.Key(), "SET #until = :now", "#owner = :me AND #state = :claimed",
+		map[string]string{"#state": "state", "#owner": "owner", "#until": "until"}, item{":now": when(now.Add(-time.Millisecond)), ":me": str(r.Owner), ":claimed": str(RunClaimed)})
+	if _, refused := refusedRow(err); refused {
+		return nil
 	}
 	return err
 }
@@ -71,7 +83,7 @@ func (l *Ledger) Runs(ctx context.Context, corp archive.CorpID, f func(Run) bool
 func runOf(it item) Run {
 	return Run{
 		Corp: archive.CorpID(getStr(it, "corp")), Day: getStr(it, "day"), Report: getStr(it, "report"), State: getStr(it, "state"), Owner: getStr(it, "owner"),
-		Until: getTime(it, "until"), Mails: getCount(it, "mails"), Object: getStr(it, "object"), Done: getTime(it, "done_at"),
+		Until: getTime(it, "until"), Mails: getCount(it, "mails"), Object: getStr(it, "object"), Version: getStr(it, "version"), Done: getTime(it, "done_at"),
 	}
 }
 
@@ -94,7 +106,7 @@ type MailRow struct {
 	State   string
 	Owner   string
 	Until   time.Time // when a sending mail counts as unsettled, by the machine's own time
-	Attempt int
+	Attempt int       // how often it was, or may have been, given to SES: from the second on it may be a double
 	SESID   string
 	Reason  string
 	At      time.Time
@@ -144,11 +156,17 @@ func (l *Ledger) ClaimMail(ctx context.Context, m MailRow, owner string, now, un
 	return mailOf(it), nil
 }
 
-// SettleMail records what became of a claimed mail: MailSent, MailRefused, or MailPlanned when it is certain that nothing was sent.
+// SettleMail records what became of a claimed mail: MailSent, MailRefused, or MailPlanned when it is certain that nothing was sent; then
+// the attempt does not count.
 func (l *Ledger) SettleMail(ctx context.Context, m MailRow, owner, state, sesID, reason string, at time.Time) error {
-	_, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), "SET #state = :state, ses_id = :ses_id, reason = :reason, #at = :at", "#owner = :me AND #state = :sending",
-		map[string]string{"#state": "state", "#owner": "owner", "#at": "at"},
-		item{":state": str(state), ":ses_id": str(sesID), ":reason": str(reason), ":at": when(at), ":me": str(owner), ":sending": str(MailSending)})
+	expression := "SET #state = :state, ses_id = :ses_id, reason = :reason, #at = :at"
+	values := item{":state": str(state), ":ses_id": str(sesID), ":reason": str(reason), ":at": when(at), ":me": str(owner), ":sending": str(MailSending)}
+	if state == MailPlanned {
+		expression += ", attempt = attempt - :one"
+		values[":one"] = count(1)
+	}
+	_, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), expression, "#owner = :me AND #state = :sending",
+		map[string]string{"#state": "state", "#owner": "owner", "#at": "at"}, values)
 	if row, refused := refusedRow(err); refused {
 		if getStr(row, "state") == state && getStr(row, "ses_id") == sesID {
 			return nil
@@ -196,12 +214,15 @@ func (a Alarm) Fingerprint() string {
 	return fmt.Sprintf("%t/%s/%d/%s", a.Open, stamp(a.Since), size, a.Detail)
 }
 
-// PutAlarm writes an alarm. Only watch and fsck write alarms, and a repeated write is the same row.
+// PutAlarm writes an alarm, all but what was told of it: that is ToldAlarm's alone, so that a mail that goes out meanwhile is not forgotten.
+// Only watch and fsck write alarms, and a repeated write is the same row.
 func (l *Ledger) PutAlarm(ctx context.Context, a Alarm) error {
-	it := key(alarmPK(a.Corp), a.Cause)
-	it["corp"], it["cause"], it["open"], it["since"], it["seen"], it["over"] = str(string(a.Corp)), str(a.Cause), boolean(a.Open), when(a.Since), when(a.Seen), when(a.Over)
-	it["affected"], it["deadline"], it["unknown"], it["code"], it["detail"], it["told"] = count(a.Affected), when(a.Deadline), boolean(a.Unknown), count(a.Code), str(a.Detail), str(a.Told)
-	return l.put(ctx, l.tables.Control, it, "", nil)
+	_, err := l.update(ctx, l.tables.Control, alarmPK(a.Corp), a.Cause,
+		"SET corp = :corp, cause = :cause, #open = :open, since = :since, seen = :seen, #over = :over, affected = :affected, deadline = :deadline, "+
+			"#unknown = :unknown, code = :code, detail = :detail", "", map[string]string{"#open": "open", "#over": "over", "#unknown": "unknown"},
+		item{":corp": str(string(a.Corp)), ":cause": str(a.Cause), ":open": boolean(a.Open), ":since": when(a.Since), ":seen": when(a.Seen), ":over": when(a.Over),
+			":affected": count(a.Affected), ":deadline": when(a.Deadline), ":unknown": boolean(a.Unknown), ":code": count(a.Code), ":detail": str(a.Detail)})
+	return err
 }
 
 // ToldAlarm records what was mailed of an alarm.

@@ -1,0 +1,187 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// Activity finds when people were first and last party to an archived message. It keeps no rows of its own: person rows name the
+// conversations of a month, and only the edges of a person's first and last month are read, each conversation once for all of its people.
+// So a corp's whole report costs a few reads per person and per conversation of those months, however old the archive is; a row that
+// kept each person's latest message would cost a write with every message.
+//
+// An Activity is one look at the archive: what is archived later may or may not be in it. Safe for concurrent use.
+type Activity struct {
+	ledger *Ledger
+	corp   archive.CorpID
+
+	mu    sync.Mutex
+	edges map[string]*edge
+	lists map[string]map[string]bool
+}
+
+// Activity begins a look at a corp's archive.
+func (l *Ledger) Activity(corp archive.CorpID) *Activity {
+	return &Activity{ledger: l, corp: corp, edges: map[string]*edge{}, lists: map[string]map[string]bool{}}
+}
+
+// Of returns the times of the first and the last archived message that a person sent or got; zero if there is none with a time.
+func (a *Activity) Of(ctx context.Context, person archive.PartyID) (first, last time.Time, err error) {
+	if first, err = a.extreme(ctx, person, false); err != nil {
+		return time.Time{}, time.Time{}, err
+	}
+	last, err = a.extreme(ctx, person, true)
+	return first, last, err
+}
+
+// extreme is a person's last message, or the first.
+func (a *Activity) extreme(ctx context.Context, person archive.PartyID, latest bool) (time.Time, error) {
+	pk := "person#" + a.corp.KeyPart() + "#" + string(person)
+	month := ""
+	// Month 000000 holds messages without a time.
+	err := a.ledger.each(ctx, a.ledger.tables.Messages, pk, bounds{from: "000001", descending: latest, limit: 1, consistent: true}, func(it item) bool {
+		month, _, _ = strings.Cut(getStr(it, "sk"), "#")
+		return false
+	})
+	if err != nil || month == "" {
+		return time.Time{}, err
+	}
+	var conversations []string
+	err = a.ledger.each(ctx, a.ledger.tables.Messages, pk, bounds{prefix: month + "#", consistent: true}, func(it item) bool {
+		_, conversation, _ := strings.Cut(getStr(it, "sk"), "#")
+		conversations = append(conversations, conversation)
+		return true
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	var best time.Time
+	for _, c := range conversations {
+		found, err := a.edge(c, month, latest).of(ctx, person, best)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if !found.IsZero() && (best.IsZero() || found.After(best) == latest) {
+			best = found
+		}
+	}
+	return best, nil
+}
+
+// edge is one end of a conversation's month, read as far as somebody needed it.
+type edge struct {
+	activity *Activity
+	pk       string
+	room     string
+	latest   bool
+
+	mu    sync.Mutex
+	marks []mark
+	from  item // where to read on
+	done  bool
+}
+
+// mark is a message's time and participant list.
+type mark struct {
+	at      time.Time
+	parties string
+}
+
+// atOnce is how many message rows one read of an edge takes: nearly always the first row is the one.
+const atOnce = 10
+
+func (a *Activity) edge(conversation, month string, latest bool) *edge {
+	pk := "msg#" + a.corp.KeyPart() + "#" + conversation + "#" + month
+	k := pk + "#" + strconv.FormatBool(latest)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e, ok := a.edges[k]
+	if !ok {
+		e = &edge{activity: a, pk: pk, room: conversation, latest: latest}
+		if strings.HasPrefix(conversation, "p:") {
+			e.room = "-"
+		}
+		a.edges[k] = e
+	}
+	return e
+}
+
+// of is the message nearest to the edge that a person is party to; zero if none is better than best.
+func (e *edge) of(ctx context.Context, person archive.PartyID, best time.Time) (time.Time, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := 0; ; i++ {
+		for i == len(e.marks) {
+			if e.done {
+				return time.Time{}, nil
+			}
+			if err := e.more(ctx); err != nil {
+				return time.Time{}, err
+			}
+		}
+		m := e.marks[i]
+		if !best.IsZero() && m.at.After(best) != e.latest {
+			return time.Time{}, nil
+		}
+		in, err := e.activity.party(ctx, e.room, m.parties, person)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if in {
+			return m.at, nil
+		}
+	}
+}
+
+// more reads on. Of the rows only the key and the participants are asked for: no text leaves the table.
+func (e *edge) more(ctx context.Context) error {
+	l := e.activity.ledger
+	out, err := l.db.Query(ctx, &dynamodb.QueryInput{
+		TableName: &l.tables.Messages, KeyConditionExpression: aws.String("pk = :pk"), ExpressionAttributeValues: item{":pk": str(e.pk)},
+		ProjectionExpression: aws.String("sk, parties"), ScanIndexForward: aws.Bool(!e.latest), ConsistentRead: aws.Bool(true),
+		Limit: aws.Int32(atOnce), ExclusiveStartKey: e.from,
+	})
+	if err != nil {
+		return fmt.Errorf("list %s: %w", e.pk, err)
+	}
+	for _, it := range out.Items {
+		ms, err := strconv.ParseInt(strings.SplitN(getStr(it, "sk"), "#", 2)[0], 10, 64)
+		if list := getStr(it, "parties"); err == nil && ms > 0 && list != "" {
+			e.marks = append(e.marks, mark{time.UnixMilli(ms).UTC(), list})
+		}
+	}
+	e.from, e.done = out.LastEvaluatedKey, len(out.LastEvaluatedKey) == 0
+	return nil
+}
+
+// party says whether a person is on a participant list.
+func (a *Activity) party(ctx context.Context, room, hash string, person archive.PartyID) (bool, error) {
+	pk := "parts#" + a.corp.KeyPart() + "#" + room
+	a.mu.Lock()
+	ids, ok := a.lists[pk+"#"+hash]
+	a.mu.Unlock()
+	if !ok {
+		it, err := a.ledger.get(ctx, a.ledger.tables.Messages, pk, hash)
+		if err != nil && !errors.Is(err, ErrAbsent) {
+			return false, err
+		}
+		ids = map[string]bool{}
+		for _, id := range getList(it, "ids") {
+			ids[id] = true
+		}
+		a.mu.Lock()
+		a.lists[pk+"#"+hash] = ids
+		a.mu.Unlock()
+	}
+	return ids[string(person)], nil
+}
