@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 
 // TestMain lets this test program be the function, too: started by the host it is a bootstrap over the real Lambda library.
 func TestMain(m *testing.M) {
+	if file := os.Getenv("LAMBDAHOST_TEST_BEAT"); file != "" {
+		beat(file)
+	}
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
 		bootstrap()
 		return
@@ -29,6 +33,22 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// beat adds a letter to a file every five milliseconds.
+func beat(file string) {
+	for range time.Tick(5 * time.Millisecond) {
+		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		if _, err := f.WriteString("x"); err != nil {
+			panic(err)
+		}
+		if err := f.Close(); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // order is the event of the test function: what it is to do.
@@ -51,7 +71,11 @@ func batch(o order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d", len(before))), raw, 0o600); err != nil {
+	whole := filepath.Join(os.TempDir(), "event") // whoever looks sees all of it or nothing
+	if err := os.WriteFile(whole, raw, 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(whole, filepath.Join(dir, fmt.Sprintf("%04d", len(before)))); err != nil {
 		return nil, err
 	}
 	failed := []map[string]string{}
@@ -145,19 +169,13 @@ func bootstrap() {
 			}
 			return info.Size(), nil
 		case "beat": // goes on beating after its answer, for as long as it isn't frozen
-			child := exec.Command("/bin/sh", "-c", `while :; do echo x >>"$0.child"; sleep 0.01; done`, o.File)
+			child := exec.Command(os.Args[0])
+			child.Env = append(os.Environ(), "LAMBDAHOST_TEST_BEAT="+o.File+".child")
+			child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it leaves the function's group
 			if err := child.Start(); err != nil {
 				return nil, err
 			}
-			go func() {
-				for range time.Tick(5 * time.Millisecond) {
-					f, err := os.OpenFile(o.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-					if err == nil {
-						_, _ = f.WriteString("x")
-						_ = f.Close()
-					}
-				}
-			}()
+			go beat(o.File)
 			return child.Process.Pid, nil
 		}
 		fmt.Println("nothing to do")
