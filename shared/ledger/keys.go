@@ -18,6 +18,7 @@ import (
 //	  watch#<corp>        watermark                           before which every batch is done
 //	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
 //	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
+//	  lost#<corp>         <file hash>                         an attachment whose outcome was once lost: an index of the few
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
 //	  alarm#<corp>        <cause>                             an alarm: open or over
@@ -44,6 +45,7 @@ func corpPK(c archive.CorpID) string      { return "corp#" + c.KeyPart() }
 func batchPK(c archive.CorpID) string     { return "batch#" + c.KeyPart() }
 func waitingPK(c archive.CorpID) string   { return "waiting#" + c.KeyPart() }
 func mediaPK(c archive.CorpID) string     { return "media#" + c.KeyPart() }
+func lostPK(c archive.CorpID) string      { return "lost#" + c.KeyPart() }
 func runPK(c archive.CorpID) string       { return "run#" + c.KeyPart() }
 func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }
 func alarmPK(c archive.CorpID) string     { return "alarm#" + c.KeyPart() }

@@ -222,6 +222,26 @@ func (l *Ledger) each(ctx context.Context, table, pk string, b bounds, f func(it
 	}
 }
 
+// count is how many rows of a partition have sort keys that begin with a prefix.
+func (l *Ledger) count(ctx context.Context, table, pk, prefix string) (int, error) {
+	in := &dynamodb.QueryInput{
+		TableName: &table, KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :prefix)"), Select: types.SelectCount,
+		ExpressionAttributeValues: item{":pk": str(pk), ":prefix": str(prefix)},
+	}
+	n := 0
+	for {
+		out, err := l.db.Query(ctx, in)
+		if err != nil {
+			return 0, fmt.Errorf("count %s: %w", pk, err)
+		}
+		n += int(out.Count)
+		if len(out.LastEvaluatedKey) == 0 {
+			return n, nil
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+}
+
 // write puts rows that are identical by construction, 25 a call, and repeats what DynamoDB did not take.
 func (l *Ledger) write(ctx context.Context, table string, rows []item) error {
 	for len(rows) > 0 {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,6 +16,9 @@ type Waiting struct {
 	FileID archive.FileID
 	Clock  time.Time // when it began to age: the message's time, or when the corp was last known to be caught up; zero: unknown
 	Upload *Upload   // how far its download has come; nil: not begun
+
+	Announced     time.Time // when watch first saw it waiting, or last enqueued it again; zero: not yet
+	Announcements int       // how often watch enqueued it again
 }
 
 // Upload is the state from which a download resumes after a crash.
@@ -119,6 +123,17 @@ func (l *Ledger) SaveUpload(ctx context.Context, w Waiting) error {
 	return err
 }
 
+// WaitingAnnounced records when an attachment was first seen waiting, or enqueued again for the n-th time. One that has come in meanwhile
+// stays gone.
+func (l *Ledger) WaitingAnnounced(ctx context.Context, w Waiting, at time.Time, n int) error {
+	_, err := l.update(ctx, l.tables.Control, waitingPK(w.Corp), w.Key(), "SET announced = :at, announcements = :n", "attribute_exists(pk)", nil,
+		item{":at": when(at), ":n": count(n)})
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
 // SettleMedia records an attachment's outcome and ends its waiting. The first outcome stands, except that kept replaces lost: the outcome
 // row is written before the waiting row goes, so that a crash between leaves work to repeat and none undone.
 func (l *Ledger) SettleMedia(ctx context.Context, w Waiting, m MediaRow) error {
@@ -126,6 +141,14 @@ func (l *Ledger) SettleMedia(ctx context.Context, w Waiting, m MediaRow) error {
 	it["corp"], it["state"], it["size"], it["sha256"], it["md5"] = str(string(m.Corp)), str(m.State), num(uint64(max(m.Size, 0))), str(m.SHA256), str(m.MD5) // #nosec G115 -- not negative
 	it["object"], it["version"], it["reason"], it["at"] = str(m.Object), str(m.Version), str(m.Reason), when(m.At)
 	condition, values := "attribute_not_exists(pk)", item(nil)
+	if m.State == Lost {
+		// Before the outcome, so that no outcome is without it. One that is kept in the end is told from it by its outcome.
+		lost := key(lostPK(m.Corp), m.Hash)
+		lost["at"] = when(m.At)
+		if err := l.put(ctx, l.tables.Control, lost, "", nil); err != nil {
+			return err
+		}
+	}
 	var err error
 	if m.State == Kept {
 		values = item{":lost": str(Lost)}
@@ -163,13 +186,40 @@ func (l *Ledger) Media(ctx context.Context, corp archive.CorpID, fileHashes []st
 	return out, nil
 }
 
+// LostMedia calls f for a corp's attachments that WeCom no longer has, until f returns false. There are few.
+func (l *Ledger) LostMedia(ctx context.Context, corp archive.CorpID, f func(MediaRow) bool) error {
+	var hashes []string
+	if err := l.each(ctx, l.tables.Control, lostPK(corp), bounds{consistent: true}, func(it item) bool {
+		hashes = append(hashes, getStr(it, "sk"))
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, hash := range hashes {
+		it, err := l.get(ctx, l.tables.Control, mediaPK(corp), hash)
+		if errors.Is(err, ErrAbsent) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if m := mediaOf(it); m.State == Lost && !f(m) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // AllMedia calls f for all of a corp's outcomes.
 func (l *Ledger) AllMedia(ctx context.Context, corp archive.CorpID, f func(MediaRow) bool) error {
 	return l.each(ctx, l.tables.Control, mediaPK(corp), bounds{consistent: true}, func(it item) bool { return f(mediaOf(it)) })
 }
 
 func waitingOf(it item) Waiting {
-	w := Waiting{Corp: archive.CorpID(getStr(it, "corp")), FileID: archive.FileID(getStr(it, "file_id")), Clock: getTime(it, "clock")}
+	w := Waiting{
+		Corp: archive.CorpID(getStr(it, "corp")), FileID: archive.FileID(getStr(it, "file_id")), Clock: getTime(it, "clock"),
+		Announced: getTime(it, "announced"), Announcements: getCount(it, "announcements"),
+	}
 	if text := getStr(it, "upload"); text != "" {
 		var u Upload
 		if json.Unmarshal([]byte(text), &u) == nil {
