@@ -4,6 +4,7 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 GO ?= go
 ARGS ?=
 BUILD := build
+OUT = $(abspath $(BUILD))
 FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
 
 # The flags are the same for the laptop and for Lambda: no cgo, no paths of this machine, no remote procedure calls of Go's own.
@@ -23,7 +24,7 @@ build: ## build the functions, the operator's command and the local programs for
 	@$(GOBUILD) -o $(BUILD)/local/local ./infra/local
 	@$(GOBUILD) -o $(BUILD)/local/wecomsim ./infra/local/wecomsim
 	@$(GOBUILD) -o $(BUILD)/local/simsdk ./infra/local/simsdk
-	@cd infra/local/versitygw && $(GOBUILD) -o ../../../$(BUILD)/local/versitygw .
+	@cd infra/local/versitygw && $(GOBUILD) -o $(OUT)/local/versitygw .
 
 .PHONY: run
 run: build ## play the demonstration company's next day on this machine (ARGS='-once [-data DIR]' for unattended)

@@ -146,22 +146,21 @@ func (d *day) count(ctx context.Context, corp archive.CorpID) (count, error) {
 		c.waits = append(c.waits, fmt.Sprintf("%d attachments of corp %s are not in yet", n, corp))
 	}
 	if d.library != "" {
-		for reason, n := range c.aside {
-			c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are set aside: %s", n, corp, reason))
-		}
+		c.setAside(c.aside)
 		return c, nil
 	}
-	return c, d.compare(ctx, &c, lines, files)
+	return c, d.compare(ctx, &c, lines)
 }
 
 // compare holds the archive's account against the simulator's, seq by seq.
-func (d *day) compare(ctx context.Context, c *count, lines map[uint64]seqLine, files map[string]string) error {
+func (d *day) compare(ctx context.Context, c *count, lines map[uint64]seqLine) error {
 	theirs, err := d.sim.Account(ctx, string(c.corp))
 	if err != nil {
 		return err
 	}
 	_, gaveUp := d.gaveUp[c.corp]
 	never := map[uint64]string{}
+	unwanted := map[string]int{} // set aside against the story, by reason
 	for _, a := range theirs.SetAside {
 		never[a.Seq] = a.Fate
 	}
@@ -186,15 +185,23 @@ func (d *day) compare(ctx context.Context, c *count, lines map[uint64]seqLine, f
 			case l.State == "archived" && l.RawSHA256 != it.RawSHA256:
 				c.lost = append(c.lost, fmt.Sprintf("seq %d of corp %s: what is archived is not what was sent", it.Seq, c.corp))
 			case l.State == "set aside" && never[it.Seq] == "":
-				c.waits = append(c.waits, fmt.Sprintf("seq %d of corp %s is set aside: %s", it.Seq, c.corp, l.Reason))
+				unwanted[l.Reason]++
 			}
 			delete(lines, it.Seq)
 		}
 	}
+	c.setAside(unwanted)
 	for seq := range lines {
 		c.lost = append(c.lost, fmt.Sprintf("seq %d of corp %s is archived and was never sent", seq, c.corp))
 	}
 	return nil
+}
+
+// setAside notes messages whose reason somebody has to look at.
+func (c *count) setAside(byReason map[string]int) {
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are set aside: %s", byReason[reason], c.corp, reason))
+	}
 }
 
 func (c count) print(out io.Writer) {

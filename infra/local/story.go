@@ -75,7 +75,7 @@ func (d *day) enrol(ctx context.Context, c wecomsim.DemoCompany) error {
 			switch s.Kind {
 			case wecomsim.KindArchive:
 				files["-secret-file"] = s.Value
-			case wecomsim.KindLegacyApp:
+			case wecomsim.KindLegacyApp, wecomsim.KindNewApp, wecomsim.KindContactsSyncOldIP, wecomsim.KindContactsSyncNewIP:
 				files["-contacts-secret-file"] = s.Value
 			case wecomsim.KindCustomer:
 				files["-customer-secret-file"] = s.Value

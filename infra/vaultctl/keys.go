@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -137,12 +138,19 @@ func keysAdd(ctx context.Context, p *program, args []string) error {
 		return fmt.Errorf("%s: %w", *file, err)
 	}
 	ver := archive.KeyVersion(*version)
-	proof, err := p.oneUnder(ctx, c.ID, ver)
+	tried, err := p.under(ctx, c.ID, ver)
 	if err != nil {
 		return err
 	}
-	if proof != nil && !opens(key, *proof) {
-		return fmt.Errorf("this key does not open seq %s of corp %s, which is under key version %d: it is another version's key, or another corp's. Nothing was changed", proof.Seq, c.ID, ver)
+	var proof *archive.ChatData
+	for i := range tried {
+		if opens(key, tried[i]) {
+			proof = &tried[i]
+			break
+		}
+	}
+	if proof == nil && len(tried) > 0 {
+		return fmt.Errorf("this key does not open seq %s of corp %s, nor any other tried under key version %d: it is another version's key, or another corp's. Nothing was changed", tried[0].Seq, c.ID, ver)
 	}
 	if err := p.audit(ctx, "keys add", c.ID, "key version "+ver.String()); err != nil {
 		return err
@@ -169,42 +177,44 @@ const (
 	reasonKeyDoesNotFit = "key-does-not-fit"
 )
 
-// oneUnder finds an item that is set aside for want of the right key of a version; nil if there is none.
-func (p *program) oneUnder(ctx context.Context, corp archive.CorpID, ver archive.KeyVersion) (*archive.ChatData, error) {
-	var waiting *ledger.Aside
+// samples is how many waiting items a key is tried on: one alone could be damaged.
+const samples = 20
+
+// under finds items that are set aside for want of the right key of a version.
+func (p *program) under(ctx context.Context, corp archive.CorpID, ver archive.KeyVersion) ([]archive.ChatData, error) {
+	waiting := map[string][]archive.Seq{} // by batch
+	n := 0
 	for _, reason := range []string{reasonNoKey, reasonKeyDoesNotFit} {
-		if waiting != nil {
-			break
-		}
 		err := p.ledger.Asides(ctx, corp, reason, ver, func(a ledger.Aside) bool {
-			waiting = &a
-			return false
+			waiting[a.Batch] = append(waiting[a.Batch], a.Seq)
+			n++
+			return n < samples
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	if waiting == nil {
-		return nil, nil
-	}
-	row, err := p.ledger.Batch(ctx, corp, waiting.Batch)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := p.store.Batch(ctx, objstore.Object{Key: row.Object, VersionID: row.Version, SHA256: row.SHA256})
-	if err != nil {
-		return nil, err
-	}
-	batch, err := archive.ParseBatch(raw, row.First-1)
-	if err != nil {
-		return nil, err
-	}
-	for i := range batch.Items {
-		if batch.Items[i].Seq == waiting.Seq {
-			return &batch.Items[i], nil
+	var items []archive.ChatData
+	for key, seqs := range waiting {
+		row, err := p.ledger.Batch(ctx, corp, key)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := p.store.Batch(ctx, objstore.Object{Key: row.Object, VersionID: row.Version, SHA256: row.SHA256})
+		if err != nil {
+			return nil, err
+		}
+		batch, err := archive.ParseBatch(raw, row.First-1)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range batch.Items {
+			if slices.Contains(seqs, item.Seq) {
+				items = append(items, item)
+			}
 		}
 	}
-	return nil, fmt.Errorf("seq %s is not in batch %s: run fsck", waiting.Seq, row.Key())
+	return items, nil
 }
 
 func opens(key *rsa.PrivateKey, item archive.ChatData) bool {
