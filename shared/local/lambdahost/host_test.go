@@ -52,7 +52,7 @@ Resources:
 
 type hostOption func(*Options, map[string]string)
 
-func newHost(t *testing.T, options ...hostOption) *Host {
+func newHost(t testing.TB, options ...hostOption) *Host {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
