@@ -59,18 +59,18 @@ func (st *store) prepare() error {
 
 func bucket(tx *bbolt.Tx, name []byte) *bbolt.Bucket { return tx.Bucket(topBucket).Bucket(name) }
 
-// job is a write that waits for its turn. do must either refuse before it writes anything, or write everything; it may run more than once.
+// job is a write that waits for its turn. work must either refuse before it writes anything, or write everything; it may run more than once.
 type job struct {
-	do       func(*bbolt.Tx) error
+	work     func(*bbolt.Tx) error
 	done     chan error
 	panicked any
 }
 
 const maxJobs = 256 // writers that share one commit
 
-// write runs do in a transaction and returns after the commit. All that wait at a moment share one commit and thus one sync of the disk.
-func (st *store) write(do func(*bbolt.Tx) error) error {
-	j := &job{do: do, done: make(chan error, 1)}
+// write runs work in a transaction and returns after the commit. All that wait at a moment share one commit and thus one sync of the disk.
+func (st *store) write(work func(*bbolt.Tx) error) error {
+	j := &job{work: work, done: make(chan error, 1)}
 	st.mu.Lock()
 	st.waiting = append(st.waiting, j)
 	start := !st.running
@@ -143,7 +143,7 @@ func (j *job) run(tx *bbolt.Tx) (err error) {
 			err = errPanicked
 		}
 	}()
-	return j.do(tx)
+	return j.work(tx)
 }
 
 // table finds a table's schema, or answers notFound.
