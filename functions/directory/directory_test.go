@@ -56,8 +56,8 @@ func TestEveryPartyGetsANameWithAllSecrets(t *testing.T) {
 		t.Errorf("tomas, who is not archived: %+v", tomas)
 	}
 	for id, want := range map[string]directory.Room{
-		inside:    {Name: "Pier 4", Kind: directory.RoomInternal, Owner: "ines", Created: 1900000000, Members: []archive.PartyID{"bo", "ines", archive.PartyID(robot)}},
-		outside:   {Name: "Quay talk", Kind: directory.RoomExternal, Owner: "ines", Listed: true, Members: []archive.PartyID{"ines", archive.PartyID(guest), archive.PartyID(partner)}},
+		inside:    {Name: "Pier 4", Kind: directory.RoomInternal, Owner: "ines", Created: 1900000000, Count: 3, Members: []archive.PartyID{"bo", "ines", archive.PartyID(robot)}},
+		outside:   {Name: "Quay talk", Kind: directory.RoomExternal, Owner: "ines", Listed: true, Count: 3, Members: []archive.PartyID{"ines", archive.PartyID(guest), archive.PartyID(partner)}},
 		elsewhere: {Kind: directory.RoomUnknown},
 	} {
 		if got, _ := entry[directory.Room](r, directory.KindRoom, id); cmp.Diff(want, got) != "" {

@@ -177,8 +177,8 @@ func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
 	return l
 }
 
-// lacks says whether a second secret may show what this one may not. It is not asked in place of one that failed: what only the first one
-// shows, such as mobiles, would seem to be hidden from then on.
+// lacks says whether a second secret may show what this one may not. A secret that failed is not helped out: what it alone shows, such as
+// mobiles, would seem hidden until it works again.
 func (l listing) lacks() bool {
 	if wecom.Denied(l.treeErr) || wecom.Denied(l.membersErr) {
 		return true
@@ -464,7 +464,7 @@ func (g *gathering) room(ctx context.Context, id archive.RoomID, external bool) 
 }
 
 func asRoom(room wecom.Room, kind string) directory.Room {
-	r := directory.Room{Name: room.Name, Kind: kind, Owner: room.Owner}
+	r := directory.Room{Name: room.Name, Kind: kind, Owner: room.Owner, Count: len(room.Members)}
 	if !room.Created.IsZero() {
 		r.Created = room.Created.Unix()
 	}

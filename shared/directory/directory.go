@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -107,12 +108,16 @@ type Room struct {
 	Kind    string            `json:"kind"`
 	Owner   archive.PartyID   `json:"owner,omitempty"`
 	Created int64             `json:"created,omitempty"` // Unix seconds
-	Members []archive.PartyID `json:"members,omitempty"`
-	Listed  bool              `json:"listed,omitempty"` // on the list of rooms with external members
+	Count   int               `json:"count,omitempty"`   // members; 0 if not shown
+	Members []archive.PartyID `json:"members,omitempty"` // none if there are more than MostListed: then the snapshot alone has them
+	Listed  bool              `json:"listed,omitempty"`  // on the list of rooms with external members
 }
 
+// MostListed is how many parties one entry lists. A company's group of all its staff would not fit into a row.
+const MostListed = 2000
+
 // Shown says whether WeCom showed more of the room than that it exists.
-func (r Room) Shown() bool { return r.Name != "" || len(r.Members) > 0 }
+func (r Room) Shown() bool { return r.Name != "" || r.Count > 0 || len(r.Members) > 0 }
 
 // Robot is a robot.
 type Robot struct {
@@ -130,8 +135,14 @@ func Fields[S State](s S) string {
 		s.Departments, s.Leads, s.Editions, s.DirectLeaders = set(s.Departments), set(s.Leads), set(s.Editions), set(s.DirectLeaders)
 	case *External:
 		s.Followers = set(s.Followers)
+		s.Followers = s.Followers[:min(len(s.Followers), MostListed)]
 	case *Room:
-		s.Members = set(s.Members)
+		if s.Members = set(s.Members); len(s.Members) > 0 {
+			s.Count = len(s.Members)
+		}
+		if s.Count > MostListed {
+			s.Members = nil
+		}
 	}
 	text, err := canonical(s)
 	if err != nil {
@@ -189,12 +200,48 @@ func At(history []Entry, at time.Time) (state Entry, ok bool) {
 func from(history []Entry, at time.Time) []Entry {
 	first := 0
 	for i, e := range history {
-		if i > 0 && e.At.After(at) {
+		if e.At.After(at) {
 			break
 		}
 		first = i
 	}
 	return history[min(first, len(history)):]
+}
+
+// Since is when what holds in the newest state of a history began: the time of the first state of the last unbroken row of states for which
+// holds is true. ok is false if it does not hold now. Before the first state nothing is known: there, since is the history's begin.
+func Since[S State](history []Entry, holds func(state S, gone bool) bool) (since time.Time, ok bool, err error) {
+	for _, e := range slices.Backward(history) {
+		state, err := Parse[S](e.Fields)
+		if err != nil {
+			return time.Time{}, false, fmt.Errorf("%s %s: %w", e.Kind, e.ID, err)
+		}
+		if !holds(state, e.Gone) {
+			break
+		}
+		since, ok = e.At, true
+	}
+	return since, ok, nil
+}
+
+// DepartmentNames is the names of the departments among entries that are there, by WeCom's number; "" if only the number could be read.
+func DepartmentNames(entries []Entry) (map[int]string, error) {
+	names := map[int]string{}
+	for _, e := range entries {
+		if e.Kind != KindDepartment || e.Gone {
+			continue
+		}
+		id, err := strconv.Atoi(e.ID)
+		if err != nil {
+			return nil, fmt.Errorf("department %s is no number", e.ID)
+		}
+		d, err := Parse[Department](e.Fields)
+		if err != nil {
+			return nil, fmt.Errorf("department %s: %w", e.ID, err)
+		}
+		names[id] = d.Name
+	}
+	return names, nil
 }
 
 // HadMobile says whether any state of a member's history had a mobile. An empty one now, though readable, is then a lost one.

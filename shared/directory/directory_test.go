@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,61 @@ func TestNamesAreThoseOfTheirTime(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("%s at %s: %+v %v, want %+v", c.id, c.at, got, err, c.want)
 		}
+	}
+}
+
+func TestAGroupOfEverybodyFitsIntoARow(t *testing.T) {
+	room := directory.Room{Name: "All staff", Kind: directory.RoomInternal}
+	followers := directory.External{}
+	for i := range 12_000 {
+		id := archive.PartyID(fmt.Sprintf("%064d", i))
+		room.Members, followers.Followers = append(room.Members, id), append(followers.Followers, id)
+	}
+	got, err := directory.Parse[directory.Room](directory.Fields(room))
+	if err != nil || got.Count != 12_000 || got.Members != nil || !got.Shown() {
+		t.Errorf("%d members, %d listed, %v", got.Count, len(got.Members), err)
+	}
+	if n := len(directory.Fields(followers)); n > 300_000 {
+		t.Errorf("%d bytes of followers", n)
+	}
+	stable(t, room)
+}
+
+func TestSinceIsWhenItBegan(t *testing.T) {
+	state := func(hour int, designated, gone bool) directory.Entry {
+		return directory.Entry{Kind: directory.KindMember, ID: "a", At: noon.Add(time.Duration(hour) * time.Hour), Gone: gone,
+			Fields: directory.Fields(directory.Member{Designated: designated, Position: fmt.Sprint(hour)})}
+	}
+	designated := func(m directory.Member, gone bool) bool { return m.Designated && !gone }
+	for name, c := range map[string]struct {
+		history []directory.Entry
+		hour    int // -1: it does not hold now
+	}{
+		"never seen":       {nil, -1},
+		"from the first":   {[]directory.Entry{state(0, true, false), state(1, true, false)}, 0},
+		"later":            {[]directory.Entry{state(0, false, false), state(1, true, false), state(2, true, false)}, 1},
+		"not any more":     {[]directory.Entry{state(0, true, false), state(1, false, false)}, -1},
+		"after a break":    {[]directory.Entry{state(0, true, false), state(1, false, false), state(2, true, false)}, 2},
+		"left":             {[]directory.Entry{state(0, true, false), state(1, true, true)}, -1},
+		"left, back again": {[]directory.Entry{state(0, true, false), state(1, true, true), state(2, true, false)}, 2},
+	} {
+		since, ok, err := directory.Since(c.history, designated)
+		if err != nil || ok != (c.hour >= 0) || ok && !since.Equal(noon.Add(time.Duration(c.hour)*time.Hour)) {
+			t.Errorf("%s: %s %v %v", name, since, ok, err)
+		}
+	}
+	if _, _, err := directory.Since([]directory.Entry{{Fields: "{"}}, designated); err == nil {
+		t.Error("a damaged state was taken")
+	}
+}
+
+func TestDepartmentsHaveTheirNames(t *testing.T) {
+	names, err := directory.DepartmentNames([]directory.Entry{
+		{Kind: directory.KindDepartment, ID: "1", Fields: `{"name":"Root"}`}, {Kind: directory.KindDepartment, ID: "20", Fields: `{}`},
+		{Kind: directory.KindDepartment, ID: "3", Fields: `{"name":"Closed"}`, Gone: true}, {Kind: directory.KindMember, ID: "4", Fields: `{"name":"A"}`},
+	})
+	if diff := cmp.Diff(map[int]string{1: "Root", 20: ""}, names); err != nil || diff != "" {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
 }
 
@@ -266,7 +322,7 @@ func TestANameOnceReadIsKeptWhenOnlyIDsAreShown(t *testing.T) {
 
 func TestARoomThatStopsAnsweringKeepsWhatItShowed(t *testing.T) {
 	s := store{}
-	shown := directory.Room{Name: "R", Kind: directory.RoomExternal, Members: []archive.PartyID{"a"}}
+	shown := directory.Room{Name: "R", Kind: directory.RoomExternal, Count: 1, Members: []archive.PartyID{"a"}}
 	compared(t, s, directory.Reading{Parts: complete(directory.PartGroups), Groups: []archive.RoomID{"r"}, Rooms: []directory.ReadRoom{{ID: "r", Room: shown}}}, noon)
 	changes := compared(t, s, directory.Reading{Rooms: []directory.ReadRoom{{ID: "r"}}}, noon.Add(time.Hour))
 	if len(changes) > 0 {

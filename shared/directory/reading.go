@@ -161,6 +161,9 @@ func was[S State](c *comparison, kind Kind, id string) (state S, known bool) {
 
 // is sets the state of an entry that is there.
 func is[S State](c *comparison, kind Kind, id string, state S) {
+	if id == "" {
+		return // an answer without an id names nobody
+	}
 	c.next[entryKey{kind, id}] = Entry{Kind: kind, ID: id, Fields: Fields(state)}
 }
 
