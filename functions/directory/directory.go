@@ -13,6 +13,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/secrets"
@@ -33,6 +34,11 @@ type refresher struct {
 	now    func() time.Time
 	budget time.Duration // how long one corp's reading may take
 	pause  time.Duration // before a call is tried again
+}
+
+// function is what the schedule calls. What the event says does not matter: whatever its time, the directory is read as it is now.
+func (r *refresher) function() lambdas.Function {
+	return lambdas.Function{Log: r.log, Schedule: func(ctx context.Context, _ []byte) error { return r.run(ctx) }}
 }
 
 // run refreshes every corp. The corps don't wait for each other: each is read in a time of its own.

@@ -53,5 +53,5 @@ func main() {
 		server: wecom.New(s.WeCom, &http.Client{Timeout: 10 * time.Second}, clock.Real),
 		log:    log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second,
 	}
-	lambdas.Run(lambdas.Function{Log: log, Schedule: func(ctx context.Context, _ []byte) error { return r.run(ctx) }})
+	lambdas.Run(r.function())
 }
