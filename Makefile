@@ -38,6 +38,32 @@ ctl: build ## run the operator's command on local data: make ctl ARGS='[-data DI
 test: ## everything that needs no account and, once modules are there, no network
 	$(GO) test ./...
 
+# Packages whose goroutines share state; the others are pure, or covered by these.
+RACE := ./functions/... ./shared/...
+FUZZTIME ?= 30s
+
+.PHONY: race
+race: ## the tests again under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short $(RACE)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null | sed 's/^func //'); do \
+			echo "$$target in $${dir#$(CURDIR)/}"; (cd "$$dir" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done; done
+
+.PHONY: template
+template: ## judge template.yaml and what sam builds from it (installs sam, cfn-lint and checkov into .cache)
+	./infra/ci/validate-template.sh
+
+SDK ?=
+.PHONY: test-sdk
+test-sdk: ## try Tencent's own library as far as it goes without WeCom (SDK=path of a copy; else it is fetched and checked)
+	SDK='$(SDK)' ./infra/ci/test-sdk.sh
+
 .PHONY: clean
 clean: ## remove what was built and the local data
 	rm -rf $(BUILD) .local .aws-sam
+
+include infra/functions.mk

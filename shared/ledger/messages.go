@@ -232,7 +232,7 @@ func (l *Ledger) Recalls(ctx context.Context, corp archive.CorpID, f func(Recall
 	})
 }
 
-// HasMessage says whether the message row of a decoded message is there: fsck compares segments with rows.
+// HasMessages returns those of the given messages whose row is missing: fsck compares segments with rows.
 func (l *Ledger) HasMessages(ctx context.Context, batchKey string, messages []archive.Message) (missing []archive.Message, err error) {
 	byKey := map[string]*archive.Message{}
 	var keys []item

@@ -34,9 +34,15 @@ func NewValue(text string) Value { return Value{text: text} }
 // Reveal returns the secret itself.
 func (v Value) Reveal() string { return v.text }
 
-func (Value) String() string               { return "[secret]" }
-func (Value) GoString() string             { return "[secret]" }
-func (Value) LogValue() slog.Value         { return slog.StringValue("[secret]") }
+func (Value) String() string { return "[secret]" }
+
+// GoString is String, for %#v.
+func (Value) GoString() string { return "[secret]" }
+
+// LogValue is String, for slog.
+func (Value) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// MarshalJSON is String, for JSON.
 func (Value) MarshalJSON() ([]byte, error) { return []byte(`"[secret]"`), nil }
 
 // Kind is which of a corp's secrets is meant.
