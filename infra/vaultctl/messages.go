@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 )
@@ -88,14 +89,14 @@ func messages(ctx context.Context, p *program, args []string) error {
 type account struct {
 	*program
 	corp    archive.CorpID
-	names   names
+	names   *directory.Names
 	asides  map[string]ledger.Aside // by batch and seq
 	recalls map[archive.MsgID][]archive.MsgID
 	first   map[archive.MsgID]archive.Seq // the lowest archived seq of a msgid
 }
 
 func newAccount(ctx context.Context, p *program, corp archive.CorpID) (*account, error) {
-	a := &account{program: p, corp: corp, names: newNames(p.ledger, corp), asides: map[string]ledger.Aside{}, recalls: map[archive.MsgID][]archive.MsgID{}, first: map[archive.MsgID]archive.Seq{}}
+	a := &account{program: p, corp: corp, names: directory.NewNames(p.ledger, corp), asides: map[string]ledger.Aside{}, recalls: map[archive.MsgID][]archive.MsgID{}, first: map[archive.MsgID]archive.Seq{}}
 	err := p.ledger.Asides(ctx, corp, "", 0, func(x ledger.Aside) bool {
 		a.asides[asideKey(x.Batch, x.Seq)] = x
 		return true
@@ -331,11 +332,6 @@ func join(a, b string) string {
 		return b
 	}
 	return a + "; " + b
-}
-
-// names gives parties the names they had at a time.
-type names interface {
-	Party(ctx context.Context, id archive.PartyID, at time.Time) (archive.Party, error)
 }
 
 func setAside(ctx context.Context, p *program, args []string) error {
