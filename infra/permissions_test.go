@@ -353,3 +353,44 @@ func TestQueuesAreReachedByTlsOnly(t *testing.T) {
 		}
 	}
 }
+
+// A gateway endpoint's policy is asked besides the role's: what the functions in the VPC may do must pass through.
+func TestEndpointsLetThroughWhatTheFunctionsBehindThemMayDo(t *testing.T) {
+	tmpl := load(t, nil)
+	endpoints := map[string]iam.Policies{}
+	for _, r := range tmpl.Resources {
+		if r.Type != "AWS::EC2::VPCEndpoint" {
+			continue
+		}
+		document, _ := r.Properties["PolicyDocument"].(map[string]any)
+		policy, err := iam.Parse(document)
+		if err != nil {
+			t.Fatalf("%s: %v", r.LogicalID, err)
+		}
+		name, _ := r.Properties["ServiceName"].(string)
+		endpoints[strings.TrimPrefix(name, "com.amazonaws.us-east-1.")] = policy
+	}
+	for _, f := range tmpl.Functions {
+		if !f.InVPC {
+			continue
+		}
+		role, _ := tmpl.Role(f.RoleARN)
+		for _, st := range permits(t, role) {
+			for _, a := range st.Action {
+				service, _, _ := strings.Cut(a, ":")
+				policy, ok := endpoints[service]
+				if !ok {
+					continue // goes out through the NAT gateway
+				}
+				for _, r := range st.Resource {
+					if !policy.Allowed(authz.Request{Action: a, Resource: r}) {
+						t.Errorf("%s may %s on %s, and the endpoint of %s does not let it", f.LogicalID, a, r, service)
+					}
+				}
+			}
+		}
+	}
+	if len(endpoints) != 2 {
+		t.Errorf("endpoints %v", slices.Sorted(maps.Keys(endpoints)))
+	}
+}
