@@ -39,6 +39,7 @@ type BatchRow struct {
 	SetAside int      // items set aside now
 	Segments []string // keys of its segments in the archive bucket, oldest first
 	Slot     string   // which run of process may set items of this batch aside
+	Failure  string   // of a pending batch: why process last gave it up (fault.Reason); "" if it never did
 
 	Announced     time.Time // when watch last enqueued it again; zero: never
 	Announcements int       // how often watch did
@@ -140,6 +141,16 @@ func (l *Ledger) FinishBatch(ctx context.Context, b BatchRow, run string, archiv
 	return err
 }
 
+// BatchFailed records why process gave a pending batch up for now. A batch that is done meanwhile stays as it is.
+func (l *Ledger) BatchFailed(ctx context.Context, b BatchRow, reason string) error {
+	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET failure = :reason", "#state = :pending",
+		map[string]string{"#state": "state"}, item{":reason": str(reason), ":pending": str(Pending)})
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
 // Watermark is the key below which every batch of the corp was done when last looked at.
 func (l *Ledger) Watermark(ctx context.Context, corp archive.CorpID) (string, error) {
 	it, err := l.get(ctx, l.tables.Control, watchPK(corp), "watermark")
@@ -164,7 +175,7 @@ func batchOf(it item) BatchRow {
 		Prev: getStr(it, "prev"), Link: Link{N: getNum(it, "chain_n"), Hash: getStr(it, "chain_hash")},
 		State: getStr(it, "state"), Archived: getCount(it, "archived"), SetAside: getCount(it, "set_aside"),
 		Segments: getList(it, "segments"), Slot: getStr(it, "slot"),
-		Announced: getTime(it, "announced"), Announcements: getCount(it, "announcements"),
+		Failure: getStr(it, "failure"), Announced: getTime(it, "announced"), Announcements: getCount(it, "announcements"),
 	}
 }
 
@@ -312,6 +323,33 @@ func (l *Ledger) Asides(ctx context.Context, corp archive.CorpID, reason string,
 func (l *Ledger) AsidesFrom(ctx context.Context, corp archive.CorpID, reason string, version archive.KeyVersion, from archive.Seq, f func(Aside) bool) error {
 	low, high := Aside{Reason: reason, KeyVersion: version, Seq: from}.Key(), Aside{Reason: reason, KeyVersion: version}.group()+"~"
 	return l.each(ctx, l.tables.Messages, asidePK(corp), bounds{from: low, to: high, consistent: true}, func(it item) bool { return f(asideOf(it)) })
+}
+
+// Redriven says when the items set aside for one reason under one key version were last put back to work, all of them, and how often; zero:
+// never.
+type Redriven struct {
+	At    time.Time
+	Times int
+}
+
+func redrivenSK(reason string, version archive.KeyVersion) string {
+	return "redriven#" + Aside{Reason: reason, KeyVersion: version}.group()
+}
+
+// Redriven reads when a group of set-aside items was last put back to work.
+func (l *Ledger) Redriven(ctx context.Context, corp archive.CorpID, reason string, version archive.KeyVersion) (Redriven, error) {
+	it, err := l.get(ctx, l.tables.Control, watchPK(corp), redrivenSK(reason, version))
+	if errors.Is(err, ErrAbsent) {
+		return Redriven{}, nil
+	}
+	return Redriven{At: getTime(it, "at"), Times: getCount(it, "times")}, err
+}
+
+// SetRedriven records that a group of set-aside items was put back to work.
+func (l *Ledger) SetRedriven(ctx context.Context, corp archive.CorpID, reason string, version archive.KeyVersion, r Redriven) error {
+	it := key(watchPK(corp), redrivenSK(reason, version))
+	it["at"], it["times"] = when(r.At), count(r.Times)
+	return l.put(ctx, l.tables.Control, it, "", nil)
 }
 
 // AsideGroup is how many items are set aside for one reason under one key version.

@@ -16,6 +16,7 @@ import (
 //	  corp#<corp>         key#<version, 10 digits>            a key version held: fingerprint, proven or not
 //	  batch#<corp>        <first>-<last>-<sha256, 32 hex>     a batch: pending or done, its place in the chain, its segments
 //	  watch#<corp>        watermark                           before which every batch is done
+//	  watch#<corp>        redriven#<reason>#<version, 10 digits>#  when all items set aside so were last put back to work
 //	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
 //	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
 //	  lost#<corp>         <file hash>                         an attachment whose outcome was once lost: an index of the few

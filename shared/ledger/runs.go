@@ -55,8 +55,8 @@ func (l *Ledger) ClaimRun(ctx context.Context, r Run, now time.Time) (ok bool, e
 
 // FinishRun marks a run done. Only the owner of the claim may; ErrLost says that somebody else has taken it over.
 func (l *Ledger) FinishRun(ctx context.Context, r Run) error {
-	_, err := l.update(ctx, l.tables.Control, runPK(r.Corp), r.Key(), "SET #state = :done, mails = :mails, object = :object, version = :version, done_at = :at", "#owner = :me",
-		map[string]string{"#state": "state", "#owner": "owner"},
+	_, err := l.update(ctx, l.tables.Control, runPK(r.Corp), r.Key(), "SET #state = :done, mails = :mails, #object = :object, version = :version, done_at = :at", "#owner = :me",
+		map[string]string{"#state": "state", "#owner": "owner", "#object": "object"},
 		item{":done": str(RunDone), ":mails": count(r.Mails), ":object": str(r.Object), ":version": str(r.Version), ":at": when(r.Done), ":me": str(r.Owner)})
 	if _, refused := refusedRow(err); refused {
 		return fmt.Errorf("finish report %s of corp %s: %w", r.Key(), r.Corp, ErrLost)
@@ -205,13 +205,17 @@ type Alarm struct {
 	Told     string    // fingerprint of what was last mailed; "" nothing yet
 }
 
-// Fingerprint changes when receivers should hear of the alarm again: it opened, its extent changed tenfold, or it is over.
+// lastDay is the time before a deadline from which on an alarm is told once more.
+const lastDay = 24 * time.Hour
+
+// Fingerprint changes when receivers should hear of the alarm again: it opened, its extent changed tenfold, its last day began, or it is over.
 func (a Alarm) Fingerprint() string {
 	size := 0
 	for n := a.Affected; n > 0; n /= 10 {
 		size++
 	}
-	return fmt.Sprintf("%t/%s/%d/%s", a.Open, stamp(a.Since), size, a.Detail)
+	last := a.Open && !a.Deadline.IsZero() && a.Deadline.Sub(a.Seen) < lastDay
+	return fmt.Sprintf("%t/%s/%d/%t/%s", a.Open, stamp(a.Since), size, last, a.Detail)
 }
 
 // PutAlarm writes an alarm, all but what was told of it: that is ToldAlarm's alone, so that a mail that goes out meanwhile is not forgotten.

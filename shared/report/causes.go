@@ -19,6 +19,8 @@ const (
 	RateLimited       Cause = "rate-limited"        // 45009 for long
 	NeverCaughtUp     Cause = "never-caught-up"     // the corp was never fetched to the end
 	NotFetching       Cause = "not-fetching"        // no whole batch for long, for no cause of its own
+	MessagesAtRisk    Cause = "messages-at-risk"    // whole answers come, and the end of what waits is not reached in time
+	NotOpening        Cause = "not-opening"         // batches are kept and not opened
 	SetAsideWaiting   Cause = "set-aside"           // items wait for somebody, by reason
 	MostlySetAside    Cause = "mostly-set-aside"    // more than half of at least 50 items within 10 minutes
 	MediaAtRisk       Cause = "media-at-risk"       // attachments wait and their window ends soon
@@ -30,7 +32,7 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		KeyMissing, KeyDoesNotFit, ServiceNotOpened, ServiceExpired, AddressNotTrusted, SecretRefused, AccessForbidden, CertRefused, LibraryMissing,
-		LibraryDies, RateLimited, NeverCaughtUp, NotFetching, SetAsideWaiting, MostlySetAside, MediaAtRisk, MediaLost, Unaccounted,
+		LibraryDies, RateLimited, NeverCaughtUp, NotFetching, MessagesAtRisk, NotOpening, SetAsideWaiting, MostlySetAside, MediaAtRisk, MediaLost, Unaccounted,
 	}
 }
 
@@ -237,6 +239,26 @@ var causeTexts = map[Cause]causeText{
 			{both{"Check the outgoing connection to qyapi.weixin.qq.com, and the fetch function's log and alarms.", "检查到 qyapi.weixin.qq.com 的出口连接，以及 fetch 函数的日志和告警。"}, ""},
 		},
 	},
+	MessagesAtRisk: {
+		title:    both{"Fetching is too slow: messages are about to leave WeCom's window", "拉取速度过慢：消息即将超出企业微信的保留窗口"},
+		what:     both{"Messages are being fetched, but the end of what waits at WeCom has not been reached for days.", "正在拉取消息，但已多日未能追平企业微信中的待拉取数据。"},
+		often:    both{"a backlog after a standstill, larger than WeCom's pace allows in time.", "停顿后的积压过大，按企业微信允许的速度无法及时追平。"},
+		possible: both{"another program fetches with the same secret; answers that have to be asked for in small pieces.", "另一个程序正使用同一密钥拉取；或应答过大，只能分小批请求。"},
+		risk:     riskMessages,
+		steps: []causeStep{
+			{both{"Stop other programs that use this secret, and see how fast the cursor moves:", "请停止使用该密钥的其他程序，并查看游标前进的速度："}, "vaultctl status -corp {corp}"},
+		},
+	},
+	NotOpening: {
+		title:    both{"Messages are kept but not being opened", "消息已保存，但未被解析"},
+		what:     both{"Batches that are archived as received and have not been opened for an hour or more are waiting. Nothing of them is lost; attachments named inside them have a clock of their own.", "部分批次已按接收原样存档，但超过一小时未被解析。消息没有丢失；其中的附件另行计时。"},
+		often:    both{"the processing function fails: Tencent's library can't be loaded, or the key store can't be reached.", "处理函数失败：无法加载腾讯的库，或无法访问密钥存储。"},
+		possible: both{"a large backlog; the function is switched off or out of its limits.", "积压过大；或函数被停用、超出配额。"},
+		risk:     riskAttachments,
+		steps: []causeStep{
+			{both{"See how much waits, and look into the log of the function process:", "查看等待的数量，并检查 process 函数的日志："}, "vaultctl status -corp {corp}"},
+		},
+	},
 	SetAsideWaiting: {
 		title:    both{"Messages are set aside: {reason}", "消息被搁置：{reason}"},
 		what:     both{"Messages set aside: {n}. They are archived as received but could not be opened or read. They are tried again by themselves when the reason goes away. Attachments named inside them have a clock of their own.", "被搁置的消息数：{n}。消息已按接收原样存档，但无法解开或读取。原因消除后会自动重试。其中的附件另行计时。"},
@@ -266,8 +288,7 @@ var causeTexts = map[Cause]causeText{
 		possible: both{"many large files at once; a slow path to WeCom.", "同时有大量大文件；或到企业微信的链路缓慢。"},
 		risk:     riskAttachments,
 		steps: []causeStep{
-			{both{"Mend the other causes first, then see what waits:", "请先处理其他原因，然后查看等待中的附件："}, "vaultctl status -corp {corp}"},
-			{both{"Put what waits back to work at once:", "立即重新处理等待中的附件："}, "vaultctl redrive -corp {corp}"},
+			{both{"Mend the other causes first. Attachments are then asked for again by themselves, within minutes; see what waits:", "请先处理其他原因。之后附件会在几分钟内自动重新获取；查看等待中的附件："}, "vaultctl status -corp {corp}"},
 		},
 	},
 	MediaLost: {

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
+)
+
+// A job is taken for lost when its work still waits after firstWait. Each further announcement waits twice as long, up to longestWait: a job
+// that fails for long has pauses of its own, and need not be joined by more than a few doubles.
+const (
+	firstWait   = 4 * time.Minute
+	longestWait = 12 * time.Hour
+)
+
+// How much is announced again for one corp in one run; the oldest first, the rest with the next run.
+const (
+	mostBatches = 500
+	mostMedia   = 500
+)
+
+// settled is how long ago a batch must have been pulled for the watermark to pass it: a batch of lower seqs may still be recorded before it.
+const settled = time.Hour
+
+// atOnce is how many corps are looked at together.
+const atOnce = 8
+
+// watcher looks at each corp, enqueues again what waits for too long, and keeps the corp's alarms.
+//
+// Order of effects: jobs, then the note that they were sent; the alarms' rows, then the wish for a mail. A crash between any two repeats a job
+// or a wish, both harmless, at the next run.
+type watcher struct {
+	ledger  *ledger.Ledger
+	batches *queue.Queue[queue.BatchJob]
+	media   *queue.Queue[queue.MediaJob]
+	reports *queue.Queue[queue.ReportJob]
+	windows ledger.Windows
+	egress  string
+	log     *slog.Logger
+	metrics *telemetry.Metrics
+	now     func() time.Time
+	second  time.Duration // how long a corp that seems to stand still is looked at before that is believed
+}
+
+// run looks at all corps. One that can't be looked at fails the run, after the others.
+func (w *watcher) run(ctx context.Context) error {
+	corps, err := w.ledger.Corps(ctx)
+	if err != nil {
+		return fmt.Errorf("list the corps: %w", err)
+	}
+	found := make([]facts, len(corps))
+	failed := make([]error, len(corps))
+	var wg sync.WaitGroup
+	room := make(chan struct{}, atOnce)
+	for i, corp := range corps {
+		wg.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			found[i], failed[i] = w.watch(ctx, corp)
+			if failed[i] != nil {
+				failed[i] = fmt.Errorf("watch corp %s: %w", corp.ID, failed[i])
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(append(failed, w.measure(found))...)
+}
+
+// measure writes the figures of all corps: the fewest hours left of any, and the sums of what waits.
+func (w *watcher) measure(found []facts) error {
+	messages, media := w.windows.Messages, w.windows.Media
+	for _, f := range found {
+		if f.corp.ID == "" {
+			continue // it could not be read
+		}
+		messages = min(messages, f.clocks.Messages.Left(f.now, w.windows.Messages))
+		media = min(media, f.clocks.Media.Left(f.now, w.windows.Media))
+		w.metrics.Add("Pending", float64(f.pending))
+		w.metrics.Add("Waiting", float64(f.waiting))
+		w.metrics.Add("SetAside", float64(f.aside()))
+	}
+	w.metrics.Add("HoursToLossMessages", messages.Hours())
+	w.metrics.Add("HoursToLossMedia", media.Hours())
+	w.metrics.Add("HoursToLoss", min(messages, media).Hours())
+	return w.metrics.Flush(w.now())
+}
+
+// watch looks at one corp.
+func (w *watcher) watch(ctx context.Context, corp ledger.Corp) (facts, error) {
+	began := clock.Real()
+	f, err := w.look(ctx, corp)
+	if err != nil {
+		return facts{}, err
+	}
+	announced, err := w.announce(ctx, f)
+	told, alarmed := w.alarm(ctx, f)
+	err = errors.Join(err, alarmed)
+	w.log.InfoContext(ctx, "watch", slog.String("corp", string(corp.ID)), slog.Int("pending", f.pending), slog.Int("waiting", f.waiting),
+		slog.Int("set_aside", f.aside()), slog.Int("announced", announced), slog.Bool("asked_for_mail", told),
+		slog.Duration("messages_left", f.clocks.Messages.Left(f.now, w.windows.Messages)),
+		slog.Duration("media_left", f.clocks.Media.Left(f.now, w.windows.Media)), slog.Duration("took", clock.Real().Sub(began)))
+	return f, err
+}
+
+// facts is what a look at a corp has found.
+type facts struct {
+	corp   ledger.Corp
+	now    time.Time
+	cursor ledger.Cursor
+	keys   []ledger.KeyRow
+	clocks ledger.Clocks
+	groups []ledger.AsideGroup
+	recent window // what came of late
+
+	pending    int
+	dying      int               // items of pending batches on which the library dies
+	oldest     time.Time         // when the oldest pending batch was pulled
+	batches    []ledger.BatchRow // pending ones that are to be announced again
+	from, mark string            // the watermark as it is, and where it can go
+
+	waiting  int
+	risky    int              // waiting attachments with less than a day left
+	riskiest ledger.Clock     // of the first of them
+	media    []ledger.Waiting // waiting ones that are to be announced, or noted, again
+	lost     int              // attachments that WeCom no longer has, of the last day
+}
+
+func (f facts) aside() int {
+	n := 0
+	for _, g := range f.groups {
+		n += g.Count
+	}
+	return n
+}
+
+// due says whether work that was announced n times, last at the given time, should be announced again.
+func (f facts) due(last time.Time, n int) bool {
+	return f.now.Sub(last) >= min(firstWait<<min(n, 16), longestWait)
+}
+
+// look reads all that is known of a corp, and changes nothing.
+func (w *watcher) look(ctx context.Context, corp ledger.Corp) (facts, error) {
+	f := facts{corp: corp, now: w.now()}
+	var err error
+	if f.cursor, err = w.lookTwice(ctx, corp); err != nil {
+		return f, err
+	}
+	f.now = w.now()
+	if f.keys, err = w.ledger.Keys(ctx, corp.ID); err != nil {
+		return f, err
+	}
+	if err = w.lookAtBatches(ctx, &f); err != nil {
+		return f, err
+	}
+	if f.groups, err = w.ledger.AsideGroups(ctx, corp.ID); err != nil {
+		return f, err
+	}
+	if err = w.lookAtRecent(ctx, &f); err != nil {
+		return f, err
+	}
+	if err = w.lookAtMedia(ctx, &f); err != nil {
+		return f, err
+	}
+	f.clocks, err = w.ledger.Clocks(ctx, corp.ID, w.windows, f.now)
+	return f, err
+}
+
+// lookTwice reads the cursor. One that seems to stand still gets a moment in which to move: after a machine's pause, or when a played clock has
+// just been moved, the last whole answer only looks old.
+func (w *watcher) lookTwice(ctx context.Context, corp ledger.Corp) (ledger.Cursor, error) {
+	first, err := w.ledger.Cursor(ctx, corp.ID)
+	if err != nil || !still(corp, first, w.now()) {
+		return first, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.second)
+	defer cancel()
+	tick := time.NewTicker(max(w.second/20, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return first, nil
+		case <-tick.C:
+		}
+		c, err := w.ledger.Cursor(ctx, corp.ID)
+		if ctx.Err() != nil {
+			return first, nil
+		}
+		if err != nil {
+			return first, err
+		}
+		if first = c; !still(corp, c, w.now()) {
+			return c, nil
+		}
+	}
+}
+
+func (w *watcher) lookAtBatches(ctx context.Context, f *facts) error {
+	var err error
+	if f.from, err = w.ledger.Watermark(ctx, f.corp.ID); err != nil {
+		return err
+	}
+	f.mark = f.from
+	contiguous := true
+	return w.ledger.Batches(ctx, f.corp.ID, f.from, func(b ledger.BatchRow) bool {
+		f.recent.add(b, f.now)
+		if b.State == ledger.Done {
+			if contiguous = contiguous && f.now.Sub(b.Pulled) > settled; contiguous {
+				f.mark = b.Key()
+			}
+			return true
+		}
+		contiguous = false
+		f.pending++
+		if b.Failure == libraryDies {
+			f.dying += b.Items
+		}
+		if f.oldest.IsZero() || b.Pulled.Before(f.oldest) {
+			f.oldest = b.Pulled
+		}
+		last := b.Pulled // when fetch announced it
+		if b.Announced.After(last) {
+			last = b.Announced
+		}
+		if f.due(last, b.Announcements) && len(f.batches) < mostBatches {
+			f.batches = append(f.batches, b)
+		}
+		return true
+	})
+}
+
+func (w *watcher) lookAtMedia(ctx context.Context, f *facts) error {
+	err := w.ledger.AllWaiting(ctx, f.corp.ID, func(x ledger.Waiting) bool {
+		f.waiting++
+		if clock := x.MediaClock(w.windows); clock.Left(f.now, w.windows.Media) < lastDay {
+			if f.risky++; f.risky == 1 {
+				f.riskiest = clock
+			}
+		}
+		if (x.Announced.IsZero() || f.due(x.Announced, x.Announcements)) && len(f.media) < mostMedia {
+			f.media = append(f.media, x)
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return w.ledger.LostMedia(ctx, f.corp.ID, func(m ledger.MediaRow) bool {
+		if f.now.Sub(m.At) < lastDay {
+			f.lost++
+		}
+		return true
+	})
+}
+
+// announce enqueues again what has waited for too long, and moves the watermark. An attachment seen for the first time is only noted: its job
+// was sent minutes ago at most, and if that is lost, the next run sends another.
+func (w *watcher) announce(ctx context.Context, f facts) (sent int, err error) {
+	for _, b := range f.batches {
+		if err := w.batches.Send(ctx, f.corp.ID, queue.BatchJob{Corp: f.corp.ID, Batch: b.Key()}); err != nil {
+			return sent, err
+		}
+		sent++
+		if err := w.ledger.BatchAnnounced(ctx, b, f.now); err != nil {
+			return sent, err
+		}
+	}
+	for _, x := range f.media {
+		n := 0
+		if !x.Announced.IsZero() {
+			if err := w.media.Send(ctx, f.corp.ID, queue.MediaJob{Corp: f.corp.ID, Waiting: x.Key()}); err != nil {
+				return sent, err
+			}
+			sent++
+			n = x.Announcements + 1
+		}
+		if err := w.ledger.WaitingAnnounced(ctx, x, f.now, n); err != nil {
+			return sent, err
+		}
+	}
+	if f.mark == f.from {
+		return sent, nil
+	}
+	return sent, w.ledger.SetWatermark(ctx, f.corp.ID, f.mark)
+}
