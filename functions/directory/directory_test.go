@@ -193,6 +193,12 @@ func TestNobodyVanishesWhenAReadingFails(t *testing.T) {
 			}
 		}
 	}
+	// None of these runs may have logged a name, a number, an id or a secret.
+	for _, canary := range []string{"Ines", "ines", "博", "19912340001", "harbour.example", "远山", "Petra", "Quay", "Pier", customer, inside, "legacy-of", "customer-of", "access_token", "hint"} {
+		if strings.Contains(r.log.String(), canary) {
+			t.Errorf("the log holds %q", canary)
+		}
+	}
 }
 
 func TestWhoeverLeftIsGoneAndKeepsTheName(t *testing.T) {
@@ -274,6 +280,27 @@ func TestAMemberBeyondTheVisibleRangeIsStillNamed(t *testing.T) {
 	}
 	if s.Counts.Parts[directory.PartMembers].Read != 1 {
 		t.Errorf("members: %+v", s.Counts.Parts[directory.PartMembers])
+	}
+}
+
+func TestASecretThatIsRefusedMakesNobodyVanish(t *testing.T) {
+	r := newRig(t)
+	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
+	r.refreshed(corp)
+	must[wecomsim.Corp](t)(r.sim.ChangeCorp(t.Context(), wecomsim.ChangeCorp{Corp: string(corp),
+		Secret: &wecomsim.Secret{Kind: wecomsim.KindArchive, Value: "archive-of-" + string(corp), Departments: []int{3}}}))
+	for range 2 {
+		// The app for contacts, which is asked first, may read nothing; the archive's secret sees one department alone.
+		for _, api := range []string{"department/list", "department/simplelist"} {
+			r.fault(wecomsim.Fault{API: api, Kind: wecomsim.FaultCode, ErrCode: 48002, Times: 1})
+		}
+		s := r.refreshed(corp)
+		want := directory.Outcome{Read: 1, Via: string(secrets.Archive), Why: "errcode 48002"}
+		got := s.Counts.Parts[directory.PartMembers]
+		got.Read = min(got.Read, 1)
+		if got != want || s.Counts.Gone > 0 {
+			t.Errorf("%d gone; members %+v", s.Counts.Gone, got)
+		}
 	}
 }
 

@@ -95,7 +95,8 @@ func (g *gathering) designated(ctx context.Context) {
 
 // listing is the departments and members that one secret shows.
 type listing struct {
-	via         secrets.Kind
+	first       secrets.Kind // the secret that was asked first
+	via         secrets.Kind // the one that answered
 	departments []directory.ReadDepartment
 	members     []directory.ReadMember
 	named, full bool // departments with names; members with all fields that are not sensitive
@@ -104,28 +105,30 @@ type listing struct {
 	membersErr  error
 }
 
-// contacts reads departments and members with the secret for contacts. What that may not read, WeCom shows to the archive's secret without
-// mobiles and addresses: so names are there even if only that one is held.
+// contacts reads departments and members with the secret for contacts. What that may not read, WeCom shows to the other two without mobiles
+// and addresses: so names are there even if only the archive's secret is held.
 func (g *gathering) contacts(ctx context.Context) {
-	first := secrets.Contacts
-	if g.readers[first] == nil {
-		first = secrets.Archive
+	var l listing
+	for _, kind := range []secrets.Kind{secrets.Contacts, secrets.Archive, secrets.Customer} {
+		switch {
+		case g.readers[kind] == nil:
+		case l.via == "":
+			l = g.list(ctx, kind)
+		case l.lacks():
+			l = l.with(g.list(ctx, kind))
+		}
 	}
-	if g.readers[first] == nil {
+	if l.via == "" {
 		g.Parts[directory.PartDepartments] = directory.Outcome{Why: notHeld}
 		g.Parts[directory.PartMembers] = directory.Outcome{Why: notHeld}
 		return
-	}
-	l := g.list(ctx, first)
-	if first == secrets.Contacts && g.readers[secrets.Archive] != nil && l.lacks() {
-		l = l.with(g.list(ctx, secrets.Archive))
 	}
 	g.Departments, g.Members = l.departments, l.members
 	g.Parts[directory.PartDepartments] = outcome(l.via, len(l.departments), l.treeErr)
 	members := outcome(l.via, len(l.members), l.membersErr)
 	members.Mobile = l.sensitive
 	g.Parts[directory.PartMembers] = members
-	if l.membersErr == nil || wecom.Denied(l.membersErr) {
+	if g.readers[secrets.Archive] != nil && (l.membersErr == nil || wecom.Denied(l.membersErr)) {
 		g.unlisted(ctx)
 	}
 }
@@ -133,7 +136,7 @@ func (g *gathering) contacts(ctx context.Context) {
 // list reads departments and members with one secret.
 func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
 	reader := g.readers[via]
-	l := listing{via: via}
+	l := listing{first: via, via: via}
 	var departments []wecom.Department
 	departments, l.named, l.treeErr = reader.Departments(ctx)
 	if l.treeErr != nil {
@@ -177,41 +180,50 @@ func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
 	return l
 }
 
-// lacks says whether a second secret may show what this one may not. A secret that failed is not helped out: what it alone shows, such as
-// mobiles, would seem hidden until it works again.
+// lacks says whether a further secret may show what was not shown so far. A secret that failed is not helped out: what it alone shows, such
+// as mobiles, would seem hidden until it works again.
 func (l listing) lacks() bool {
-	if wecom.Denied(l.treeErr) || wecom.Denied(l.membersErr) {
-		return true
+	if l.named && l.full {
+		return false
 	}
-	return l.treeErr == nil && l.membersErr == nil && !(l.named && l.full)
+	return (l.treeErr == nil || wecom.Denied(l.treeErr)) && (l.membersErr == nil || wecom.Denied(l.membersErr))
 }
 
-// with fills in what a second secret shows and the first may not. Who is there remains the first one's word, unless it may not read at all.
+// with fills in what a further secret shows. Who is there remains the first one's word: where the secret for contacts is held and refused,
+// another's narrower view makes nobody vanish.
 func (l listing) with(other listing) listing {
-	named := map[int]directory.ReadDepartment{}
-	for _, d := range other.departments {
-		named[d.ID] = d
-	}
-	for i, d := range l.departments {
-		if better, ok := named[d.ID]; ok && !l.named {
-			l.departments[i] = better
-		}
-	}
-	full := map[archive.PartyID]directory.ReadMember{}
-	for _, m := range other.members {
-		full[m.ID] = m
-	}
-	for i, m := range l.members {
-		if better, ok := full[m.ID]; ok && !l.full {
-			better.Departments = m.Departments
-			l.members[i] = better
-		}
-	}
 	if wecom.Denied(l.treeErr) {
-		l.departments, l.treeErr, l.via = other.departments, other.treeErr, other.via
+		l.departments, l.named, l.via = other.departments, other.named, other.via
+		if l.first != secrets.Contacts {
+			l.treeErr = other.treeErr
+		}
+	} else if !l.named {
+		named := map[int]directory.ReadDepartment{}
+		for _, d := range other.departments {
+			named[d.ID] = d
+		}
+		for i, d := range l.departments {
+			if better, ok := named[d.ID]; ok {
+				l.departments[i] = better
+			}
+		}
 	}
 	if wecom.Denied(l.membersErr) {
-		l.members, l.sensitive, l.membersErr, l.via = other.members, other.sensitive, other.membersErr, other.via
+		l.members, l.full, l.sensitive, l.via = other.members, other.full, other.sensitive, other.via
+		if l.first != secrets.Contacts {
+			l.membersErr = other.membersErr
+		}
+	} else if !l.full {
+		full := map[archive.PartyID]directory.ReadMember{}
+		for _, m := range other.members {
+			full[m.ID] = m
+		}
+		for i, m := range l.members {
+			if better, ok := full[m.ID]; ok {
+				better.Departments = m.Departments
+				l.members[i] = better
+			}
+		}
 	}
 	return l
 }
