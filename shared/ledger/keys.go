@@ -35,7 +35,7 @@ import (
 //	  aside#<corp>                        <reason>#<version, 10 digits>#<seq>#<batch>
 //
 //	Directory (primary)
-//	  dir#<corp>                          <kind>#<id>         newest state of a department, member, external contact or room
+//	  dir#<corp>                          <kind>#<id>         newest state of a department, member, external contact, room or robot
 //	  hist#<corp>#<kind>#<id>             <time>              state from that time on
 //	  snap#<corp>                         <time>              a snapshot: where it is kept, its counts
 //
