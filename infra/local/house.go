@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -64,6 +64,7 @@ type house struct {
 	endpoint string
 	keys     map[string]accessKey // by logical id; "operator" is the operator's
 	log      io.WriteCloser
+	ahead    atomic.Int64 // nanoseconds by which the played time is ahead of real time
 }
 
 type accessKey struct{ ID, Secret string }
@@ -80,17 +81,21 @@ func open(ctx context.Context, w wiring) (h *house, err error) {
 			h = nil
 		}
 	}()
-	if err := own(w.data); err != nil {
+	if h.db, err = store.Open(filepath.Join(w.data, "aws.db")); err != nil {
 		return h, err
 	}
-	if h.db, err = store.Open(filepath.Join(w.data, "aws.db")); err != nil {
+	if err := h.readOffset(); err != nil {
 		return h, err
 	}
 	listener, err := awslocal.Listen(w.listen)
 	if err != nil {
-		return h, err
+		return h, fmt.Errorf("-listen %s: %w", w.listen, err)
 	}
 	h.endpoint = "http://" + listener.Addr().String()
+	// This program's own clock follows the file too.
+	if err := errors.Join(os.Setenv(clock.FileVariable, h.clockFile()), os.Setenv("AWS_ENDPOINT_URL", h.endpoint)); err != nil {
+		return h, err
+	}
 	if err := h.prepare(ctx, listener); err != nil {
 		return h, errors.Join(err, ignoreClosed(listener.Close()))
 	}
@@ -133,10 +138,7 @@ func (h *house) prepare(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	// A receipt handle of the last run is nobody's any more.
-	if err := h.queues.ReleaseInFlight(); err != nil {
-		return err
-	}
-	return h.announce()
+	return h.queues.ReleaseInFlight()
 }
 
 // serve makes the services and begins to answer.
@@ -161,10 +163,10 @@ func (h *house) serve(ctx context.Context, listener net.Listener) error {
 	if h.queues, err = sqs.New(h.db, region, account, clock.Real); err != nil {
 		return err
 	}
-	if h.mails, err = ses.New(h.db, region, account, clock.Now); err != nil {
+	if h.mails, err = ses.New(h.db, region, account, h.now); err != nil {
 		return err
 	}
-	vault, err := secrets.New(h.db, region, account, clock.Now)
+	vault, err := secrets.New(h.db, region, account, h.now)
 	if err != nil {
 		return err
 	}
@@ -173,7 +175,7 @@ func (h *house) serve(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	h.host, err = lambdahost.New(lambdahost.Options{
-		Template: h.template, Endpoint: h.endpoint, ClockFile: h.clockFile(), Now: clock.Now,
+		Template: h.template, Endpoint: h.endpoint, ClockFile: h.clockFile(), Now: h.now,
 		Binary: func(f template.Function) string {
 			return filepath.Join(h.binaries, "functions", strings.TrimPrefix(f.Name, h.template.StackName+"-"), "bootstrap")
 		},
@@ -224,9 +226,6 @@ func (h *house) close() error {
 	if h.objects != nil {
 		errs = append(errs, h.objects.Close())
 	}
-	if h.endpoint != "" {
-		errs = append(errs, ignoreAbsent(os.Remove(h.addressFile())))
-	}
 	if h.db != nil {
 		errs = append(errs, h.db.Close())
 	}
@@ -236,41 +235,15 @@ func (h *house) close() error {
 	return errors.Join(errs...)
 }
 
-func ignoreAbsent(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 func (h *house) program(name string) string { return filepath.Join(h.binaries, "local", name) }
 func (h *house) clockFile() string          { return filepath.Join(h.data, "clock") }
-func (h *house) addressFile() string        { return filepath.Join(h.data, "endpoint.json") }
-
-// address is what a running house tells vaultctl, and the AWS CLI, about itself.
-type address struct {
-	Endpoint string            `json:"endpoint"`
-	PID      int               `json:"pid"`
-	Env      map[string]string `json:"env"`
-}
-
-func (h *house) announce() error {
-	text, err := json.Marshal(address{Endpoint: h.endpoint, PID: os.Getpid(), Env: h.environment()})
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(h.addressFile(), text, 0o600); err != nil {
-		return fmt.Errorf("say where the endpoint is: %w", err)
-	}
-	return nil
-}
 
 // environment is what a program needs to reach the local archive as its operator.
 func (h *house) environment() map[string]string {
 	env := map[string]string{
 		"AWS_ENDPOINT_URL": h.endpoint, "AWS_REGION": region, "AWS_ACCESS_KEY_ID": h.keys[operator].ID, "AWS_SECRET_ACCESS_KEY": h.keys[operator].Secret,
 		clock.FileVariable: h.clockFile(), "SECRETS_PREFIX": h.template.Parameters["SecretsPrefix"],
-		"REDRIVE_QUEUE_URL": h.template.Outputs["RedriveQueueUrl"],
+		"REDRIVE_QUEUE_URL": h.template.Outputs["RedriveQueueUrl"], "FSCK_FUNCTION": h.template.Outputs["FsckFunction"],
 	}
 	for variable, output := range map[string]string{
 		"CONTROL_TABLE": "ControlTable", "MESSAGES_TABLE": "MessagesTable", "DIRECTORY_TABLE": "DirectoryTable", "AUDIT_TABLE": "AuditTable", "ARCHIVE_BUCKET": "ArchiveBucket",
@@ -286,34 +259,6 @@ func newKey() (accessKey, error) {
 		return accessKey{}, fmt.Errorf("make an access key: %w", err)
 	}
 	return accessKey{ID: "AKLOCAL" + strings.ToUpper(hex.EncodeToString(b[:6])), Secret: hex.EncodeToString(b[6:])}, nil
-}
-
-// marker is the file by which a data folder is known as ours.
-const marker = "wecomvault-data"
-
-// own makes the data folder, or says why it can't be used.
-func own(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("the data folder %s can't be made: choose another with -data, or make its parent writable: %w", dir, err)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("the data folder %s can't be read: choose another with -data: %w", dir, err)
-	}
-	path := filepath.Join(dir, marker)
-	if text, err := os.ReadFile(path); err == nil { // #nosec G304 -- the user names the folder
-		if strings.TrimSpace(string(text)) != "1" {
-			return fmt.Errorf("the data folder %s was written by another version of this program (form %q): use that version, or choose another folder with -data", dir, strings.TrimSpace(string(text)))
-		}
-		return nil
-	}
-	if len(entries) > 0 {
-		return fmt.Errorf("the data folder %s holds other files and no data of ours: choose an empty or new folder with -data. Nothing in it was changed", dir)
-	}
-	if err := os.WriteFile(path, []byte("1\n"), 0o600); err != nil {
-		return fmt.Errorf("the data folder %s can't be written: make it writable, free some space, or choose another with -data: %w", dir, err)
-	}
-	return nil
 }
 
 // child is a program that the house runs beside the functions.
@@ -381,20 +326,24 @@ func (c *child) close() error {
 	return nil
 }
 
-// offset is how far the clock of the played days is ahead of real time.
-func (h *house) offset() (time.Duration, error) {
+// now is the time of events: real time plus what the played days are ahead.
+func (h *house) now() time.Time { return clock.Real().UTC().Add(time.Duration(h.ahead.Load())) }
+
+// readOffset takes up the clock where the last run left it.
+func (h *house) readOffset() error {
 	text, err := os.ReadFile(h.clockFile())
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return nil
 	}
 	if err != nil {
-		return 0, err
+		return fmt.Errorf("read the played time: %w", err)
 	}
 	ns, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s holds no number: put the data folder back from a copy, or begin anew with make clean", h.clockFile())
+		return fmt.Errorf("%s holds no number, so the time of the played days is lost: put the file back from a copy, or begin anew in another folder with -data", h.clockFile())
 	}
-	return time.Duration(ns), nil
+	h.ahead.Store(ns)
+	return nil
 }
 
 // setOffset moves the clock. Written whole, since functions read it at any moment.
@@ -403,5 +352,9 @@ func (h *house) setOffset(d time.Duration) error {
 	if err := os.WriteFile(temporary, []byte(strconv.FormatInt(int64(d), 10)+"\n"), 0o600); err != nil {
 		return fmt.Errorf("move the clock: %w", err)
 	}
-	return os.Rename(temporary, h.clockFile())
+	if err := os.Rename(temporary, h.clockFile()); err != nil {
+		return fmt.Errorf("move the clock: %w", err)
+	}
+	h.ahead.Store(int64(d))
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The program's exit codes.
@@ -69,6 +70,7 @@ type options struct {
 	keyFolder  string
 	binaries   string
 	reversed   bool
+	patience   time.Duration
 }
 
 func parseOptions(args []string, out io.Writer) (options, error) {
@@ -85,12 +87,16 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.corp, "corp", "", "the corp for -sdk-lib")
 	f.StringVar(&o.secretFile, "secret-file", "", "file with the corp's message-archiving secret, for -sdk-lib")
 	f.StringVar(&o.keyFolder, "keys", "", "folder with the corp's private keys, named <publickey_ver>.pem, for -sdk-lib")
+	f.DurationVar(&o.patience, "patience", 2*time.Minute, "how long a corp may bring no whole batch, or a job make no progress, before it is left to you")
 	f.BoolVar(&o.reversed, "reversed", false, "deliver queued jobs in reverse order")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q is one word too many", f.Arg(0))
+	}
+	if o.patience <= 0 {
+		return o, fmt.Errorf("-patience %v is no time to wait: give a duration such as 2m", o.patience)
 	}
 	if o.library != "" && (!o.once || o.corp == "" || o.secretFile == "" || o.keyFolder == "") {
 		return o, errors.New("-sdk-lib needs -once, -corp ID, -secret-file FILE and -keys FOLDER beside it")

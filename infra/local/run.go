@@ -19,22 +19,33 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/sqs"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
+
+// handover is how long a program that is just ending is given to let go of the data folder.
+const handover = 5 * time.Second
 
 // run does what the options say and returns the exit code. An error is a sentence for the person at the keyboard.
 func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	if err := cleanEnvironment(); err != nil {
 		return exitLost, err
 	}
-	if err := own(o.data); err != nil {
-		return exitLost, err
-	}
 	if err := o.inputs(); err != nil {
 		return exitLost, err
 	}
+	f, err := own(ctx, o.data, handover)
+	if err != nil {
+		return exitLost, err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	pages, err := awslocal.Listen(o.pages)
+	if err != nil {
+		return exitLost, fmt.Errorf("-pages %s: %w", o.pages, err)
+	}
+	defer func() { err = errors.Join(err, ignoreClosed(pages.Close())) }()
 	simulator, wecom, err := o.simulator(ctx)
 	if err != nil {
 		return exitLost, err
@@ -49,11 +60,11 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		h.queues.SetOrder(sqs.Reverse)
 	}
 	d := &day{options: o, house: h, sim: wecomsim.NewClient(wecom), ledger: h.ledger(), out: out, began: clock.Real()}
-	pages, err := d.serve()
-	if err != nil {
+	served := d.serve(pages)
+	defer func() { err = errors.Join(err, served.Close()) }()
+	if err := f.announce(h.endpoint, h.environment()); err != nil {
 		return exitLost, err
 	}
-	defer func() { err = errors.Join(err, pages.Close()) }()
 	if o.library != "" {
 		err = d.playLibrary(ctx)
 	} else {
@@ -121,9 +132,6 @@ func (o options) keyFiles() (map[archive.KeyVersion]string, error) {
 
 // simulator starts the simulated WeCom over the data folder.
 func (o options) simulator(ctx context.Context) (*child, string, error) {
-	if err := own(o.data); err != nil {
-		return nil, "", err
-	}
 	if err := os.MkdirAll(filepath.Join(o.data, "logs"), 0o700); err != nil {
 		return nil, "", fmt.Errorf("make the folder for logs: %w", err)
 	}
@@ -174,17 +182,13 @@ type day struct {
 }
 
 func (d *day) say(format string, args ...any) {
-	fmt.Fprintf(d.out, "%s  %s\n", clock.Now().Format("2006-01-02 15:04"), fmt.Sprintf(format, args...))
+	fmt.Fprintf(d.out, "%s  %s\n", d.now().Format("2006-01-02 15:04"), fmt.Sprintf(format, args...))
 }
 
 // setClock moves the played time forward to t, for the product and for the simulator. It never moves it back.
 func (d *day) setClock(ctx context.Context, t time.Time) error {
 	ahead := t.Sub(clock.Real())
-	if now, err := d.offset(); err != nil {
-		return err
-	} else if ahead < now {
-		ahead = now
-	}
+	ahead = max(ahead, time.Duration(d.ahead.Load()))
 	if err := d.setOffset(ahead); err != nil {
 		return err
 	}
@@ -316,7 +320,7 @@ func (d *day) settle(ctx context.Context) error {
 
 // noon lets 12:00 UTC come and waits for the day's reports.
 func (d *day) noon(ctx context.Context) error {
-	now := clock.Now()
+	now := d.now()
 	noon := time.Date(now.Year(), now.Month(), now.Day(), 12, 0, 0, 0, time.UTC)
 	if !now.Before(noon) {
 		noon = noon.AddDate(0, 0, 1)
@@ -430,7 +434,7 @@ func (d *day) playLibrary(ctx context.Context) error {
 	}
 	d.say("corp %s is pulled through %s", d.corp, filepath.Base(d.library))
 	stop := d.keepFetching(ctx, id)
-	began := clock.Now()
+	began := d.now()
 	err = d.follow(ctx, func(_ archive.CorpID, c ledger.Cursor) bool { return c.Empties >= 2 && c.CaughtUp.After(began) })
 	if err == nil {
 		err = d.settle(ctx)

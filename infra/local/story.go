@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
-	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
@@ -20,7 +19,7 @@ const receivers = "zh:compliance@bank.example,en:audit@bank.example"
 // playStory plays the demonstration's next day: the simulator tells what happens, and the product must keep up.
 func (d *day) playStory(ctx context.Context) error {
 	d.gaveUp = map[archive.CorpID]ledger.Trouble{}
-	if err := d.setClock(ctx, clock.Now()); err != nil {
+	if err := d.setClock(ctx, d.now()); err != nil {
 		return err
 	}
 	story, err := d.sim.DemoStart(ctx, wecomsim.DemoStart{})
@@ -143,7 +142,7 @@ func (d *day) step(ctx context.Context, step wecomsim.DemoStep) error {
 
 // caughtUp waits until WeCom has nothing more for any corp.
 func (d *day) caughtUp(ctx context.Context) error {
-	now := clock.Now()
+	now := d.now()
 	return d.follow(ctx, func(_ archive.CorpID, c ledger.Cursor) bool { return c.CaughtUp.After(now) && c.Empties > 0 })
 }
 
