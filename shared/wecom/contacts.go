@@ -205,27 +205,3 @@ func (r *Reader) ExternalsOf(ctx context.Context, members []archive.PartyID) (li
 	}
 	return list, unlicensed, err
 }
-
-// ExternalIDs lists the ids of one member's external contacts.
-func (r *Reader) ExternalIDs(ctx context.Context, member archive.PartyID) ([]archive.PartyID, error) {
-	var answer struct {
-		List []archive.PartyID `json:"external_userid"`
-	}
-	err := r.get(ctx, "externalcontact/list", url.Values{"userid": {string(member)}}, &answer)
-	if CodeOf(err) == 84061 {
-		return nil, nil
-	}
-	return answer.List, err
-}
-
-// External reads one external contact.
-func (r *Reader) External(ctx context.Context, id archive.PartyID) (External, error) {
-	var answer struct {
-		Contact External `json:"external_contact"`
-	}
-	err := r.get(ctx, "externalcontact/get", url.Values{"external_userid": {string(id)}}, &answer)
-	if answer.Contact.ID == "" {
-		answer.Contact.ID = id
-	}
-	return answer.Contact, err
-}

@@ -199,8 +199,7 @@ func TestRoomsAndRobotsAreRead(t *testing.T) {
 		"msgaudit/get_permit_user_list": func(asked string) string {
 			return map[string]string{"{}": `{"errcode":0,"ids":["a","b"]}`, `{"type":1}`: `{"errcode":0,"ids":["a"]}`}[asked]
 		},
-		"externalcontact/get": always(`{"errcode":0,"external_contact":{"external_userid":"x","name":"X","type":1},"follow_user":[]}`),
-		"user/get":            always(`{"errcode":0,"userid":"a","name":"A","status":1,"department":[1]}`),
+		"user/get": always(`{"errcode":0,"userid":"a","name":"A","status":1,"department":[1]}`),
 	})
 	created := time.Unix(1900000000, 0).UTC()
 	room, err := s.GroupChat(t.Context(), "r")
@@ -230,9 +229,6 @@ func TestRoomsAndRobotsAreRead(t *testing.T) {
 	}
 	if ids, err := s.Permitted(t.Context(), wecom.OfficeEdition); err != nil || len(ids) != 1 {
 		t.Errorf("%v %v", ids, err)
-	}
-	if x, err := s.External(t.Context(), "x"); err != nil || x.Name != "X" {
-		t.Errorf("%+v %v", x, err)
 	}
 	if m, err := s.Member(t.Context(), "a"); err != nil || m.Name != "A" || m.Mobile != nil {
 		t.Errorf("%+v %v", m, err)
