@@ -69,7 +69,7 @@ func (s *SDK) refused(op string, code int32, seen gateway.Seen) *Error {
 	case cause == CauseNoSuchFile:
 		e.Kind, e.Reason = fault.Permanent, "no-such-file"
 	case code == 10000 && seen.Path == "":
-		// A bad argument, found without asking anybody: it will not become a better one.
+		// A bad argument, found without asking anybody: it will not become a better one by being asked again.
 		e.Kind, e.Reason = fault.Permanent, "bad-file-id"
 	}
 	return e
@@ -224,6 +224,8 @@ func (e *Error) cause() CauseKind {
 		return CauseNotWhole
 	case "media-no-next":
 		return CauseNetwork
+	case "bad-file-id":
+		return CauseNoSuchFile
 	case frames.WordMissing:
 		return CauseLibraryMissing
 	case frames.WordNotALibrary:
@@ -358,7 +360,7 @@ func (c Cause) sentence() string {
 	case CauseMediaExpired:
 		return "WeCom no longer has this file: it was asked for too late, and can't be had any more"
 	case CauseNoSuchFile:
-		return "WeCom knows no file of this id (10005): it can't be had"
+		return "there is no file of this id: the library refuses it, so it can't be had"
 	case CauseRefused:
 		return fmt.Sprintf("WeCom refuses with errcode %d%s: look it up at https://open.work.weixin.qq.com/devtool/query?e=%d", c.ErrCode, from, c.ErrCode)
 	case CauseNotWhole:

@@ -25,9 +25,9 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultTimeout   = 15 * time.Second
+	DefaultTimeout   = 10 * time.Second
 	DefaultHangAfter = 5 * time.Second
-	DefaultMaxRSS    = 256 << 20
+	DefaultMaxRSS    = 128 << 20
 )
 
 // Placeholder is the secret that the library is given. It refuses an empty one.

@@ -107,7 +107,7 @@ func start(t *testing.T, script string, change ...func(*financesdk.Config)) *fin
 	t.Helper()
 	cfg := financesdk.Config{
 		Lib: standin(t, script), Corp: "wwtest", Upstream: upstream(t, nil), Token: token,
-		Timeout: 2 * time.Second, HangAfter: 300 * time.Millisecond,
+		Timeout: 2 * time.Second, HangAfter: time.Second,
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -3,6 +3,7 @@ package financesdk
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -50,14 +51,26 @@ func (p *Pool) Of(ctx context.Context, corp archive.CorpID) (*SDK, error) {
 // next asked for.
 func (p *Pool) Wake(ctx context.Context) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for corp, sdk := range p.open {
-		if err := sdk.Wake(ctx); err != nil {
+	open := maps.Clone(p.open)
+	p.mu.Unlock()
+	// All at once: a child that does not answer is waited for, and no corp waits for another.
+	var wg sync.WaitGroup
+	for corp, sdk := range open {
+		wg.Go(func() {
+			err := sdk.Wake(ctx)
+			if err == nil {
+				return
+			}
 			p.log.WarnContext(ctx, "library put away", slog.String("corp", string(corp)), slog.String("error", err.Error()))
+			p.mu.Lock()
+			if p.open[corp] == sdk {
+				delete(p.open, corp)
+			}
+			p.mu.Unlock()
 			p.closeOne(corp, sdk)
-			delete(p.open, corp)
-		}
+		})
 	}
+	wg.Wait()
 }
 
 // Close ends all children.

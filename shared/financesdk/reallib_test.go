@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -278,7 +280,9 @@ func TestRealLibraryWithoutAnAnswer(t *testing.T) {
 
 func TestRealLibraryBeforeAnImpostorGivesNothing(t *testing.T) {
 	var heard atomic.Int32
-	impostor := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))
+	impostor := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))
+	impostor.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains that it was not believed
+	impostor.StartTLS()
 	t.Cleanup(impostor.Close)
 	s := withReal(t, nil, func(c *financesdk.Config) { c.Upstream = impostor.URL })
 	_, err := s.ChatData(t.Context(), 7, 100)
