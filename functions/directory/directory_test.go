@@ -183,6 +183,9 @@ func TestNobodyVanishesWhenAReadingFails(t *testing.T) {
 					t.Errorf("%s answers %s %d: %s lost the mobile", api, f.Kind, f.ErrCode, key)
 				}
 			}
+			if f.Skip > 0 && api == "msgaudit/get_permit_user_list" && s.Counts.Changed > 0 {
+				t.Errorf("half of the lists of designated members changed %d states", s.Counts.Changed)
+			}
 			if s.Counts.Gone > 0 {
 				t.Errorf("%s answers %s %d: %d gone", api, f.Kind, f.ErrCode, s.Counts.Gone)
 			}

@@ -81,11 +81,14 @@ func (g *gathering) designated(ctx context.Context) {
 		g.Designated[id] = nil
 	}
 	for _, edition := range []int{wecom.OfficeEdition, wecom.ServiceEdition, wecom.EnterpriseEdition} {
-		// An edition that the corp never bought may be refused: then nobody is known to be under it.
 		ids, err := reader.Permitted(ctx, edition)
-		if err != nil {
-			continue
+		if err != nil && !refused(err) {
+			// Nothing is taken over, lest everybody seem to change editions and back.
+			g.Designated = nil
+			g.Parts[directory.PartDesignated] = outcome(secrets.Archive, 0, err)
+			return
 		}
+		// An edition that the corp never bought may be refused: then nobody is known to be under it.
 		for _, id := range ids {
 			g.Designated[id] = append(g.Designated[id], edition)
 		}
