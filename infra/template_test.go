@@ -112,7 +112,7 @@ func TestArchitecturesAreTheMakefiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	built := map[string]string{}
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {

@@ -2,6 +2,7 @@ package lambdahost
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/local/template"
@@ -46,7 +47,7 @@ func (h *Host) deliver(f *function, payload []byte) {
 			return // the host is ending
 		}
 		if !taken {
-			h.opts.Log.Warn("asynchronous event dropped: too old", "function", f.LogicalID)
+			h.opts.Log.Warn("asynchronous event dropped: too old", slog.String("function", f.LogicalID))
 			return
 		}
 		res, err := h.invokeInSlot(f, newInvocation(payload))
@@ -57,15 +58,15 @@ func (h *Host) deliver(f *function, payload []byte) {
 			return
 		}
 		if err != nil {
-			h.opts.Log.Error("asynchronous event can't be delivered", "function", f.LogicalID, "error", err)
+			h.opts.Log.Error("asynchronous event can't be delivered", slog.String("function", f.LogicalID), slog.Any("error", err))
 		}
 		if attempt >= settings.MaximumRetries {
-			h.opts.Log.Warn("asynchronous event dropped: no retries left", "function", f.LogicalID, "attempts", attempt+1)
+			h.opts.Log.Warn("asynchronous event dropped: no retries left", slog.String("function", f.LogicalID), slog.Int("attempts", attempt+1))
 			return
 		}
 		pause := h.opts.AsyncPauses[min(attempt, len(h.opts.AsyncPauses)-1)]
 		if h.opts.Real().Sub(accepted)+pause > settings.MaximumEventAge {
-			h.opts.Log.Warn("asynchronous event dropped: too old for a retry", "function", f.LogicalID, "attempts", attempt+1)
+			h.opts.Log.Warn("asynchronous event dropped: too old for a retry", slog.String("function", f.LogicalID), slog.Int("attempts", attempt+1))
 			return
 		}
 		wait := time.NewTimer(pause)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -76,7 +77,7 @@ func (h *Host) startEnvironment(f *function) (*environment, error) {
 	env.api = &http.Server{Handler: env.runtimeAPI(), ReadHeaderTimeout: time.Minute}
 	go func() {
 		if err := env.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			h.opts.Log.Error("runtime API ended", "function", f.LogicalID, "error", err)
+			h.opts.Log.Error("runtime API ended", slog.String("function", f.LogicalID), slog.Any("error", err))
 		}
 	}()
 	env.proc, err = h.spawner.start(binary, env.variables(listener.Addr().String(), filepath.Dir(binary)), f.log)
@@ -145,7 +146,7 @@ func (e *environment) end() {
 		e.proc.kill()
 		<-e.proc.exited
 		if err := errors.Join(e.api.Close(), os.RemoveAll(e.tmp)); err != nil {
-			e.h.opts.Log.Error("an environment left something behind", "function", e.fn.LogicalID, "error", err)
+			e.h.opts.Log.Error("an environment left something behind", slog.String("function", e.fn.LogicalID), slog.Any("error", err))
 		}
 	})
 }
@@ -223,7 +224,7 @@ func (e *environment) note(inv *invocation, res Result) {
 		_, err = e.fn.log.Write(append(line, '\n'))
 	}
 	if err != nil {
-		e.h.opts.Log.Error("a report is missing from the log", "function", e.fn.LogicalID, "error", err)
+		e.h.opts.Log.Error("a report is missing from the log", slog.String("function", e.fn.LogicalID), slog.Any("error", err))
 	}
 }
 
@@ -303,7 +304,7 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 		head.Set("Lambda-Runtime-Trace-Id", inv.trace)
 		head.Set("Content-Length", strconv.Itoa(len(inv.payload)))
 		if _, err := w.Write(inv.payload); err != nil {
-			e.h.opts.Log.Error("an event didn't reach its function", "function", e.fn.LogicalID, "error", err)
+			e.h.opts.Log.ErrorContext(r.Context(), "an event didn't reach its function", slog.String("function", e.fn.LogicalID), slog.Any("error", err))
 		}
 	case <-r.Context().Done():
 	}
@@ -351,11 +352,11 @@ func (e *environment) answer(w http.ResponseWriter, r *http.Request, failed bool
 func accepted(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
-	fmt.Fprint(w, `{"status":"OK"}`) //nolint:errcheck // the process is gone if this fails, and that is seen elsewhere
+	fmt.Fprint(w, `{"status":"OK"}`)
 }
 
 func refuse(w http.ResponseWriter, status int, kind, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"errorType":%q,"errorMessage":%q}`, kind, message) //nolint:errcheck // as above
+	fmt.Fprintf(w, `{"errorType":%q,"errorMessage":%q}`, kind, message)
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -283,9 +284,20 @@ func (h *Host) serve(f *function, env *environment, inv *invocation) (Result, er
 	}
 	res.LogTail = f.log.tail()
 	if res.FunctionError != "" {
-		h.opts.Log.Warn("invocation failed", "function", f.LogicalID, "request", inv.id)
+		h.opts.Log.Warn("invocation failed", slog.String("function", f.LogicalID), slog.String("request", inv.id), slog.String("kind", kindOf(res.Payload)))
 	}
 	return res, err
+}
+
+// kindOf is the name of an error, without its words: they may hold what no log may.
+func kindOf(payload []byte) string {
+	var e struct {
+		ErrorType string `json:"errorType"`
+	}
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return "unreadable"
+	}
+	return e.ErrorType
 }
 
 // Close ends every environment and waits until nothing of the host is left. Asynchronous events that weren't delivered are lost,
@@ -323,7 +335,7 @@ func (h *Host) close() error {
 // newID is a request id in Lambda's form.
 func newID() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails
+	_, _ = rand.Read(b[:]) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	s := hex.EncodeToString(b[:])
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -84,7 +85,7 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString([]byte(res.LogTail)))
 		}
 		if _, err := w.Write(res.Payload); err != nil {
-			h.opts.Log.Warn("an answer didn't reach its caller", "function", f.LogicalID, "error", err)
+			h.opts.Log.WarnContext(r.Context(), "an answer didn't reach its caller", slog.String("function", f.LogicalID), slog.Any("error", err))
 		}
 	default:
 		h.fault(w, http.StatusBadRequest, "InvalidParameterValueException", "there is no invocation type "+kind)
@@ -105,6 +106,6 @@ func (h *Host) fault(w http.ResponseWriter, status int, kind, message string) {
 	w.Header().Set("X-Amzn-Errortype", kind)
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(map[string]string{"Type": "User", "Message": message}); err != nil {
-		h.opts.Log.Warn("an error didn't reach its caller", "error", err)
+		h.opts.Log.Warn("an error didn't reach its caller", slog.Any("error", err))
 	}
 }

@@ -51,7 +51,7 @@ func (s *spawner) start(binary string, env []string, log io.Writer) (*process, e
 	if err != nil {
 		return nil, fmt.Errorf("open a pipe for the log: %w", err)
 	}
-	cmd := exec.Command(binary) //nolint:gosec // the program named by the template and the build
+	cmd := exec.Command(binary)
 	cmd.Dir = filepath.Dir(binary)
 	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = writer, writer

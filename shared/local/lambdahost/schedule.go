@@ -3,6 +3,7 @@ package lambdahost
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -193,7 +194,7 @@ func (h *Host) Advance(from, to time.Time) []string {
 		for _, s := range f.Schedules {
 			table, err := parseSchedule(s.Expression, s.Timezone)
 			if err != nil {
-				h.opts.Log.Error("schedule can't be read", "function", id, "error", err) // New has read it once already
+				h.opts.Log.Error("schedule can't be read", slog.String("function", id), slog.Any("error", err)) // New has read it once already
 				continue
 			}
 			due, ok := table.latest(from, to)
@@ -203,12 +204,12 @@ func (h *Host) Advance(from, to time.Time) []string {
 			input := []byte(s.Input)
 			if len(input) == 0 {
 				if input, err = h.scheduledEvent(f, s.Event, due); err != nil {
-					h.opts.Log.Error("schedule has no event", "function", id, "error", err)
+					h.opts.Log.Error("schedule has no event", slog.String("function", id), slog.Any("error", err))
 					continue
 				}
 			}
 			if err := h.InvokeAsync(id, input); err != nil {
-				h.opts.Log.Error("schedule can't invoke", "function", id, "error", err)
+				h.opts.Log.Error("schedule can't invoke", slog.String("function", id), slog.Any("error", err))
 				continue
 			}
 			fired = append(fired, id)

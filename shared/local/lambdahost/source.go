@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -67,7 +68,7 @@ func (s *source) run() {
 				continue
 			}
 			if !complained {
-				s.h.opts.Log.Error("a queue can't be read", "function", s.f.LogicalID, "queue", s.queue.LogicalID, "error", err)
+				s.h.opts.Log.Error("a queue can't be read", slog.String("function", s.f.LogicalID), slog.String("queue", s.queue.LogicalID), slog.Any("error", err))
 				complained = true
 			}
 			pause := time.NewTimer(pollPause)
@@ -95,7 +96,7 @@ func (s *source) receive() ([]types.Message, error) {
 	// flight from the moment it is handed out, so that whoever looks at both never sees neither.
 	out, err := s.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    aws.String(s.queue.URL),
-		MaxNumberOfMessages:         int32(s.s.BatchSize), //nolint:gosec // at most 10
+		MaxNumberOfMessages:         int32(s.s.BatchSize),
 		WaitTimeSeconds:             20,
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -113,13 +114,13 @@ func (s *source) receive() ([]types.Message, error) {
 func (s *source) deliver(messages []types.Message) {
 	payload, err := s.event(messages)
 	if err != nil {
-		s.h.opts.Log.Error("an event can't be written", "function", s.f.LogicalID, "error", err)
+		s.h.opts.Log.Error("an event can't be written", slog.String("function", s.f.LogicalID), slog.Any("error", err))
 		return
 	}
 	res, err := s.h.invoke(s.h.ctx, s.f, newInvocation(payload))
 	if err != nil {
 		if !errors.Is(err, errClosed) {
-			s.h.opts.Log.Error("a batch can't be delivered", "function", s.f.LogicalID, "error", err)
+			s.h.opts.Log.Error("a batch can't be delivered", slog.String("function", s.f.LogicalID), slog.Any("error", err))
 		}
 		return
 	}
@@ -130,7 +131,7 @@ func (s *source) deliver(messages []types.Message) {
 	if s.s.ReportsBatchFailures {
 		failed, err = failures(res.Payload, messages)
 		if err != nil {
-			s.h.opts.Log.Error("the whole batch comes again", "function", s.f.LogicalID, "error", err)
+			s.h.opts.Log.Error("the whole batch comes again", slog.String("function", s.f.LogicalID), slog.Any("error", err))
 			return
 		}
 	}
@@ -185,7 +186,7 @@ func (s *source) remove(messages []types.Message, failed map[string]bool) {
 		err = fmt.Errorf("%d messages refused, the first because of %s", len(out.Failed), aws.ToString(out.Failed[0].Code))
 	}
 	if err != nil {
-		s.h.opts.Log.Error("finished messages can't be deleted and will come again", "function", s.f.LogicalID, "queue", s.queue.LogicalID, "error", err)
+		s.h.opts.Log.Error("finished messages can't be deleted and will come again", slog.String("function", s.f.LogicalID), slog.String("queue", s.queue.LogicalID), slog.Any("error", err))
 	}
 }
 

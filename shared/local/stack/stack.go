@@ -152,7 +152,7 @@ func createQueue(ctx context.Context, client *sqs.Client, t *template.Template, 
 }
 
 func bucket(b template.Bucket) (s3front.Bucket, error) {
-	out := s3front.Bucket{Name: b.Name, Versioned: b.Versioned, Lock: b.ObjectLock, LockMode: b.RetentionMode, LockDays: int32(b.RetentionDays), KMSKeyARN: b.KMSKey} //nolint:gosec // days
+	out := s3front.Bucket{Name: b.Name, Versioned: b.Versioned, Lock: b.ObjectLock, LockMode: b.RetentionMode, LockDays: int32(b.RetentionDays), KMSKeyARN: b.KMSKey}
 	if b.Policy != nil {
 		policy, err := iam.Parse(b.Policy)
 		if err != nil {
