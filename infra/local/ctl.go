@@ -2,17 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
 )
+
+// ctlPatience is how long ctl waits for a run that is just beginning or ending, or for another ctl.
+const ctlPatience = time.Minute
 
 // ctl runs vaultctl against local data: through the endpoint of a program that is running over them, or else through endpoints of its own that
 // end with it. Stdout is vaultctl's alone.
@@ -38,12 +38,33 @@ func ctl(ctx context.Context, args []string) int {
 }
 
 func (o options) ctl(ctx context.Context, args []string) (code int, err error) {
-	if env, up := running(o.data); up {
+	if _, err := os.Stat(filepath.Join(o.data, "aws.db")); err != nil {
+		return exitLost, fmt.Errorf("there is no local archive in %s: make run begins one, -data DIR before the command names another folder", o.data)
+	}
+	var f *folder
+	var env map[string]string
+	// Free, or in use by a run that says where it is. A run that is just beginning or ending, or another ctl, is waited for.
+	free, err := until(ctx, ctlPatience, func() (bool, error) {
+		var busy error
+		if f, busy = own(ctx, o.data, 0); busy == nil {
+			return true, nil
+		} else if !errors.Is(busy, errInUse) {
+			return false, busy
+		}
+		var up bool
+		env, up = announced(o.data)
+		return up, nil
+	})
+	if err != nil {
+		return exitLost, err
+	}
+	if !free {
+		return exitLost, inUse(o.data)
+	}
+	if f == nil {
 		return o.vaultctl(ctx, env, args)
 	}
-	if _, err := os.Stat(filepath.Join(o.data, marker)); err != nil {
-		return exitLost, fmt.Errorf("there is no local archive in %s: make run begins one, -data names another folder", o.data)
-	}
+	defer func() { err = errors.Join(err, f.close()) }()
 	simulator, wecom, err := o.simulator(ctx)
 	if err != nil {
 		return exitLost, err
@@ -85,25 +106,4 @@ func (o options) vaultctl(ctx context.Context, env map[string]string, args []str
 		return exit.ExitCode(), nil
 	}
 	return exitAccounted, err
-}
-
-// running finds the endpoint of a program that has the data folder open.
-func running(data string) (env map[string]string, up bool) {
-	text, err := os.ReadFile(filepath.Join(data, "endpoint.json")) // #nosec G304 -- the user names the folder
-	if err != nil {
-		return nil, false
-	}
-	var a address
-	if err := json.Unmarshal(text, &a); err != nil {
-		return nil, false
-	}
-	u, err := url.Parse(a.Endpoint)
-	if err != nil {
-		return nil, false
-	}
-	conn, err := net.DialTimeout("tcp", u.Host, time.Second)
-	if err != nil {
-		return nil, false
-	}
-	return a.Env, conn.Close() == nil
 }

@@ -48,7 +48,7 @@ func own(ctx context.Context, dir string, patience time.Duration) (*folder, erro
 		return err == nil, err
 	})
 	if err == nil && !held {
-		err = fmt.Errorf("the data folder %s is in use by another run of this program: end that one (Ctrl-C), or choose another folder with -data", dir)
+		err = inUse(dir)
 	}
 	f := &folder{dir: dir, lock: lock}
 	if err == nil {
@@ -59,6 +59,12 @@ func own(ctx context.Context, dir string, patience time.Duration) (*folder, erro
 		return nil, errors.Join(err, lock.Close())
 	}
 	return f, nil
+}
+
+var errInUse = errors.New("in use by another run of this program")
+
+func inUse(dir string) error {
+	return fmt.Errorf("the data folder %s is %w: end that one (Ctrl-C), or choose another folder with -data", dir, errInUse)
 }
 
 // ours marks an empty folder, and refuses one that holds something else.

@@ -270,7 +270,7 @@ type child struct {
 }
 
 // spawn starts a program whose first line on stdout ends with its address, and returns it. It ends with its standard input.
-func spawn(ctx context.Context, log io.Writer, path string, args ...string) (*child, string, error) {
+func spawn(ctx context.Context, log *os.File, path string, args ...string) (*child, string, error) {
 	cmd := exec.Command(path, args...) // #nosec G204 -- a program of ours
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=UTC"}
 	cmd.Stderr = log
@@ -284,7 +284,7 @@ func spawn(ctx context.Context, log io.Writer, path string, args ...string) (*ch
 		return nil, "", err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, "", fmt.Errorf("start %s: %w", filepath.Base(path), err)
+		return nil, "", fmt.Errorf("start %s, which make build makes: %w", filepath.Base(path), err)
 	}
 	c := &child{cmd: cmd, input: in, ended: make(chan struct{})}
 	first := make(chan string, 1)
@@ -303,10 +303,28 @@ func spawn(ctx context.Context, log io.Writer, path string, args ...string) (*ch
 		fields := strings.Fields(line)
 		return c, fields[len(fields)-1], nil
 	case <-c.ended:
-		return nil, "", fmt.Errorf("%s ended at once (%v): the log says why", filepath.Base(path), c.failed)
+		if said := lastLine(log); said != "" {
+			return nil, "", errors.New(said)
+		}
+		return nil, "", fmt.Errorf("%s ended at once (%v) and said nothing", filepath.Base(path), c.failed)
 	case <-ctx.Done():
 		return nil, "", errors.Join(ctx.Err(), c.close())
 	}
+}
+
+// lastLine is the last line of a log, where a program that ended says why.
+func lastLine(log *os.File) string {
+	const longest = 4 << 10
+	info, err := log.Stat()
+	if err != nil {
+		return ""
+	}
+	b := make([]byte, min(info.Size(), longest))
+	if _, err := log.ReadAt(b, info.Size()-int64(len(b))); err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return lines[len(lines)-1]
 }
 
 // close ends the child and waits for it.

@@ -47,6 +47,10 @@ func program(ctx context.Context, args []string) int {
 		return exitUsage
 	}
 	code, err := run(ctx, o, os.Stdout)
+	if err != nil && ctx.Err() != nil {
+		fmt.Fprintf(os.Stderr, "local: stopped before the day was over. What was archived is kept in %s, and the next run goes on with the day.\n", o.data)
+		return exitLost
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "local:", err)
 		if code == exitAccounted {
