@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// maintenance makes R7 of a corp if there is something to tell: an alarm that opened, changed or ended since it was last told. The mail lists
+// everything open. What is told names the run, so that the same news, asked for twice, is mailed once.
+func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
+	alarms, err := r.ledger.Alarms(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	news := slices.DeleteFunc(slices.Clone(alarms), func(a ledger.Alarm) bool { return a.Fingerprint() == a.Told })
+	if len(news) == 0 {
+		return nil
+	}
+	// One that came and went unnoticed has nothing to be told.
+	worth := slices.DeleteFunc(slices.Clone(news), func(a ledger.Alarm) bool { return !a.Open && a.Told == "" })
+	if len(worth) > 0 {
+		if len(c.ReportTo) == 0 {
+			r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.Int("alarms", len(worth)))
+			return nil // told as soon as there is a receiver: watch asks again
+		}
+		run := ledger.Run{Corp: c.ID, Day: moment(worth), Report: string(report.Maintenance)}
+		err := r.once(ctx, run, func(ctx context.Context) (made, error) {
+			// The claim is this attempt's: what it tells is read under it.
+			now := r.now()
+			m := made{noon: now, name: strings.TrimPrefix(run.Day, latest(worth).Format(time.DateOnly)+"-") + "-" + string(report.Maintenance)}
+			facts, err := r.maintenanceFacts(ctx, c, alarms, now)
+			if err != nil {
+				return m, err
+			}
+			kept := maintenanceKept{Receivers: c.ReportTo, Facts: facts}
+			if m.object, err = r.keepFacts(ctx, run, latest(worth), m.name, &kept); err != nil {
+				return m, err
+			}
+			m.noon, m.receivers = kept.Facts.Now, kept.Receivers
+			m.build = func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) }
+			return m, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var failures []error
+	for _, a := range news {
+		failures = append(failures, r.ledger.ToldAlarm(ctx, a, a.Fingerprint()))
+	}
+	return errors.Join(failures...)
+}
+
+// maintenanceKept is what is kept of an alert.
+type maintenanceKept struct {
+	Receivers []ledger.Receiver       `json:"receivers"`
+	Facts     report.MaintenanceFacts `json:"facts"`
+}
+
+// latest is when the newest of some alarms began or ended.
+func latest(alarms []ledger.Alarm) time.Time {
+	var t time.Time
+	for _, a := range alarms {
+		for _, at := range []time.Time{a.Since, a.Over} {
+			if at.After(t) {
+				t = at
+			}
+		}
+	}
+	return t.UTC()
+}
+
+// moment names news: the day on which its newest part happened, and what it tells. The same news has the same name.
+func moment(news []ledger.Alarm) string {
+	parts := make([]string, 0, len(news))
+	for _, a := range news {
+		parts = append(parts, a.Cause+"="+a.Fingerprint())
+	}
+	slices.Sort(parts)
+	return latest(news).Format(time.DateOnly) + "-" + report.ID(parts...)[:12]
+}
+
+// maintenanceFacts are a corp's alarms as people should read them.
+func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, now time.Time) (report.MaintenanceFacts, error) {
+	f := report.MaintenanceFacts{
+		Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Now: now, Egress: r.egress,
+		Windows: report.Windows{Chats: r.windows.Messages, Media: r.windows.Media},
+	}
+	clocks, err := r.ledger.Clocks(ctx, c.ID, r.windows, now)
+	if err != nil {
+		return f, err
+	}
+	f.Messages, f.Media = clockOf(clocks.Messages), clockOf(clocks.Media)
+	keys, err := r.ledger.Keys(ctx, c.ID)
+	if err != nil {
+		return f, err
+	}
+	var held []archive.KeyVersion
+	for _, k := range keys {
+		held = append(held, k.Version)
+	}
+	for _, a := range alarms {
+		if news, tell := newsOf(a); tell {
+			f.Alarms = append(f.Alarms, alarm(a, news, held, f))
+		}
+	}
+	return f, nil
+}
+
+// newsOf is what is new about an alarm. tell is false for one that is over and was told so, or never told of.
+func newsOf(a ledger.Alarm) (news report.News, tell bool) {
+	switch {
+	case !a.Open:
+		return report.Over, a.Told != "" && a.Told != a.Fingerprint()
+	case a.Told == a.Fingerprint():
+		return report.Same, true
+	case strings.HasPrefix(a.Told, "true/"):
+		return report.Changed, true
+	default:
+		return report.Began, true
+	}
+}
+
+// alarm is a ledger's alarm as the report has it. Its cause is a word, behind which may stand what it is about: a key version, or the
+// reason for which items are set aside.
+func alarm(a ledger.Alarm, news report.News, held []archive.KeyVersion, f report.MaintenanceFacts) report.Alarm {
+	word, about, _ := strings.Cut(a.Cause, ":")
+	out := report.Alarm{Cause: report.Cause(word), News: news, FirstSeen: a.Since, LastSeen: a.Seen, Ended: a.Over, Code: a.Code, Held: held}
+	if word == ledger.ReasonNoKey {
+		out.Cause = report.KeyMissing
+	}
+	switch out.Cause {
+	case report.KeyMissing, report.KeyDoesNotFit:
+		if n, err := strconv.ParseUint(about, 10, 32); err == nil {
+			out.Seen = []archive.KeyVersion{archive.KeyVersion(n)}
+		}
+	case report.SetAsideWaiting, report.MostlySetAside:
+		out.Reason = fault.Reason(about)
+	case report.AddressNotTrusted:
+		if ip, err := netip.ParseAddr(a.Detail); err == nil {
+			out.Address = ip.String()
+		}
+	}
+	switch out.Cause {
+	case report.MediaAtRisk, report.MediaLost:
+		out.Attachments = report.Known(whole(a.Affected))
+	default:
+		if a.Affected > 0 {
+			out.Messages = report.Known(whole(a.Affected))
+		}
+	}
+	switch {
+	case a.Unknown:
+		out.Loss = report.Clock{State: report.ClockUnknown}
+	case a.Deadline.IsZero():
+		out.Loss = report.Clock{State: report.ClockIdle}
+	default:
+		out.Loss = report.Clock{State: report.ClockRunning, Ends: a.Deadline}
+	}
+	return out
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// atOnce is how many members are looked up at the same time. Each costs about five reads.
+const atOnce = 16
+
+// userStatusFacts collects what R1 tells of the day that ends at noon.
+func (r *reporter) userStatusFacts(ctx context.Context, c ledger.Corp, noon time.Time) (report.UserStatusFacts, error) {
+	f := report.UserStatusFacts{Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Day: noon}
+	err := r.ledger.Snapshots(ctx, c.ID, func(s ledger.Snapshot) bool {
+		f.Snapshot = s.At
+		return false
+	})
+	if err != nil {
+		return f, err
+	}
+	if f.Users, err = r.users(ctx, c.ID, noon); err != nil {
+		return f, err
+	}
+	if f.Capture, err = r.capture(ctx, c.ID, noon); err != nil {
+		return f, err
+	}
+	f.Before, f.BeforeDay, err = r.before(ctx, c.ID, noon)
+	return f, err
+}
+
+func (r *reporter) marks(c ledger.Corp) report.Marks {
+	return report.Marks{Simulated: c.Simulated, Trial: r.trial}
+}
+
+// before is the summary of the last report before noon's, and its day.
+func (r *reporter) before(ctx context.Context, corp archive.CorpID, noon time.Time) (*report.Summary, time.Time, error) {
+	day := noon.Format(time.DateOnly)
+	var last *ledger.Run
+	err := r.ledger.Runs(ctx, corp, func(run ledger.Run) bool {
+		if run.Report != string(report.UserStatus) || run.State != ledger.RunDone || run.Day >= day {
+			return true
+		}
+		last = &run
+		return false
+	})
+	if err != nil || last == nil {
+		return nil, time.Time{}, err
+	}
+	body, err := r.store.Get(ctx, objstore.Object{Key: last.Object, VersionID: last.Version})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var kept userStatusKept
+	if err := json.Unmarshal(body, &kept); err != nil {
+		return nil, time.Time{}, fmt.Errorf("read the facts of report %s of corp %s: %w", last.Key(), corp, err)
+	}
+	return &kept.Summary, kept.Facts.Day, nil
+}
+
+// users lists a corp's members, and those who left in the 24 hours before noon.
+func (r *reporter) users(ctx context.Context, corp archive.CorpID, noon time.Time) ([]report.User, error) {
+	var tree, members []directory.Entry
+	err := r.ledger.Entries(ctx, corp, directory.KindDepartment, func(e directory.Entry) bool {
+		tree = append(tree, e)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	departments, err := directory.DepartmentNames(tree)
+	if err != nil {
+		return nil, fmt.Errorf("departments of corp %s: %w", corp, err)
+	}
+	err = r.ledger.Entries(ctx, corp, directory.KindMember, func(e directory.Entry) bool {
+		members = append(members, e)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	activity := r.ledger.Activity(corp)
+	users, shown := make([]report.User, len(members)), make([]bool, len(members))
+	failures := make([]error, len(members))
+	next := make(chan int)
+	var all sync.WaitGroup
+	for range atOnce {
+		all.Go(func() {
+			for i := range next {
+				users[i], shown[i], failures[i] = r.user(ctx, corp, members[i], noon, departments, activity)
+			}
+		})
+	}
+	for i := range members {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+	var out []report.User
+	for i, err := range failures {
+		if err != nil {
+			return nil, fmt.Errorf("member of corp %s: %w", corp, err)
+		}
+		if shown[i] {
+			out = append(out, users[i])
+		}
+	}
+	return out, nil
+}
+
+// user is one member's row. shown is false for those who left earlier than the day before noon.
+func (r *reporter) user(ctx context.Context, corp archive.CorpID, e directory.Entry, noon time.Time, departments map[int]string,
+	activity *ledger.Activity) (u report.User, shown bool, err error) {
+	m, err := directory.Parse[directory.Member](e.Fields)
+	if err != nil {
+		return u, false, err
+	}
+	left := e.Gone || m.Status == directory.StatusLeft
+	if left && e.At.Before(noon.Add(-24*time.Hour)) {
+		return u, false, nil
+	}
+	u = report.User{
+		ID: archive.PartyID(e.ID), Name: m.Name, Status: status(m), Designated: m.Designated, DesignatedKnown: m.DesignatedKnown,
+		Mobile: m.Mobile, MobileReadable: m.MobileReadable, Email: m.Email, EmailReadable: m.EmailReadable,
+	}
+	if left {
+		u.Status = report.StatusLeft
+	}
+	for _, id := range m.Departments {
+		if name := departments[id]; name != "" {
+			u.Departments = append(u.Departments, name)
+		} else {
+			u.Departments = append(u.Departments, strconv.Itoa(id)) // without a name people still find it in WeCom by its number
+		}
+	}
+	history, err := r.ledger.EntryHistory(ctx, corp, directory.KindMember, e.ID)
+	if err != nil {
+		return u, false, err
+	}
+	u.HadMobile = directory.HadMobile(history)
+	if u.FirstArchived, u.LastArchived, err = activity.Of(ctx, u.ID); err != nil {
+		return u, false, err
+	}
+	u.StageSince, err = stageSince(history, u)
+	return u, true, err
+}
+
+func status(m directory.Member) report.Status {
+	switch s := report.Status(m.Status); s {
+	case report.StatusActivated, report.StatusDisabled, report.StatusNotActivated, report.StatusLeft:
+		return s
+	default:
+		return report.StatusUnknown
+	}
+}
+
+// stageSince is when a user came into its stage, as far as the snapshots tell: a stage that the first snapshot found counts from then.
+func stageSince(history []directory.Entry, u report.User) (time.Time, error) {
+	since, _, err := directory.Since(history, func(m directory.Member, gone bool) bool {
+		then := report.User{Status: status(m), Designated: m.Designated, DesignatedKnown: m.DesignatedKnown, FirstArchived: u.FirstArchived}
+		if gone {
+			then.Status = report.StatusLeft
+		}
+		return then.Stage() == u.Stage()
+	})
+	if u.Stage() == report.StageArchived && u.FirstArchived.After(since) {
+		since = u.FirstArchived
+	}
+	return since, err
+}
+
+// capture counts what was pulled in the 24 hours before noon and what became of it, and what is open now. Overlapping batches count the
+// seqs that they share twice, in every number alike.
+func (r *reporter) capture(ctx context.Context, corp archive.CorpID, noon time.Time) (*report.Capture, error) {
+	from := noon.Add(-24 * time.Hour)
+	c := &report.Capture{Windows: report.Windows{Chats: r.windows.Messages, Media: r.windows.Media}}
+	err := r.ledger.BatchesBack(ctx, corp, func(b ledger.BatchRow) bool {
+		if b.Pulled.Before(from) {
+			return false // seqs only rise, and so does the time at which they were pulled
+		}
+		if !b.Pulled.Before(noon) {
+			return true
+		}
+		c.Handed += whole(b.Items)
+		if b.State == ledger.Pending {
+			c.Pending += whole(b.Items)
+		} else {
+			c.Archived += whole(b.Archived)
+			c.SetAside += whole(b.SetAside)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	reasons := map[fault.Reason]uint64{}
+	if err := r.ledger.Asides(ctx, corp, "", 0, func(a ledger.Aside) bool {
+		reasons[fault.Reason(a.Reason)]++
+		return true
+	}); err != nil {
+		return nil, err
+	}
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		c.SetAsideOpen = append(c.SetAsideOpen, report.ReasonCount{Reason: reason, N: reasons[reason]})
+	}
+	if err := r.ledger.AllMedia(ctx, corp, func(m ledger.MediaRow) bool {
+		switch {
+		case m.At.Before(from) || !m.At.Before(noon):
+		case m.State == ledger.Kept:
+			c.MediaKept++
+		case m.State == ledger.Lost:
+			c.MediaLost++
+		}
+		return true
+	}); err != nil {
+		return nil, err
+	}
+	if err := r.ledger.AllWaiting(ctx, corp, func(ledger.Waiting) bool { c.MediaWaiting++; return true }); err != nil {
+		return nil, err
+	}
+	clocks, err := r.ledger.Clocks(ctx, corp, r.windows, r.now())
+	if err != nil {
+		return nil, err
+	}
+	c.Messages, c.Media = clockOf(clocks.Messages), clockOf(clocks.Media)
+	// A report that is made late must not promise more than was left at its noon.
+	if latest := noon.Add(r.windows.Messages); c.Messages.State == report.ClockRunning && c.Messages.Ends.After(latest) {
+		c.Messages.Ends = latest
+	}
+	return c, nil
+}
+
+func clockOf(c ledger.Clock) report.Clock {
+	switch {
+	case c.Idle:
+		return report.Clock{State: report.ClockIdle}
+	case c.Unknown:
+		return report.Clock{State: report.ClockUnknown}
+	default:
+		return report.Clock{State: report.ClockRunning, Ends: c.Ends}
+	}
+}
+
+func whole(n int) uint64 { return uint64(max(n, 0)) } // #nosec G115 -- not negative

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+const (
+	// noonHour is when a day's reports become due, in UTC, all year.
+	noonHour = 12
+	// lateDays is how many days back a missed report is still made: older ones would tell of a directory that is long gone.
+	lateDays = 3
+	// claimTime outlasts an invocation (300 s in the template): a claim older than this belongs to one that died.
+	claimTime = 6 * time.Minute
+	// sweepAfter is how long a planned mail may wait before its job counts as lost.
+	sweepAfter = 10 * time.Minute
+)
+
+// reporter makes reports.
+//
+// Order of effects, for each report: the run is claimed in the ledger; its facts into S3, written once; for each receiver, the mail's bytes
+// into S3, written once, and its row, planned; the mails' jobs; the run is done. A crash between any two leaves the run to the next
+// attempt, which finds the facts that are kept and makes the same mails of them: mails that are planned, or sent, stay as they are. A
+// job that is lost is sent again by the sweep. An alert is marked as told last of all, so that it is told again rather than never.
+type reporter struct {
+	ledger  *ledger.Ledger
+	store   *objstore.Store
+	mails   *queue.Queue[queue.MailJob]
+	log     *slog.Logger
+	from    string
+	windows ledger.Windows
+	trial   bool
+	egress  []string
+	now     func() time.Time
+	real    func() time.Time
+	owner   func() (string, error)
+}
+
+// due makes every report that is due and not done, and sends the jobs of mails again that seem to be lost. One corp's trouble does not
+// keep the others from their reports.
+func (r *reporter) due(ctx context.Context) error {
+	corps, err := r.ledger.Corps(ctx)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, c := range corps {
+		if err := r.sweep(ctx, c.ID); err != nil {
+			failures = append(failures, err)
+		}
+		for _, noon := range noons(c.Added, r.now()) {
+			if err := r.userStatus(ctx, c, noon); err != nil && !errors.Is(err, errBusy) {
+				failures = append(failures, fmt.Errorf("user status of corp %s for %s: %w", c.ID, noon.Format(time.DateOnly), err))
+			}
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// noons lists the noons whose reports are due at now, the oldest first. None lies before the corp was added.
+func noons(added, now time.Time) []time.Time {
+	now = now.UTC()
+	var due []time.Time
+	for back := lateDays; back >= 0; back-- {
+		noon := time.Date(now.Year(), now.Month(), now.Day()-back, noonHour, 0, 0, 0, time.UTC)
+		if !noon.After(now) && noon.After(added) {
+			due = append(due, noon)
+		}
+	}
+	return due
+}
+
+// asked makes a report that a job asks for.
+func (r *reporter) asked(ctx context.Context, job queue.ReportJob) error {
+	kind, err := report.ParseKind(job.Report)
+	if err != nil || kind != report.Maintenance {
+		return fault.Newf(fault.Permanent, "no-such-report", "report %q of corp %s is not made on request", job.Report, job.Corp)
+	}
+	c, err := r.ledger.Corp(ctx, job.Corp)
+	if errors.Is(err, ledger.ErrAbsent) {
+		return fault.New(fault.Permanent, "no-such-corp", err)
+	}
+	if err != nil {
+		return err
+	}
+	return r.maintenance(ctx, c)
+}
+
+// userStatus makes R1 of a corp for the day that ends at noon, unless it is done or somebody else is about it.
+func (r *reporter) userStatus(ctx context.Context, c ledger.Corp, noon time.Time) error {
+	run := ledger.Run{Corp: c.ID, Day: noon.Format(time.DateOnly), Report: string(report.UserStatus)}
+	return r.once(ctx, run, func(ctx context.Context) (made, error) {
+		m := made{noon: noon, name: string(report.UserStatus)}
+		facts, err := r.userStatusFacts(ctx, c, noon)
+		if err != nil {
+			return m, err
+		}
+		kept := userStatusKept{Receivers: c.ReportTo, Facts: facts, Summary: report.Summarise(facts)}
+		if m.object, err = r.keepFacts(ctx, run, noon, m.name, &kept); err != nil {
+			return m, err
+		}
+		m.receivers = kept.Receivers
+		m.build = func(v report.View) (report.Mail, error) { return report.NewUserStatus(kept.Facts, v) }
+		return m, nil
+	})
+}
+
+// userStatusKept is what is kept of a User Status Report: everything its mails are made of.
+type userStatusKept struct {
+	Receivers []ledger.Receiver      `json:"receivers"`
+	Facts     report.UserStatusFacts `json:"facts"`
+	Summary   report.Summary         `json:"summary"`
+}
+
+// made is a report whose facts are kept.
+type made struct {
+	noon      time.Time // gives the day of its keys and the date of its mails
+	name      string    // of its objects
+	object    objstore.Object
+	receivers []ledger.Receiver
+	build     func(report.View) (report.Mail, error)
+}
+
+// once claims a run, makes its report and its mails, and marks it done.
+func (r *reporter) once(ctx context.Context, run ledger.Run, facts func(context.Context) (made, error)) error {
+	before, err := r.ledger.RunOf(ctx, run.Corp, run.Day, run.Report)
+	if err == nil && before.State == ledger.RunDone {
+		return nil
+	}
+	if err != nil && !errors.Is(err, ledger.ErrAbsent) {
+		return err
+	}
+	if run.Owner, err = r.owner(); err != nil {
+		return err
+	}
+	began := r.real()
+	run.Until = began.Add(claimTime)
+	ok, err := r.ledger.ClaimRun(ctx, run, began)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errBusy
+	}
+	mails, err := r.make(ctx, &run, facts)
+	if err != nil {
+		// The next attempt should not have to wait until the claim runs out; if this fails too, it does.
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return errors.Join(err, r.ledger.ReleaseRun(release, run, r.real()))
+	}
+	r.log.InfoContext(ctx, "report", slog.String("corp", string(run.Corp)), slog.String("report", run.Report), slog.String("day", run.Day),
+		slog.Int("mails", mails), slog.Duration("took", r.real().Sub(began)))
+	return nil
+}
+
+// errBusy says that another attempt at the report holds its claim.
+var errBusy = errors.New("another attempt is at it")
+
+func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context.Context) (made, error)) (int, error) {
+	m, err := facts(ctx)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := r.planMails(ctx, *run, m)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if err := r.mails.Send(ctx, run.Corp, queue.MailJob{Corp: run.Corp, Mail: row.Key()}); err != nil {
+			return 0, err
+		}
+	}
+	if len(rows) == 0 {
+		r.log.WarnContext(ctx, "no receivers", slog.String("corp", string(run.Corp)), slog.String("report", run.Report))
+	}
+	run.Mails, run.Object, run.Version, run.Done = len(rows), m.object.Key, m.object.VersionID, r.now()
+	return len(rows), r.ledger.FinishRun(ctx, *run)
+}
+
+// keepFacts keeps what a report is made of. If an earlier attempt has kept facts, those stand, and kept is set to them.
+func (r *reporter) keepFacts(ctx context.Context, run ledger.Run, noon time.Time, name string, kept any) (objstore.Object, error) {
+	body, err := json.Marshal(kept)
+	if err != nil {
+		return objstore.Object{}, fmt.Errorf("write the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
+	}
+	object, mine, err := r.keep(ctx, objstore.ReportKey(run.Corp, noon.Format(time.DateOnly), name+".json"), "application/json", body)
+	if err != nil || mine {
+		return object, err
+	}
+	if body, err = r.store.Get(ctx, object); err != nil {
+		return objstore.Object{}, err
+	}
+	if err := json.Unmarshal(body, kept); err != nil {
+		return objstore.Object{}, fmt.Errorf("read the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
+	}
+	return object, nil
+}
+
+// keep writes an object once. mine is false if an earlier attempt has kept something else there: that stands.
+func (r *reporter) keep(ctx context.Context, key, contentType string, body []byte) (object objstore.Object, mine bool, err error) {
+	object, err = r.store.PutBlob(ctx, key, contentType, body)
+	if errors.Is(err, objstore.ErrConflict) {
+		object, err = r.store.Current(ctx, key)
+		return object, false, err
+	}
+	return object, true, err
+}
+
+// zone is shown beside UTC: WeCom's companies keep China's time.
+var zone = time.FixedZone("UTC+8", 8*60*60)
+
+// planMails keeps each receiver's mail and plans it. An address that is given twice gets one mail.
+func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]ledger.MailRow, error) {
+	var rows []ledger.MailRow
+	seen := map[string]bool{}
+	for _, to := range m.receivers {
+		if seen[to.Address] {
+			continue
+		}
+		seen[to.Address] = true
+		language, err := report.ParseLanguage(to.Language)
+		if err != nil {
+			language = report.English
+		}
+		mail, err := m.build(report.View{Language: language, Zone: zone, Mask: true})
+		if err != nil {
+			return nil, err
+		}
+		row := ledger.MailRow{Corp: run.Corp, Day: run.Day, Report: run.Report, To: to.Address, At: r.now()}
+		mail.ID = report.ID(string(run.Corp), run.Report, run.Day, to.Address)
+		raw, err := mail.Bytes(r.from, to.Address, m.noon, mail.ID)
+		if err != nil {
+			return nil, err
+		}
+		object, _, err := r.keep(ctx, objstore.MailKey(run.Corp, m.noon.Format(time.DateOnly), m.name, archive.HashHex([]byte(to.Address))[:16]+".eml"), "message/rfc822", raw)
+		if err != nil {
+			return nil, err
+		}
+		row.Object, row.Version = object.Key, object.VersionID
+		if err := r.ledger.PlanMail(ctx, row); err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// sweep sends the jobs of mails again that were planned a while ago, or whose sender died: a job may get lost, a row does not.
+func (r *reporter) sweep(ctx context.Context, corp archive.CorpID) error {
+	now := r.now()
+	oldest := now.AddDate(0, 0, -lateDays-1).UTC().Format(time.DateOnly)
+	var lost []ledger.MailRow
+	err := r.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
+		switch {
+		case m.Day < oldest:
+			return false
+		case m.State == ledger.MailPlanned && now.Sub(m.At) > sweepAfter, m.State == ledger.MailSending && m.Until.Before(r.real()):
+			lost = append(lost, m)
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range lost {
+		if err := r.mails.Send(ctx, corp, queue.MailJob{Corp: corp, Mail: m.Key()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
