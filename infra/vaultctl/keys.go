@@ -149,19 +149,29 @@ func keysAdd(ctx context.Context, p *program, args []string) error {
 			break
 		}
 	}
-	if proof == nil && len(tried) > 0 {
+	again, err := p.holds(ctx, c.ID, ver, key)
+	if err != nil {
+		return err
+	}
+	if proof == nil && len(tried) > 0 && !again {
 		return fmt.Errorf("this key does not open seq %s of corp %s, nor any other tried under key version %d: it is another version's key, or another corp's. Nothing was changed", tried[0].Seq, c.ID, ver)
 	}
 	if err := p.audit(ctx, "keys add", c.ID, "key version "+ver.String()); err != nil {
 		return err
 	}
-	if err := p.keep(ctx, c.ID, ver, key, proof != nil); err != nil {
-		return err
+	if !again || proof != nil {
+		if err := p.keep(ctx, c.ID, ver, key, proof != nil); err != nil {
+			return err
+		}
 	}
 	for _, reason := range []string{reasonNoKey, reasonKeyDoesNotFit} {
 		if err := p.redrives.Send(ctx, c.ID, queue.RedriveJob{Corp: c.ID, Reason: reason, KeyVersion: ver}); err != nil {
 			return fmt.Errorf("the key is kept, but its messages could not be put back to work now; the hourly redrive does it: %w", err)
 		}
+	}
+	if again && proof == nil {
+		_, err = fmt.Fprintf(p.out, "key version %d of corp %s is held already\n", ver, c.ID)
+		return err
 	}
 	if proof == nil {
 		_, err = fmt.Fprintf(p.out, "key version %d of corp %s is kept, untried: no message under it is waiting\n", ver, c.ID)
@@ -169,6 +179,27 @@ func keysAdd(ctx context.Context, p *program, args []string) error {
 	}
 	_, err = fmt.Fprintf(p.out, "key version %d of corp %s is kept; it opened seq %s, and the messages that wait for it are put back to work\n", ver, c.ID, proof.Seq)
 	return err
+}
+
+// holds says whether this very key is held as a version. Adding it again is no mistake, even while damaged items wait that no key opens.
+func (p *program) holds(ctx context.Context, corp archive.CorpID, ver archive.KeyVersion, key *rsa.PrivateKey) (bool, error) {
+	held, err := p.ledger.Keys(ctx, corp)
+	if err != nil {
+		return false, err
+	}
+	print, err := fingerprint(key)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(held, func(k ledger.KeyRow) bool { return k.Version == ver && k.Fingerprint == print }), nil
+}
+
+func fingerprint(key *rsa.PrivateKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return "", fmt.Errorf("encode the public key: %w", err)
+	}
+	return archive.HashHex(der), nil
 }
 
 // The reasons, of functions/process, that a key can mend.
@@ -238,11 +269,11 @@ func (p *program) keep(ctx context.Context, corp archive.CorpID, ver archive.Key
 	if err != nil {
 		return err
 	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	print, err := fingerprint(key)
 	if err != nil {
-		return fmt.Errorf("encode the public key: %w", err)
+		return err
 	}
-	return p.ledger.PutKey(ctx, corp, ledger.KeyRow{Version: ver, Fingerprint: archive.HashHex(der), Added: clock.Now(), Proven: proven})
+	return p.ledger.PutKey(ctx, corp, ledger.KeyRow{Version: ver, Fingerprint: print, Added: clock.Now(), Proven: proven})
 }
 
 func redrive(ctx context.Context, p *program, args []string) error {
