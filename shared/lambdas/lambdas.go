@@ -25,6 +25,9 @@ type Function struct {
 	// Schedule runs on EventBridge Scheduler's event, and on an event that is none of the others: an operator's manual call.
 	Schedule func(ctx context.Context, input []byte) error
 
+	// Call is like Schedule, for a function whose caller may wait for an answer, which becomes JSON. A function has one of the two.
+	Call func(ctx context.Context, input []byte) (any, error)
+
 	// Job does one job of the queue. A nil error acknowledges it. So does a permanent one, whose outcome the flow has recorded.
 	// Anything else brings the job back after a pause.
 	Job func(ctx context.Context, body string) error
@@ -56,6 +59,13 @@ func (f Function) Invoke(ctx context.Context, event json.RawMessage) (any, error
 			return nil, errors.New("this function has no queue")
 		}
 		return f.jobs(ctx, queued), nil
+	}
+	if f.Call != nil {
+		answer, err := f.Call(ctx, event)
+		if err != nil {
+			f.Log.ErrorContext(ctx, "run failed", slog.String("error", err.Error()))
+		}
+		return answer, err
 	}
 	if f.Schedule == nil {
 		return nil, errors.New("this function is not run by a schedule")

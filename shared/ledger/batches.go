@@ -57,6 +57,9 @@ func (l *Ledger) PutBatch(ctx context.Context, b BatchRow) (BatchRow, error) {
 	it["pulled"], it["caught_up"] = when(b.Pulled), when(b.CaughtUp)
 	it["prev"], it["chain_n"], it["chain_hash"] = str(b.Prev), num(b.Link.N), str(b.Link.Hash)
 	it["state"], it["archived"], it["set_aside"], it["segments"] = str(b.State), count(0), count(0), list(nil)
+	if b.Slot != "" {
+		it["slot"] = str(b.Slot) // of a row that is made anew: what its items were set aside for before is looked at again
+	}
 	err := l.put(ctx, l.tables.Control, it, "attribute_not_exists(pk)", nil)
 	if row, refused := refusedRow(err); refused {
 		return batchOf(row), nil
@@ -195,6 +198,9 @@ const (
 	ReasonKeyDoesNotFit = "key-does-not-fit" // the key held for its version does not open it
 )
 
+// ReasonMissing is why an item is set aside that was found to be neither archived nor set aside.
+const ReasonMissing = "missing"
+
 // Aside is an item that can't be opened, or not yet.
 type Aside struct {
 	Corp       archive.CorpID
@@ -251,6 +257,31 @@ func (l *Ledger) SetAside(ctx context.Context, b BatchRow, run string, put, remo
 		if err := l.transact(ctx, part); err != nil {
 			return fmt.Errorf("set aside items of batch %s: %w", b.Key(), err)
 		}
+	}
+	return nil
+}
+
+// Miss sets items of a done batch aside that are found to be neither archived nor set aside, and corrects the batch's counts. It returns
+// ErrLost if the batch has changed since b was read.
+func (l *Ledger) Miss(ctx context.Context, b BatchRow, missing []Aside, archived, setAside int) error {
+	for len(missing) > 0 {
+		n := min(len(missing), inTransaction)
+		var part []types.TransactWriteItem
+		for _, a := range missing[:n] {
+			part = append(part, types.TransactWriteItem{Put: &types.Put{TableName: &l.tables.Messages, Item: a.row()}})
+		}
+		missing = missing[n:]
+		// Until the last part the count of those set aside lags behind.
+		now := setAside - len(missing)
+		part = append(part, types.TransactWriteItem{Update: &types.Update{
+			TableName: &l.tables.Control, Key: key(batchPK(b.Corp), b.Key()), UpdateExpression: aws.String("SET archived = :archived, set_aside = :now"),
+			ConditionExpression: aws.String("#state = :done AND archived = :old_archived AND set_aside = :old"), ExpressionAttributeNames: map[string]string{"#state": "state"},
+			ExpressionAttributeValues: item{":done": str(Done), ":archived": count(archived), ":now": count(now), ":old_archived": count(b.Archived), ":old": count(b.SetAside)},
+		}})
+		if err := l.transact(ctx, part); err != nil {
+			return fmt.Errorf("set missing items of batch %s aside: %w", b.Key(), err)
+		}
+		b.Archived, b.SetAside = archived, now
 	}
 	return nil
 }
@@ -323,6 +354,22 @@ func (l *Ledger) Asides(ctx context.Context, corp archive.CorpID, reason string,
 func (l *Ledger) AsidesFrom(ctx context.Context, corp archive.CorpID, reason string, version archive.KeyVersion, from archive.Seq, f func(Aside) bool) error {
 	low, high := Aside{Reason: reason, KeyVersion: version, Seq: from}.Key(), Aside{Reason: reason, KeyVersion: version}.group()+"~"
 	return l.each(ctx, l.tables.Messages, asidePK(corp), bounds{from: low, to: high, consistent: true}, func(it item) bool { return f(asideOf(it)) })
+}
+
+// CheckedTo is the batch up to which the last check of the corp that ran out of time had come; "" if it came to the end.
+func (l *Ledger) CheckedTo(ctx context.Context, corp archive.CorpID) (string, error) {
+	it, err := l.get(ctx, l.tables.Control, watchPK(corp), "checked")
+	if errors.Is(err, ErrAbsent) {
+		return "", nil
+	}
+	return getStr(it, "batch"), err
+}
+
+// SetCheckedTo records how far a check came; "" for the end.
+func (l *Ledger) SetCheckedTo(ctx context.Context, corp archive.CorpID, batchKey string) error {
+	it := key(watchPK(corp), "checked")
+	it["batch"] = str(batchKey)
+	return l.put(ctx, l.tables.Control, it, "", nil)
 }
 
 // Redriven says when the items set aside for one reason under one key version were last put back to work, all of them, and how often; zero:
