@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -16,6 +18,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
 // mostItems is the most that WeCom hands out in one call.
@@ -56,6 +59,7 @@ type fetcher struct {
 	library func(ctx context.Context, corp archive.CorpID) (chatData, error)
 	log     *slog.Logger
 	poll    time.Duration
+	metrics io.Writer // where each invocation's figures go
 
 	// again hands corps that are beyond this invocation's number to another one; nil if all fit.
 	again func(ctx context.Context, corps []archive.CorpID) error
@@ -77,10 +81,15 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 	ctx, cancel := untilFarewell(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
+	var items, answered atomic.Int64
 	for _, corp := range corps {
 		wg.Go(func() {
 			began := clock.Real()
-			n, err := f.follow(ctx, corp)
+			n, whole, err := f.follow(ctx, corp)
+			items.Add(int64(n))
+			if whole {
+				answered.Add(1)
+			}
 			attrs := []any{slog.String("corp", string(corp)), slog.Int("items", n), slog.Duration("took", clock.Real().Sub(began))}
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				f.log.ErrorContext(ctx, "following a corp ended", append(attrs, slog.String("error", err.Error()))...)
@@ -90,7 +99,10 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 		})
 	}
 	wg.Wait()
-	return nil
+	m := telemetry.NewMetrics(f.metrics, "fetch")
+	m.Add("FetchOK", float64(answered.Load())) // corps that answered with a whole batch; the heartbeat of the archive
+	m.Add("Items", float64(items.Load()))
+	return m.Flush(clock.Real())
 }
 
 func (f *fetcher) corps(ctx context.Context, only []archive.CorpID) ([]archive.CorpID, error) {
@@ -115,14 +127,15 @@ func untilFarewell(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithCancel(ctx)
 }
 
-// follow takes a corp's lease and polls until it is asked for the lease or has lost it. It returns how many items it kept.
-func (f *fetcher) follow(ctx context.Context, corp archive.CorpID) (int, error) {
+// follow takes a corp's lease and polls until it is asked for the lease or has lost it. It returns how many items it kept, and whether WeCom
+// gave any whole answer.
+func (f *fetcher) follow(ctx context.Context, corp archive.CorpID) (kept int, whole bool, err error) {
 	lease, cursor, err := f.acquire(ctx, corp)
 	if errors.Is(err, ledger.ErrLost) {
-		return 0, nil // a later invocation asks for it too
+		return 0, false, nil // a later invocation asks for it too
 	}
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	t := turn{fetcher: f, corp: corp, lease: lease, cursor: cursor}
 	err = t.fetch(ctx)
@@ -138,7 +151,7 @@ func (f *fetcher) follow(ctx context.Context, corp archive.CorpID) (int, error) 
 	if errors.Is(err, ledger.ErrLost) {
 		err = nil // another invocation goes on
 	}
-	return t.kept, err
+	return t.kept, t.answered, err
 }
 
 // acquire asks for a corp's lease and waits until the holder hands it over or is found dead.
@@ -183,11 +196,12 @@ func (f *fetcher) acquire(ctx context.Context, corp archive.CorpID) (ledger.Leas
 // turn is one invocation's time with one corp.
 type turn struct {
 	*fetcher
-	corp   archive.CorpID
-	lease  ledger.Lease
-	cursor ledger.Cursor
-	kept   int
-	pause  time.Duration // the next one after trouble; 0: none yet
+	corp     archive.CorpID
+	lease    ledger.Lease
+	cursor   ledger.Cursor
+	kept     int
+	answered bool          // WeCom gave a whole batch, empty or not
+	pause    time.Duration // the next one after trouble; 0: none yet
 }
 
 func (t *turn) fetch(ctx context.Context) error {
@@ -312,7 +326,7 @@ func (t *turn) adopt(ctx context.Context) error {
 
 // whole notes that WeCom answered as it should.
 func (t *turn) whole() {
-	t.cursor.Trouble, t.pause = nil, 0
+	t.cursor.Trouble, t.pause, t.answered = nil, 0, true
 	t.cursor.LastWhole = clock.Now()
 }
 

@@ -69,7 +69,7 @@ func main() {
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		batches: queue.New[queue.BatchJob](sqs.NewFromConfig(aws), s.Batches),
 		library: func(ctx context.Context, corp archive.CorpID) (chatData, error) { return libraries.Of(ctx, corp) },
-		log:     log, poll: s.Poll, most: s.Corps,
+		log:     log, poll: s.Poll, most: s.Corps, metrics: os.Stdout,
 	}
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close,

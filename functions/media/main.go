@@ -64,7 +64,7 @@ func main() {
 		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		library: func(ctx context.Context, corp archive.CorpID) (downloader, error) { return libraries.Of(ctx, corp) },
-		log:     log,
+		log:     log, metrics: os.Stdout,
 	}
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close, Pause: queue.NewPauser(sqs.NewFromConfig(aws), s.Media).Pause,

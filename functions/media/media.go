@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"log/slog"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -18,6 +19,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
 // partSize is how much is gathered before a part is uploaded: 16 of the library's chunks, above S3's least of 5 MiB. An attachment smaller
@@ -39,6 +41,7 @@ type fetcher struct {
 	store   *objstore.Store
 	library func(ctx context.Context, corp archive.CorpID) (downloader, error)
 	log     *slog.Logger
+	metrics io.Writer // where each attachment's figures go
 }
 
 // fetch brings one attachment in.
@@ -75,7 +78,14 @@ func (f *fetcher) fetch(ctx context.Context, job queue.MediaJob) error {
 	}
 	f.log.InfoContext(ctx, "attachment", slog.String("corp", string(w.Corp)), slog.String("file", outcome.Hash), slog.String("state", outcome.State),
 		slog.Int64("bytes", outcome.Size), slog.String("reason", outcome.Reason))
-	return nil
+	m := telemetry.NewMetrics(f.metrics, "media")
+	if outcome.State == ledger.Kept {
+		m.Add("MediaKept", 1)
+		m.Add("MediaBytes", float64(outcome.Size))
+	} else {
+		m.Add("MediaLost", 1)
+	}
+	return m.Flush(clock.Real())
 }
 
 // download takes a file from where an earlier run left off to its end.

@@ -63,7 +63,7 @@ func main() {
 		media:   queue.New[queue.MediaJob](jobs, s.Media),
 		keys:    &keyring{vault: secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)},
 		library: func(ctx context.Context, corp archive.CorpID) (decrypter, error) { return libraries.Of(ctx, corp) },
-		people:  &ledger.People{}, log: log, run: newRun,
+		people:  &ledger.People{}, log: log, metrics: os.Stdout, run: newRun,
 	}
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close, Pause: queue.NewPauser(jobs, s.Batches).Pause,

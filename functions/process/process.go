@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
 	"github.com/wecomvault/wecomvault/shared/wire"
 )
 
@@ -52,6 +54,7 @@ type processor struct {
 	library func(ctx context.Context, corp archive.CorpID) (decrypter, error)
 	people  *ledger.People
 	log     *slog.Logger
+	metrics io.Writer              // where each batch's figures go
 	run     func() (string, error) // an id for each run
 }
 
@@ -89,7 +92,15 @@ func (p *processor) process(ctx context.Context, job queue.BatchJob) error {
 	}
 	p.log.InfoContext(ctx, "batch", slog.String("corp", string(row.Corp)), slog.String("batch", row.Key()), slog.Int("items", len(batch.Items)),
 		slog.Int("archived", len(outcome.opened)), slog.Int("set_aside", len(outcome.aside)), slog.Duration("took", clock.Real().Sub(began)))
-	return nil
+	m := telemetry.NewMetrics(p.metrics, "process")
+	m.Add("Archived", float64(len(outcome.opened)))
+	m.Add("SetAside", float64(len(outcome.aside)))
+	for _, o := range outcome.opened {
+		if !o.Message.Known {
+			m.Add("UnknownTypes", 1)
+		}
+	}
+	return m.Flush(clock.Real())
 }
 
 // first takes a pending batch to its end.
