@@ -150,6 +150,7 @@ func (d *day) caughtUp(ctx context.Context) error {
 func (d *day) where() {
 	fmt.Fprintf(d.out, "\nThe day is played, and everything stays up until Ctrl-C.\n\n")
 	fmt.Fprintf(d.out, "  mailbox and status   %s\n  AWS endpoint         %s\n  messages             make ctl ARGS='-data %s messages -corp %s -format jsonl'\n", d.mailed, d.endpoint, d.data, d.corps[0])
-	fmt.Fprintf(d.out, "  AWS CLI              export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", d.endpoint, region, d.keys[operator].ID, d.keys[operator].Secret)
-	fmt.Fprintf(d.out, "                       aws dynamodb scan --table-name %s\n", d.template.Outputs["ControlTable"])
+	fmt.Fprintf(d.out, "  AWS CLI              export AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", region, d.keys[operator].ID, d.keys[operator].Secret)
+	// Spelt out: the CLI takes queues' addresses from it only so.
+	fmt.Fprintf(d.out, "                       aws --endpoint-url %s dynamodb scan --table-name %s\n", d.endpoint, d.template.Outputs["ControlTable"])
 }
