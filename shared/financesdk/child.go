@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +55,7 @@ func (s *SDK) spawn(ctx context.Context) error {
 	if s.gateway != nil {
 		c.session = s.gateway.Admit()
 		open.Proxy, open.Passwd = c.session.Proxy(), c.session.Passwd()
-		open.Timeout = uint32(s.cfg.Timeout / time.Second) //nolint:gosec // positive
+		open.Timeout = uint32(s.cfg.Timeout / time.Second) // positive
 		if s.cfg.GiveTheSecretToTheLibrary != "" {
 			open.Secret = string(s.cfg.GiveTheSecretToTheLibrary)
 		}
@@ -90,7 +91,7 @@ func (s *SDK) spawn(ctx context.Context) error {
 		s.drop("can't open the library")
 		return failedError(failed)
 	}
-	s.cfg.Log.Debug("finance sdk child starts", "corp", s.cfg.Corp, "pid", c.pid(), "rss", c.rss)
+	s.cfg.Log.DebugContext(ctx, "library child starts", slog.String("corp", string(s.cfg.Corp)), slog.Int("pid", c.pid()), slog.Uint64("rss", c.rss))
 	return nil
 }
 
@@ -109,7 +110,7 @@ func (s *SDK) fork() (*child, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the child's pipe: %w", err), childIn.Close(), requests.Close())
 	}
-	cmd := exec.Command(program[0], program[1:]...) //nolint:gosec // the operator's own setting
+	cmd := exec.Command(program[0], program[1:]...) // the operator's own setting
 	cmd.Dir = "/"
 	cmd.Env = []string{}
 	if s.cfg.Lib != "" {
@@ -134,7 +135,7 @@ func (s *SDK) fork() (*child, error) {
 func (c *child) pid() int { return c.cmd.Process.Pid }
 
 func (c *child) read(answers *os.File) {
-	defer answers.Close() //nolint:errcheck // read to its end, or given up
+	defer answers.Close() // read to its end, or given up
 	defer close(c.answers)
 	buffered := bufio.NewReaderSize(answers, 64<<10)
 	for {
@@ -208,7 +209,7 @@ func (c *child) end() {
 	close(c.given)
 	c.killGroup()
 	<-c.exited
-	c.requests.Close() //nolint:errcheck,gosec // nobody reads it any more
+	c.requests.Close() // nobody reads it any more
 	if c.session != nil {
 		c.session.Dismiss()
 	}

@@ -424,3 +424,12 @@ func TestAnImpostorInWeComsPlaceGetsNothing(t *testing.T) {
 		t.Error("it was asked")
 	}
 }
+
+func TestASimulatedHostKnowsNothingEither(t *testing.T) {
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "canary")
+	s := started(t, financesdk.Config{Host: []string{simsdk(t)}, Corp: "wwtest"})
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.Child()))
+	if err != nil || len(environ) > 0 {
+		t.Errorf("its environment is %q, %v", environ, err)
+	}
+}

@@ -140,7 +140,7 @@ func (s *SDK) ChatData(ctx context.Context, after archive.Seq, limit int) ([]byt
 		return nil, err
 	}
 	var answer *frames.ChatDataAnswer
-	err := s.call(ctx, op, &frames.ChatData{Seq: uint64(after), Limit: uint32(limit)}, func(m frames.Message) bool { //nolint:gosec // checked above
+	err := s.call(ctx, op, &frames.ChatData{Seq: uint64(after), Limit: uint32(limit)}, func(m frames.Message) bool { // checked above
 		var ok bool
 		answer, ok = m.(*frames.ChatDataAnswer)
 		return ok
@@ -307,7 +307,8 @@ func (s *SDK) drop(why string) {
 	if s.child == nil {
 		return
 	}
-	s.cfg.Log.Debug("finance sdk child ends", "corp", s.cfg.Corp, "pid", s.child.pid(), "why", why, "rss", s.child.rss)
+	s.cfg.Log.Debug("library child ends", slog.String("corp", string(s.cfg.Corp)), slog.Int("pid", s.child.pid()), slog.String("why", why),
+		slog.Uint64("rss", s.child.rss))
 	s.child.end()
 	s.child = nil
 }

@@ -47,13 +47,13 @@ func (c *child) reap() {
 	c.kill.Lock()
 	defer c.kill.Unlock()
 	c.reaped = true
-	c.cmd.Wait() //nolint:errcheck,gosec // how it ended is no reason: an abort comes as exit status 2
+	_ = c.cmd.Wait() // how it ended is no reason: an abort comes as exit status 2
 }
 
 func (c *child) killGroup() {
 	c.kill.Lock()
 	defer c.kill.Unlock()
 	if !c.reaped {
-		syscall.Kill(-c.pid(), syscall.SIGKILL) //nolint:errcheck,gosec // it may have ended by itself
+		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // it may have ended by itself
 	}
 }

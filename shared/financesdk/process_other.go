@@ -13,7 +13,7 @@ func (c *child) launch() error {
 	}
 	go func() {
 		defer close(c.exited)
-		c.cmd.Wait() //nolint:errcheck,gosec // how it ended is no reason
+		_ = c.cmd.Wait() // how it ended is no reason
 	}()
 	return nil
 }
@@ -21,5 +21,5 @@ func (c *child) launch() error {
 func (c *child) killGroup() {
 	c.kill.Lock()
 	defer c.kill.Unlock()
-	c.cmd.Process.Kill() //nolint:errcheck,gosec // it may have ended by itself
+	_ = c.cmd.Process.Kill() // it may have ended by itself
 }

@@ -75,7 +75,7 @@ func simulator(t *testing.T) (*wecomsim.Client, func(context.Context, bool) (str
 		if err != nil {
 			return "", err
 		}
-		defer resp.Body.Close() //nolint:errcheck // read to its end
+		defer resp.Body.Close() // read to its end
 		var answer struct {
 			ErrCode int    `json:"errcode"`
 			Token   string `json:"access_token"`
@@ -345,7 +345,7 @@ func rss(t *testing.T, pid int) uint64 {
 	if _, err := fmt.Sscan(string(raw), &size, &resident); err != nil {
 		t.Fatal(err)
 	}
-	return resident * uint64(os.Getpagesize()) //nolint:gosec // positive
+	return resident * uint64(os.Getpagesize()) // positive
 }
 
 func TestRealLibraryMediaRefusals(t *testing.T) {

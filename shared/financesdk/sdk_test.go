@@ -281,6 +281,20 @@ func TestNothingOfUsOutlivesClose(t *testing.T) {
 
 func TestTheChildKnowsNothing(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "canary")
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	dumping := limit
+	dumping.Cur = dumping.Max // as much as this machine allows, so that the child has something to forbid
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &dumping); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &limit); err != nil {
+			t.Error(err)
+		}
+	})
 	s := start(t, "")
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.Child()))
 	if err != nil {

@@ -36,7 +36,7 @@ func (m *ChatData) put(b []byte) []byte { return put32(put64(b, m.Seq), m.Limit)
 func (m *ChatData) take(b *body)        { m.Seq, m.Limit = b.uint64(), b.uint32() }
 
 func (m *Decrypt) put(b []byte) []byte {
-	b = put32(b, uint32(len(m.Items))) //nolint:gosec // each item takes 8 bytes of a frame, and Append bounds the frame
+	b = put32(b, uint32(len(m.Items))) // each item takes 8 bytes of a frame, and Append bounds the frame
 	for _, it := range m.Items {
 		b = putBytes(b, it.Key)
 		b = putBytes(b, it.Msg)
@@ -110,11 +110,11 @@ func (m *Pong) take(b *body)        { m.RSS = b.uint64() }
 func put32(b []byte, v uint32) []byte { return binary.BigEndian.AppendUint32(b, v) }
 func put64(b []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(b, v) }
 func putCode(b []byte, v int32) []byte {
-	return put32(b, uint32(v)) //nolint:gosec // two's complement, and back by code
+	return put32(b, uint32(v)) // two's complement, and back by code
 }
 
 func putBytes[T string | []byte](b []byte, v T) []byte {
-	b = put32(b, uint32(len(v))) //nolint:gosec // Append bounds the whole frame
+	b = put32(b, uint32(len(v))) // Append bounds the whole frame
 	return append(b, v...)
 }
 
@@ -148,7 +148,7 @@ func (b *body) uint64() uint64 {
 	return 0
 }
 
-func (b *body) code() int32 { return int32(b.uint32()) } //nolint:gosec // two's complement
+func (b *body) code() int32 { return int32(b.uint32()) } // two's complement
 
 func (b *body) bool() bool {
 	v := b.next(1)

@@ -202,7 +202,7 @@ func Append(b []byte, m Message) ([]byte, error) {
 	if n > MaxFrame {
 		return b, fmt.Errorf("%w: %d bytes", ErrTooLarge, n)
 	}
-	binary.BigEndian.PutUint32(out[start:], uint32(n)) //nolint:gosec // n ≤ MaxFrame
+	binary.BigEndian.PutUint32(out[start:], uint32(n)) // n ≤ MaxFrame
 	return out, nil
 }
 

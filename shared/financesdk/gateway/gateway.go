@@ -53,7 +53,7 @@ type Gateway struct {
 	tls      *tls.Config
 	client   *http.Client
 	cancel   context.CancelFunc
-	ctx      context.Context //nolint:containedctx // the gateway's own life, for questions that outlive their connection
+	ctx      context.Context // the gateway's own life, for questions that outlive their connection
 	done     sync.WaitGroup
 
 	mu       sync.Mutex
@@ -128,7 +128,7 @@ func (g *Gateway) Close() error {
 	err := g.listener.Close()
 	g.mu.Lock()
 	for conn := range g.open {
-		conn.Close() //nolint:errcheck,gosec // it is given up
+		conn.Close() // it is given up
 	}
 	g.mu.Unlock()
 	g.done.Wait()
@@ -180,7 +180,7 @@ func (g *Gateway) enter(conn net.Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ctx.Err() != nil {
-		conn.Close() //nolint:errcheck,gosec // nobody waits for it
+		conn.Close() // nobody waits for it
 		return false
 	}
 	g.open[conn] = true
@@ -191,7 +191,7 @@ func (g *Gateway) leave(conn net.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.open, conn)
-	conn.Close() //nolint:errcheck,gosec // the answer, if any, is written
+	conn.Close() // the answer, if any, is written
 }
 
 // authorised finds the session that the credentials of a CONNECT belong to.

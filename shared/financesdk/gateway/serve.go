@@ -36,7 +36,7 @@ const (
 // serve answers one connection: one CONNECT, one question inside it.
 func (g *Gateway) serve(conn net.Conn) {
 	// Longer than any question may take, so that it only ends connections that nobody uses.
-	idle := time.AfterFunc(g.cfg.Timeout+30*time.Second, func() { conn.Close() }) //nolint:errcheck,gosec // it is given up
+	idle := time.AfterFunc(g.cfg.Timeout+30*time.Second, func() { conn.Close() }) // it is given up
 	defer idle.Stop()
 	reader := bufio.NewReader(conn)
 	connect, err := http.ReadRequest(reader)
@@ -72,7 +72,7 @@ func (g *Gateway) serve(conn net.Conn) {
 		return
 	}
 	g.answer(inner, session, question)
-	inner.CloseWrite() //nolint:errcheck,gosec // the answer is written, with its length
+	_ = inner.CloseWrite() // the answer is written, with its length
 }
 
 // passThrough joins the library's TLS to WeCom's, unread.
@@ -98,11 +98,11 @@ func (g *Gateway) passThrough(conn net.Conn, session *Session) {
 	g.done.Add(1)
 	go func() {
 		defer g.done.Done()
-		io.Copy(far, conn) //nolint:errcheck,gosec // an end is an end
-		far.Close()        //nolint:errcheck,gosec // ends the other direction
+		_, _ = io.Copy(far, conn) // an end is an end
+		far.Close()               // ends the other direction
 	}()
-	io.Copy(conn, far) //nolint:errcheck,gosec // an end is an end
-	conn.Close()       //nolint:errcheck,gosec // ends the other direction
+	_, _ = io.Copy(conn, far) // an end is an end
+	conn.Close()              // ends the other direction
 }
 
 func (g *Gateway) answer(w io.Writer, session *Session, question *http.Request) {
@@ -204,7 +204,7 @@ func (g *Gateway) ask(ctx context.Context, question *http.Request, token string,
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("ask WeCom: %w", withoutURL(err))
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end, or given up
+	defer resp.Body.Close() // read to its end, or given up
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("read WeCom's answer: %w", err)
@@ -248,10 +248,10 @@ func reply(w io.Writer, status int, header http.Header, body []byte) {
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Connection", "close")
-	header.Write(&out) //nolint:errcheck,gosec // a buffer takes everything
+	_ = header.Write(&out) // a buffer takes everything
 	out.WriteString("\r\n")
 	out.Write(body)
-	w.Write(out.Bytes()) //nolint:errcheck,gosec // see above
+	_, _ = w.Write(out.Bytes()) // see above
 }
 
 // selfSigned makes the certificate that the library is shown. It proves nothing and has to prove nothing: it is made for this process

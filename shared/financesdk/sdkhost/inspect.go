@@ -50,11 +50,11 @@ func Inspect(path string) error {
 	case !info.Mode().IsRegular():
 		return fileErrorf(frames.WordNotALibrary, "%s is not a file; %s", path, get)
 	}
-	file, err := os.Open(path) //nolint:gosec // the operator's own path
+	file, err := os.Open(path) // the operator's own path
 	if err != nil {
 		return fileErrorf(frames.WordMissing, "the library at %s can't be read (%s); check the permissions", path, reason(err))
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close() // read only
 	return inspect(path, file, get)
 }
 

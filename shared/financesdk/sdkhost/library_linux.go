@@ -86,7 +86,7 @@ func copied(buffer unsafe.Pointer, n int32) (raw []byte, fits bool) {
 	if n > maxAnswer {
 		return nil, false
 	}
-	return append([]byte(nil), unsafe.Slice((*byte)(buffer), n)...), true
+	return append([]byte(nil), unsafe.Slice((*byte)(buffer), n)...), true //nolint:gosec // the library says that it holds n bytes there
 }
 
 // nextIndex copies the index of the next chunk. It goes back into the library as a C string, so it ends at its first NUL; and a library

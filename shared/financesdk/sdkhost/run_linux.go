@@ -43,7 +43,7 @@ func quiet() error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
-	defer null.Close() //nolint:errcheck // its copies stay
+	defer null.Close() // its copies stay
 	for fd := range 3 {
 		if err := syscall.Dup3(int(null.Fd()), fd, 0); err != nil {
 			return fmt.Errorf("point descriptor %d at %s: %w", fd, os.DevNull, err)
@@ -125,7 +125,7 @@ func (c *child) open(o *frames.Open) *frames.Failed {
 	}
 	c.lib, c.sdk = lib, sdk
 	c.proxy, c.passwd = o.Proxy, o.Passwd
-	c.timeout = int32(min(o.Timeout, 3600)) //nolint:gosec // bounded
+	c.timeout = int32(min(o.Timeout, 3600)) // bounded
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (c *child) chatData(m *frames.ChatData) error {
 func (c *child) decrypt(m *frames.Decrypt) error {
 	var pending bytes.Buffer
 	for i, item := range m.Items {
-		index := uint32(i) //nolint:gosec // a frame holds no more
+		index := uint32(i) // a frame holds no more
 		if err := frames.Write(&pending, &frames.Mark{Index: index}); err != nil {
 			return err
 		}
@@ -232,5 +232,5 @@ func resident() uint64 {
 	if err != nil {
 		return 0
 	}
-	return pages * uint64(os.Getpagesize()) //nolint:gosec // positive
+	return pages * uint64(os.Getpagesize()) // positive
 }
