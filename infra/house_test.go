@@ -346,6 +346,40 @@ func TestInterfacesBelongToTheirConsumers(t *testing.T) {
 	}
 }
 
+func TestConstructorsReturnWhatThereIs(t *testing.T) {
+	all := sources(t)
+	interfaces := map[string]bool{} // dir and name
+	for _, s := range all {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok {
+				if i, ok := spec.Type.(*ast.InterfaceType); ok && !sealed(i) {
+					interfaces[s.dir+"."+spec.Name.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	if len(interfaces) < 5 {
+		t.Fatalf("only %d interfaces found", len(interfaces))
+	}
+	for _, s := range all {
+		if s.test {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || !f.Name.IsExported() || f.Type.Results == nil {
+				continue
+			}
+			for _, result := range f.Type.Results.List {
+				if name, ok := result.Type.(*ast.Ident); ok && interfaces[s.dir+"."+name.Name] {
+					t.Errorf("%s: %s returns the interface %s: a constructor returns what there is, and its caller asks for what it needs", s.path, f.Name.Name, name.Name)
+				}
+			}
+		}
+	}
+}
+
 // sealed reports whether an interface has a method that no other package can write: then it is a closed list of types.
 func sealed(i *ast.InterfaceType) bool {
 	return slices.ContainsFunc(i.Methods.List, func(f *ast.Field) bool {
