@@ -46,7 +46,7 @@ func (a *Activity) Of(ctx context.Context, person archive.PartyID) (first, last 
 
 // extreme is a person's last message, or the first.
 func (a *Activity) extreme(ctx context.Context, person archive.PartyID, latest bool) (time.Time, error) {
-	pk := "person#" + a.corp.KeyPart() + "#" + string(person)
+	pk := "person#" + a.corp.KeyPart() + "#" + idPart(string(person))
 	month := ""
 	// Month 000000 holds messages without a time.
 	err := a.ledger.each(ctx, a.ledger.tables.Messages, pk, bounds{from: "000001", descending: latest, limit: 1, consistent: true}, func(it item) bool {

@@ -133,6 +133,16 @@ func (l *Ledger) Beat(ctx context.Context, lease Lease, p Poll) (Cursor, error) 
 	return cursorOf(it), nil
 }
 
+// ClearTrouble forgets why nothing whole came: the operator has changed something, so the next holder tries at once instead of resting. A
+// cursor that was never there stays absent.
+func (l *Ledger) ClearTrouble(ctx context.Context, corp archive.CorpID) error {
+	_, err := l.update(ctx, l.tables.Control, corpPK(corp), "cursor", "SET trouble = :none", "attribute_exists(pk)", nil, item{":none": str("")})
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
 // Release gives the lease back. A lease already lost is no error.
 func (l *Ledger) Release(ctx context.Context, lease Lease) error {
 	_, err := l.update(ctx, l.tables.Control, corpPK(lease.Corp), "cursor",

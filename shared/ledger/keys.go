@@ -8,7 +8,8 @@ import (
 )
 
 // Every key of the four tables, in one place. All tables have a partition key "pk" and a sort key "sk", both strings. <corp> is
-// CorpID.KeyPart, <seq> and <n> have 20 digits, <time> is Unix milliseconds in 13 digits, <batch> is BatchRow.Key.
+// CorpID.KeyPart, <seq> and <n> have 20 digits, <time> is Unix milliseconds in 13 digits, <batch> is BatchRow.Key. Ids that messages name are
+// taken as they are up to longestID bytes, and longer ones as "~" and their SHA-256.
 //
 //	Control (primary; can't be derived again)
 //	  corps               <corp>                              a company and its settings
@@ -16,6 +17,7 @@ import (
 //	  corp#<corp>         key#<version, 10 digits>            a key version held: fingerprint, proven or not
 //	  batch#<corp>        <first>-<last>-<sha256, 32 hex>     a batch: pending or done, its place in the chain, its segments
 //	  watch#<corp>        watermark                           before which every batch is done
+//	  watch#<corp>        checked                             the batch up to which fsck came before its time was up
 //	  watch#<corp>        redriven#<reason>#<version, 10 digits>#  when all items set aside so were last put back to work
 //	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
 //	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
@@ -25,7 +27,8 @@ import (
 //	  alarm#<corp>        <cause>                             an alarm: open or over
 //
 //	Messages (derived from batches and keys; replay rebuilds it)
-//	  msg#<corp>#<conversation>#<yyyymm>  <time>#<seq>        a message: ids, type, short text
+//	  msg#<corp>#<conversation>#<yyyymm>  <time>#<seq>#<raw>  a message: ids, type, short text; <raw> is the first 8 hex digits of the SHA-256
+//	                                                          of its decrypted bytes: one seq with two texts is two rows
 //	  parts#<corp>#<room>                 <list hash>         a participant list
 //	  person#<corp>#<party>               <yyyymm>#<conversation>
 //	  room#<corp>                         <room>              a room that messages name
@@ -65,4 +68,15 @@ func millis13(t time.Time) string {
 		return "0000000000000"
 	}
 	return fmt.Sprintf("%013d", t.UnixMilli())
+}
+
+// longestID is more than any id of WeCom's has, and fits into a key.
+const longestID = 256
+
+// idPart is an id that a message names as part of a key. A message may name anything: an id that no key can hold must not stop its batch.
+func idPart(id string) string {
+	if len(id) <= longestID {
+		return id
+	}
+	return "~" + archive.HashHex([]byte(id))
 }

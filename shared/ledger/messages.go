@@ -52,8 +52,9 @@ func (p *People) learn(keys []string) {
 }
 
 // PutMessages writes the derived rows of messages of one batch: the message, its participant list, its persons, its room, its recall. Each
-// row is a function of the message and of the batch's key alone, so that writing it again changes nothing. One write unit a message, and
-// more only for people and conversations not seen this month, and for rooms and robots never seen.
+// row is a function of the message and of the batch's key alone, so that writing it again changes nothing. A seq that comes again with another
+// text, in a batch that overlaps, gets a row of its own: the first stays. One write unit a message, and more only for people and conversations
+// not seen this month, and for rooms and robots never seen.
 func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []archive.Message, people *People) error {
 	rows := make([]item, 0, len(messages))
 	var recalls []item
@@ -68,7 +69,10 @@ func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []ar
 			}
 		}
 		if m.RecallOf != "" {
-			it := key(recallPK(m.Corp), string(m.RecallOf)+"#"+m.Seq.Key())
+			it := key(recallPK(m.Corp), idPart(string(m.RecallOf))+"#"+m.Seq.Key())
+			if len(m.RecallOf) > longestID {
+				it["of"] = str(string(m.RecallOf))
+			}
 			it["msgid"], it["seq"], it["time"], it["batch"] = str(string(m.MsgID)), num(uint64(m.Seq)), when(m.Time), str(batchKey)
 			recalls = append(recalls, it)
 		}
@@ -128,12 +132,12 @@ func distinct(rows []item) []item {
 }
 
 func messageRows(batchKey string, m *archive.Message) (message item, people []item) {
-	corp, conversation := m.Corp.KeyPart(), m.Conversation()
+	corp, conversation := m.Corp.KeyPart(), idPart(m.Conversation())
 	month := "000000"
 	if !m.Time.IsZero() {
 		month = m.Time.UTC().Format("200601")
 	}
-	message = key("msg#"+corp+"#"+conversation+"#"+month, millis13(m.Time)+"#"+m.Seq.Key())
+	message = key("msg#"+corp+"#"+conversation+"#"+month, millis13(m.Time)+"#"+m.Seq.Key()+"#"+m.RawSHA256()[:8])
 	message["msgid"], message["action"], message["batch"] = str(clip(string(m.MsgID), 128)), str(clip(string(m.Action), 32)), str(batchKey)
 	if m.Type != "" {
 		message["type"] = str(clip(m.Type, 64))
@@ -157,7 +161,7 @@ func messageRows(batchKey string, m *archive.Message) (message item, people []it
 	if len(ids) > 0 {
 		hash := archive.PartiesHash(ids)
 		message["parties"] = str(hash)
-		room := string(m.Room)
+		room := idPart(string(m.Room))
 		if room == "" {
 			room = "-"
 		}
@@ -165,7 +169,7 @@ func messageRows(batchKey string, m *archive.Message) (message item, people []it
 		listed["ids"] = list(ids)
 		people = append(people, listed)
 		for _, id := range ids {
-			people = append(people, key("person#"+corp+"#"+id, month+"#"+conversation))
+			people = append(people, key("person#"+corp+"#"+idPart(id), month+"#"+conversation))
 			if archive.ParseKind(archive.PartyID(id)) == archive.KindRobot {
 				people = append(people, key(robotPK(m.Corp), id))
 			}
@@ -176,9 +180,6 @@ func messageRows(batchKey string, m *archive.Message) (message item, people []it
 	}
 	return message, people
 }
-
-// longestID is more than any id of WeCom's has, and fits into a key.
-const longestID = 256
 
 // Rooms calls f for the rooms that a corp's messages name, by id: WeCom has no list of all of them.
 func (l *Ledger) Rooms(ctx context.Context, corp archive.CorpID, f func(archive.RoomID) bool) error {
@@ -227,6 +228,9 @@ func (l *Ledger) Recalls(ctx context.Context, corp archive.CorpID, f func(Recall
 		of := sk
 		if i := strings.LastIndexByte(sk, '#'); i >= 0 {
 			of = sk[:i]
+		}
+		if long := getStr(it, "of"); long != "" {
+			of = long
 		}
 		return f(Recall{Of: archive.MsgID(of), MsgID: archive.MsgID(getStr(it, "msgid")), Seq: archive.Seq(getNum(it, "seq")), Time: getTime(it, "time")})
 	})
