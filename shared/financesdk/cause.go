@@ -135,6 +135,7 @@ const (
 	CauseCertificateRefused CauseKind = "certificate-refused"
 	CauseServiceExpired     CauseKind = "service-expired"
 	CauseServiceNotOpened   CauseKind = "service-not-opened"
+	CauseNoToken            CauseKind = "no-token"
 	CauseDeadToken          CauseKind = "dead-token"
 	CauseRateLimited        CauseKind = "rate-limited"
 	CausePageTooLarge       CauseKind = "page-too-large"
@@ -209,6 +210,9 @@ func (e *Error) cause() CauseKind {
 	if e.seen.Err != nil {
 		if k := causeOfErr(e.seen.Err); k != CauseUnknown {
 			return k
+		}
+		if e.seen.Path == gateway.PathToken {
+			return CauseNoToken
 		}
 	}
 	switch e.Reason {
@@ -351,6 +355,8 @@ func (c Cause) sentence() string {
 		return "the corp's archive service has expired (errcode 301052): renew it " + console + "; WeCom keeps messages for a few days only"
 	case CauseServiceNotOpened:
 		return "the corp's archive service is not opened (errcode 301053): open it " + console + " and choose the members to be archived"
+	case CauseNoToken:
+		return "there is no access token for this corp: one is asked for again; if this stays, see that its archive secret is stored, and look into the log"
 	case CauseDeadToken:
 		return fmt.Sprintf("WeCom did not take the access token (errcode %d): a new one is fetched by itself; if this stays, check the secret and the trusted IPs %s", c.ErrCode, console)
 	case CauseRateLimited:

@@ -2,6 +2,7 @@ package financesdk_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -431,5 +432,26 @@ func TestASimulatedHostKnowsNothingEither(t *testing.T) {
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.Child()))
 	if err != nil || len(environ) > 0 {
 		t.Errorf("its environment is %q, %v", environ, err)
+	}
+}
+
+func TestWhyThereIsNoTokenIsExplained(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		err  error
+		want financesdk.CauseKind
+	}{
+		{&tokenRefusal{40001, "invalid credential"}, financesdk.CauseBadSecret},
+		{fmt.Errorf("gettoken: %w", &tokenRefusal{60020, "not allow, from ip: 203.0.113.4, more"}), financesdk.CauseUntrustedIP},
+		{errors.New("the secret is not stored"), financesdk.CauseNoToken},
+		{fmt.Errorf("gettoken: %w", context.DeadlineExceeded), financesdk.CauseNetwork},
+	} {
+		s := started(t, financesdk.Config{Host: []string{simsdk(t)}, Corp: "wwtest", Upstream: upstream(t, nil), Token: func(context.Context, bool) (string, error) {
+			return "", tc.err
+		}})
+		_, err := s.ChatData(t.Context(), 7, 100)
+		if cause := financesdk.Explain(err); cause.Kind != tc.want || mustFail(t, err).Code != 10001 {
+			t.Errorf("%v is explained as %+v", err, cause)
+		}
 	}
 }

@@ -21,9 +21,11 @@ import (
 	"time"
 )
 
-// The three questions that the library asks. Nothing else passes.
+// PathToken is the question that is answered here and never forwarded.
+const PathToken = "/cgi-bin/gettoken" //nolint:gosec // a path, no credential
+
+// The two questions that are forwarded. Nothing else passes.
 const (
-	pathToken = "/cgi-bin/gettoken" //nolint:gosec // a path, no credential
 	pathChat  = "/cgi-bin/message/getchatdata"
 	pathMedia = "/cgi-bin/message/getchatmediadata"
 )
@@ -111,7 +113,7 @@ func (g *Gateway) answer(w io.Writer, session *Session, question *http.Request) 
 	path := question.URL.Path
 	session.note(func(s *Seen) { *s = Seen{Connected: true, Path: path} })
 	switch {
-	case question.Method == http.MethodGet && path == pathToken:
+	case question.Method == http.MethodGet && path == PathToken:
 		g.giveToken(ctx, w, session)
 	case question.Method == http.MethodPost && (path == pathChat || path == pathMedia):
 		g.forward(ctx, w, session, question)

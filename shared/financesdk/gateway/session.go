@@ -12,7 +12,7 @@ import (
 type Seen struct {
 	Connected bool   // the library used the proxy at all
 	Refused   bool   // the library took our certificate amiss and hung up without a request
-	Path      string // of the last question to WeCom; "/cgi-bin/gettoken" if the token could not be had
+	Path      string // of the library's last question; PathToken if it went no further
 	Status    int    // HTTP status of the last answer, 0 if there was none
 	ErrCode   int    // WeCom's errcode in it, 0 if none
 	FromIP    string // the address that WeCom named as ours, "" if none
