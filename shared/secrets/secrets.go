@@ -3,6 +3,7 @@
 package secrets
 
 import (
+	"bytes"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -193,9 +195,14 @@ func (s *Store) keyName(corp archive.CorpID, version archive.KeyVersion) string 
 	return s.corpPart(corp) + "/key/" + version.String()
 }
 
+var errPassphrase = errors.New("this private key is protected by a passphrase: remove it first (openssl pkey -in FILE -out NEW)")
+
 // ParseKey reads an RSA private key from PEM, PKCS#1 or PKCS#8. The error says what the file is instead, and never quotes it.
 func ParseKey(text []byte) (*rsa.PrivateKey, error) {
-	block, _ := pem.Decode(text)
+	block, _ := pem.Decode(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))) // Windows editors begin with a mark
+	if block != nil && strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+		return nil, errPassphrase
+	}
 	if block == nil {
 		return nil, errors.New("this is no PEM file: expected a block that begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----")
 	}
@@ -219,7 +226,7 @@ func ParseKey(text []byte) (*rsa.PrivateKey, error) {
 	case "PUBLIC KEY", "RSA PUBLIC KEY":
 		return nil, errors.New("this is the public key, which belongs into WeCom's console: give the private key of the same pair")
 	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("this private key is protected by a passphrase: remove it first (openssl pkey -in FILE -out NEW)")
+		return nil, errPassphrase
 	default:
 		return nil, fmt.Errorf("this PEM file holds %q, not a private key", block.Type)
 	}
