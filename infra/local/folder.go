@@ -107,6 +107,7 @@ func (f *folder) close() error { return errors.Join(f.withdraw(), f.lock.Close()
 // address is what a run tells ctl, and the AWS CLI, about itself.
 type address struct {
 	Endpoint string            `json:"endpoint"`
+	WeCom    string            `json:"wecom"` // the simulator, with its control API
 	PID      int               `json:"pid"`
 	Env      map[string]string `json:"env"`
 }
@@ -114,8 +115,8 @@ type address struct {
 func addressFile(dir string) string { return filepath.Join(dir, "endpoint.json") }
 
 // announce says in the folder where its endpoint is.
-func (f *folder) announce(endpoint string, env map[string]string) error {
-	text, err := json.Marshal(address{Endpoint: endpoint, PID: os.Getpid(), Env: env})
+func (f *folder) announce(endpoint, wecom string, env map[string]string) error {
+	text, err := json.Marshal(address{Endpoint: endpoint, WeCom: wecom, PID: os.Getpid(), Env: env})
 	if err != nil {
 		return err
 	}

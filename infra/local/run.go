@@ -59,7 +59,10 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		return exitLost, fmt.Errorf("-pages %s: %w", o.pages, err)
 	}
 	defer func() { err = errors.Join(err, pages.Close()) }()
-	if err := f.announce(h.endpoint, h.environment()); err != nil {
+	if err := f.announce(h.endpoint, wecom, h.environment()); err != nil {
+		return exitLost, err
+	}
+	if err := d.forgive(ctx); err != nil {
 		return exitLost, err
 	}
 	if o.library != "" {
@@ -78,6 +81,20 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	<-ctx.Done()
 	fmt.Fprintln(out, "\nThe data stay in", o.data+"; make run plays the next day.")
 	return exitAccounted, nil
+}
+
+// forgive lets fetch try each corp at once: whoever starts the program again may have mended what was wrong.
+func (d *day) forgive(ctx context.Context) error {
+	corps, err := d.ledger.Corps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range corps {
+		if err := d.ledger.ClearTrouble(ctx, c.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inputs reads what the flags name before anything is started, so that a wrong file costs no waiting.

@@ -116,7 +116,13 @@ func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp) error {
 			return err
 		}
 	}
-	return p.ledger.PutCorp(ctx, *c)
+	if err := p.ledger.PutCorp(ctx, *c); err != nil {
+		return err
+	}
+	if *ch.archiveFile == "" {
+		return nil
+	}
+	return p.ledger.ClearTrouble(ctx, c.ID)
 }
 
 // parseReceivers reads addresses with commas between them; "en:" or "zh:" before one chooses its language.
