@@ -6,12 +6,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
-	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
@@ -112,7 +110,7 @@ func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms [
 	}
 	for _, a := range alarms {
 		if news, tell := newsOf(a); tell {
-			f.Alarms = append(f.Alarms, alarm(a, news, held, f))
+			f.Alarms = append(f.Alarms, alarm(a, news, held))
 		}
 	}
 	return f, nil
@@ -132,25 +130,12 @@ func newsOf(a ledger.Alarm) (news report.News, tell bool) {
 	}
 }
 
-// alarm is a ledger's alarm as the report has it. Its cause is a word, behind which may stand what it is about: a key version, or the
-// reason for which items are set aside.
-func alarm(a ledger.Alarm, news report.News, held []archive.KeyVersion, f report.MaintenanceFacts) report.Alarm {
-	word, about, _ := strings.Cut(a.Cause, ":")
-	out := report.Alarm{Cause: report.Cause(word), News: news, FirstSeen: a.Since, LastSeen: a.Seen, Ended: a.Over, Code: a.Code, Held: held}
-	if word == ledger.ReasonNoKey {
-		out.Cause = report.KeyMissing
-	}
-	switch out.Cause {
-	case report.KeyMissing, report.KeyDoesNotFit:
-		if n, err := strconv.ParseUint(about, 10, 32); err == nil {
-			out.Seen = []archive.KeyVersion{archive.KeyVersion(n)}
-		}
-	case report.SetAsideWaiting, report.MostlySetAside:
-		out.Reason = fault.Reason(about)
-	case report.AddressNotTrusted:
-		if ip, err := netip.ParseAddr(a.Detail); err == nil {
-			out.Address = ip.String()
-		}
+// alarm is a ledger's alarm as the report has it.
+func alarm(a ledger.Alarm, news report.News, held []archive.KeyVersion) report.Alarm {
+	out := report.ParseAlarm(a.Cause)
+	out.News, out.FirstSeen, out.LastSeen, out.Ended, out.Code, out.Held = news, a.Since, a.Seen, a.Over, a.Code, held
+	if ip, err := netip.ParseAddr(a.Detail); err == nil && out.Cause == report.AddressNotTrusted {
+		out.Address = ip.String()
 	}
 	switch out.Cause {
 	case report.MediaAtRisk, report.MediaLost:

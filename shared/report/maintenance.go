@@ -71,6 +71,27 @@ type Alarm struct {
 	Reason  fault.Reason         // why items are set aside
 }
 
+// ParseAlarm is the alarm that the ledger keeps under a cause: a Cause, behind which may stand, after a colon, what it is about, which is a
+// key version or the reason for which items are set aside. It has no times and no numbers yet.
+func ParseAlarm(cause string) Alarm {
+	word, about, _ := strings.Cut(cause, ":")
+	a := Alarm{Cause: Cause(word)}
+	switch a.Cause {
+	case KeyMissing, KeyDoesNotFit:
+		if n, err := strconv.ParseUint(about, 10, 32); err == nil {
+			a.Seen = []archive.KeyVersion{archive.KeyVersion(n)}
+		}
+	default:
+		a.Reason = fault.Reason(about)
+	}
+	return a
+}
+
+// Title says in a line what an alarm is.
+func (a Alarm) Title(c Corp, l Language) string {
+	return a.fill(a.text().title.in(l), MaintenanceFacts{Corp: c}, l)
+}
+
 // How much of a long list a mail shows.
 const (
 	fullAlarms   = 8

@@ -271,3 +271,20 @@ func TestCodesNameTheirCause(t *testing.T) {
 		t.Errorf("12345 is %q", c)
 	}
 }
+
+func TestAlarmsAreReadFromTheLedgersWord(t *testing.T) {
+	for word, want := range map[string]Alarm{
+		"key-missing:7":       {Cause: KeyMissing, Seen: []archive.KeyVersion{7}},
+		"key-missing:x":       {Cause: KeyMissing},
+		"set-aside:sdk-10004": {Cause: SetAsideWaiting, Reason: "sdk-10004"},
+		"service-expired":     {Cause: ServiceExpired},
+		"of-a-later-version":  {Cause: "of-a-later-version"},
+	} {
+		if diff := cmp.Diff(want, ParseAlarm(word)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", word, diff)
+		}
+	}
+	if got := ParseAlarm("key-missing:7").Title(Corp{ID: "ww1"}, English); got != "Key version missing: 7" {
+		t.Errorf("the title is %q", got)
+	}
+}
