@@ -15,9 +15,11 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -40,6 +42,10 @@ type settings struct {
 	Bucket    string `env:"ARCHIVE_BUCKET"`
 	Redrives  string `env:"REDRIVE_QUEUE_URL"`
 	Secrets   string `env:"SECRETS_PREFIX"`
+
+	Fsck  string        `env:"FSCK_FUNCTION" optional:"true"` // only the command fsck needs it
+	Chats time.Duration `env:"MESSAGE_WINDOW" default:"120h"`
+	Files time.Duration `env:"MEDIA_WINDOW" default:"72h"`
 }
 
 // program is what the commands work with.
@@ -50,6 +56,10 @@ type program struct {
 	store    *objstore.Store
 	vault    *secrets.Store
 	redrives *queue.Queue[queue.RedriveJob]
+
+	functions *lambda.Client
+	check     string // the function fsck
+	windows   ledger.Windows
 }
 
 // command is one of the program's commands. args are what follows its name.
@@ -66,6 +76,7 @@ func commands() []command {
 		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N]: try set-aside items again", redrive},
+		{"fsck", "fsck [-corp ID]: check the archive against its ledger, mend what can be mended, one JSON object a finding", fsck},
 	}
 }
 
@@ -126,6 +137,9 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 		store:    objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		vault:    secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets),
 		redrives: queue.New[queue.RedriveJob](sqs.NewFromConfig(aws), s.Redrives),
+		// A check may take Lambda's quarter of an hour, and is not begun twice.
+		functions: lambda.NewFromConfig(aws, func(o *lambda.Options) { o.RetryMaxAttempts = 1 }), check: s.Fsck,
+		windows: ledger.Windows{Messages: s.Chats, Media: s.Files},
 	}, nil
 }
 

@@ -151,7 +151,9 @@ type handed struct {
 
 func (a *account) cluster(ctx context.Context, batches []ledger.BatchRow, emit func(line) error) error {
 	// The batch that was chained first is the one whose cipher text is kept.
-	slices.SortStableFunc(batches, func(x, y ledger.BatchRow) int { return cmp.Compare(x.Link.N, y.Link.N) })
+	// One outside the chain, whose row fsck made anew, comes last.
+	place := func(b ledger.BatchRow) uint64 { return b.Link.N - 1 }
+	slices.SortStableFunc(batches, func(x, y ledger.BatchRow) int { return cmp.Compare(place(x), place(y)) })
 	bySeq := map[archive.Seq][]handed{}
 	var seqs []archive.Seq
 	for _, b := range batches {

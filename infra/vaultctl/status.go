@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 )
 
@@ -27,6 +29,9 @@ type state struct {
 	Media     map[string]int  `json:"attachments"` // by outcome
 	Mails     map[string]int  `json:"mails"`       // by state
 	Alarms    []string        `json:"alarms"`      // open ones
+
+	HoursMessages *float64 `json:"hours_left_messages"` // before something leaves WeCom's window, at least; null: unknown, never caught up
+	HoursMedia    *float64 `json:"hours_left_media"`    // null: unknown; the whole window if nothing waits
 }
 
 func status(ctx context.Context, p *program, args []string) error {
@@ -103,7 +108,22 @@ func (p *program) state(ctx context.Context, c ledger.Corp) (state, error) {
 			s.Alarms = append(s.Alarms, a.Cause)
 		}
 	}
+	now := clock.Now()
+	clocks, err := p.ledger.Clocks(ctx, c.ID, p.windows, now)
+	if err != nil {
+		return state{}, err
+	}
+	s.HoursMessages, s.HoursMedia = hours(clocks.Messages, now, p.windows.Messages), hours(clocks.Media, now, p.windows.Media)
 	return s, nil
+}
+
+// hours is what a clock has left, to a tenth downwards; nil if that is not known.
+func hours(c ledger.Clock, now time.Time, window time.Duration) *float64 {
+	if c.Unknown {
+		return nil
+	}
+	h := math.Floor(c.Left(now, window).Hours()*10) / 10
+	return &h
 }
 
 func rfc3339(t time.Time) string {
