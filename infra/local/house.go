@@ -244,6 +244,7 @@ func (h *house) environment() map[string]string {
 		"AWS_ENDPOINT_URL": h.endpoint, "AWS_REGION": region, "AWS_ACCESS_KEY_ID": h.keys[operator].ID, "AWS_SECRET_ACCESS_KEY": h.keys[operator].Secret,
 		clock.FileVariable: h.clockFile(), "SECRETS_PREFIX": h.template.Parameters["SecretsPrefix"],
 		"REDRIVE_QUEUE_URL": h.template.Outputs["RedriveQueueUrl"], "FSCK_FUNCTION": h.template.Outputs["FsckFunction"],
+		"MESSAGE_WINDOW": h.template.Parameters["MessageWindow"], "MEDIA_WINDOW": h.template.Parameters["MediaWindow"],
 	}
 	for variable, output := range map[string]string{
 		"CONTROL_TABLE": "ControlTable", "MESSAGES_TABLE": "MessagesTable", "DIRECTORY_TABLE": "DirectoryTable", "AUDIT_TABLE": "AuditTable", "ARCHIVE_BUCKET": "ArchiveBucket",
