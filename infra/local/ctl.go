@@ -78,7 +78,7 @@ func (o options) ctl(ctx context.Context, args []string) (code int, err error) {
 	works := slices.Contains([]string{"keys", "redrive", "fsck"}, first(args))
 	if works {
 		// These put work into queues, or call a function: let it be done before the archive closes again.
-		if err := h.start(false); err != nil {
+		if err := h.start(); err != nil {
 			return exitLost, err
 		}
 	}

@@ -205,8 +205,8 @@ func (h *house) serve(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// start begins to run functions. With ticking their schedules follow the clock.
-func (h *house) start(ticking bool) error { return h.host.Start(ticking) }
+// start begins to run functions for what is in their queues.
+func (h *house) start() error { return h.host.Start(false) }
 
 // close ends everything and leaves the data as it is.
 func (h *house) close() error {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -53,12 +54,13 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	if o.reversed {
 		h.queues.SetOrder(sqs.Reverse)
 	}
-	d := &day{options: o, house: h, sim: wecomsim.NewClient(wecom), ledger: h.ledger(), out: out, began: clock.Real()}
+	d := &day{options: o, house: h, sim: wecomsim.NewClient(wecom), ledger: h.ledger(), out: out, began: clock.Real(), stop: func() {}}
 	pages, err := d.serve()
 	if err != nil {
 		return exitLost, fmt.Errorf("-pages %s: %w", o.pages, err)
 	}
 	defer func() { err = errors.Join(err, pages.Close()) }()
+	defer func() { d.stop() }()
 	if err := f.announce(h.endpoint, wecom, h.environment()); err != nil {
 		return exitLost, err
 	}
@@ -195,6 +197,10 @@ type day struct {
 	mailed string   // address of the mailbox page
 
 	hastened time.Time
+
+	scheduled bool       // schedules follow the clock
+	moving    sync.Mutex // held while the clock is moved
+	stop      func()     // ends the schedules
 }
 
 func (d *day) say(format string, args ...any) {
@@ -203,6 +209,8 @@ func (d *day) say(format string, args ...any) {
 
 // setClock moves the played time forward to t, for the product and for the simulator. It never moves it back.
 func (d *day) setClock(ctx context.Context, t time.Time) error {
+	d.moving.Lock()
+	defer d.moving.Unlock()
 	ahead := t.Sub(clock.Real())
 	ahead = max(ahead, time.Duration(d.ahead.Load()))
 	if err := d.setOffset(ahead); err != nil {
@@ -212,8 +220,58 @@ func (d *day) setClock(ctx context.Context, t time.Time) error {
 	if _, err := d.sim.SetClock(ctx, wecomsim.Clock{OffsetNS: &ns}); err != nil {
 		return err
 	}
+	return d.polled(ctx, t)
+}
+
+// polled waits until each corp was polled at t or later, so that no schedule takes a leap of the clock for hours without an answer.
+func (d *day) polled(ctx context.Context, t time.Time) error {
+	if !d.scheduled {
+		return nil
+	}
+	_, err := until(ctx, 2*fetchPause, func() (bool, error) {
+		for _, corp := range d.corps {
+			c, err := d.ledger.Cursor(ctx, corp)
+			if err != nil {
+				return false, err
+			}
+			if _, given := d.gaveUp[corp]; !given && c.LastWhole.Before(t) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
 	d.host.Tick()
-	return nil
+	return err
+}
+
+// fetchPause is the longest that fetch rests between polls of a corp in trouble.
+const fetchPause = 5 * time.Second
+
+// schedule lets the template's schedules follow the played clock until the returned function is called. They wait while the clock is moved.
+func (d *day) schedule(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	d.scheduled = true
+	d.host.Tick() // the first one only looks at the clock
+	go func() {
+		defer close(ended)
+		second := time.NewTicker(time.Second)
+		defer second.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-second.C:
+				d.moving.Lock()
+				d.host.Tick()
+				d.moving.Unlock()
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // operate runs the operator's command, as a person would.
@@ -468,7 +526,7 @@ func (d *day) playLibrary(ctx context.Context) error {
 		}
 	}
 	// No schedules: they would follow the other corps of this folder through a library that isn't theirs.
-	if err := d.host.Start(false); err != nil {
+	if err := d.start(); err != nil {
 		return err
 	}
 	d.say("corp %s is pulled through %s", d.corp, filepath.Base(d.library))

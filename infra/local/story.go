@@ -38,9 +38,10 @@ func (d *day) playStory(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.start(true); err != nil {
+	if err := d.start(); err != nil {
 		return err
 	}
+	d.stop = d.schedule(ctx)
 	if err := d.invoke(ctx, "DirectoryFunction"); err != nil {
 		return err
 	}
