@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -140,10 +142,10 @@ func (d *day) count(ctx context.Context, corp archive.CorpID) (count, error) {
 		c.media[state]++
 	}
 	if c.pending > 0 && len(c.lost) == 0 {
-		c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are pulled and kept, and not opened yet", c.pending, corp))
+		c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are pulled and kept, and not opened yet%s", c.pending, corp, d.why("process")))
 	}
 	if n := c.media["waiting"]; n > 0 {
-		c.waits = append(c.waits, fmt.Sprintf("%d attachments of corp %s are not in yet", n, corp))
+		c.waits = append(c.waits, fmt.Sprintf("%d attachments of corp %s are not in yet%s", n, corp, d.why("media")))
 	}
 	if d.library != "" {
 		c.setAside(c.aside)
@@ -219,6 +221,29 @@ func (c count) print(out io.Writer) {
 	if c.simSeqs >= 0 {
 		fmt.Fprintf(out, "    the simulator's own count: %d seqs, of which %d can never be opened; %d attachments, of which %d are refused\n", c.simSeqs, c.simAside, c.simFiles, c.simNoFile)
 	}
+}
+
+// why is the last reason in a function's log for which a job of this run was put off, with a colon before it; "" if there is none.
+func (d *day) why(function string) string {
+	text, err := os.ReadFile(filepath.Join(d.house.data, "logs", d.template.StackName+"-"+function+".log"))
+	if err != nil {
+		return "" // the function has never run
+	}
+	for _, row := range slices.Backward(bytes.Split(text, []byte("\n"))) {
+		var entry struct {
+			Time  time.Time `json:"timestamp"`
+			Error string    `json:"error"`
+			Pause int64     `json:"pause"`
+		}
+		if json.Unmarshal(row, &entry) != nil || entry.Error == "" || entry.Pause == 0 {
+			continue
+		}
+		if entry.Time.Before(d.began) {
+			break
+		}
+		return ": " + entry.Error
+	}
+	return ""
 }
 
 // vaultctlOutput runs the operator's command and returns its exit code and what it said.
