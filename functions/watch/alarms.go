@@ -210,7 +210,7 @@ func (w *watcher) judgeAside(f facts, all wanted) {
 		case g.First.Reason == ledger.ReasonNoKey && !has:
 			a.Detail = strings.Join(versions, ", ")
 			all.open(f, report.KeyMissing, g.First.KeyVersion.String(), a)
-		case g.First.Reason == ledger.ReasonKeyDoesNotFit:
+		case g.First.Reason == ledger.ReasonKeyDoesNotFit && !key.Proven: // a key that opens others is right: these items are damaged
 			a.Detail = strings.Join(versions, ", ")
 			all.open(f, report.KeyDoesNotFit, g.First.KeyVersion.String(), a)
 		case g.First.Reason == ledger.ReasonNoKey && f.now.Sub(key.Added) <= unopened:
