@@ -228,7 +228,7 @@ func (d *day) polled(ctx context.Context, t time.Time) error {
 	if !d.scheduled {
 		return nil
 	}
-	_, err := until(ctx, 2*fetchPause, func() (bool, error) {
+	_, err := until(ctx, deadLease+2*fetchPause, func() (bool, error) {
 		for _, corp := range d.corps {
 			c, err := d.ledger.Cursor(ctx, corp)
 			if err != nil {
@@ -244,8 +244,10 @@ func (d *day) polled(ctx context.Context, t time.Time) error {
 	return err
 }
 
-// fetchPause is the longest that fetch rests between polls of a corp in trouble.
-const fetchPause = 5 * time.Second
+const (
+	fetchPause = 5 * time.Second  // the longest that fetch rests between polls of a corp in trouble
+	deadLease  = 15 * time.Second // how long it waits for the lease of a fetch that was killed with the last run
+)
 
 // schedule lets the template's schedules follow the played clock until the returned function is called. They wait while the clock is moved.
 func (d *day) schedule(ctx context.Context) (stop func()) {
