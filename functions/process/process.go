@@ -88,6 +88,10 @@ func (p *processor) process(ctx context.Context, job queue.BatchJob) error {
 		outcome, err = p.first(ctx, row, batch)
 	}
 	if err != nil {
+		// watch tells the operator why a batch stays pending.
+		if word := string(financesdk.Explain(err).Kind); !again && ctx.Err() == nil && word != row.Failure {
+			err = errors.Join(err, p.ledger.BatchFailed(ctx, row, word))
+		}
 		return err
 	}
 	p.log.InfoContext(ctx, "batch", slog.String("corp", string(row.Corp)), slog.String("batch", row.Key()), slog.Int("items", len(batch.Items)),

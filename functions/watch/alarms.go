@@ -20,9 +20,6 @@ const (
 	lastDay    = 24 * time.Hour   // before something leaves WeCom's window
 )
 
-// libraryDies is the reason for which process gives a batch up on which Tencent's library dies too often.
-const libraryDies = "library-dies-often"
-
 // The span in which set-aside items are held against all, and how many items must have come in it.
 const (
 	span      = 10 * time.Minute
@@ -119,6 +116,15 @@ func causeOf(t ledger.Trouble) (cause report.Cause, atOnce bool) {
 	}
 }
 
+// failureOf is R7's word for why a pending batch can't be opened; ok is false for a reason that may pass by itself.
+func failureOf(b ledger.BatchRow) (cause report.Cause, ok bool) {
+	if financesdk.CauseKind(b.Failure) == financesdk.CauseLibraryDiesOften {
+		return report.LibraryDies, true
+	}
+	cause, _ = causeOf(ledger.Trouble{Cause: b.Failure})
+	return cause, cause == report.LibraryMissing
+}
+
 // wanted are the alarms that should be open, by cause.
 type wanted map[string]ledger.Alarm
 
@@ -155,9 +161,10 @@ func (w *watcher) judge(f facts) wanted {
 	all := wanted{}
 	w.judgeFetching(f, all)
 	w.judgeAside(f, all)
-	if f.dying > 0 {
-		all.open(f, report.LibraryDies, "", due(ledger.Alarm{Since: f.oldest, Affected: f.dying}, f.clocks.Media))
-	} else if f.pending > 0 && f.now.Sub(f.oldest) > unopened {
+	for cause, n := range f.failing {
+		all.open(f, cause, "", due(ledger.Alarm{Since: f.oldest, Affected: n}, f.clocks.Media))
+	}
+	if len(f.failing) == 0 && f.pending > 0 && f.now.Sub(f.oldest) > unopened {
 		all.open(f, report.NotOpening, "", due(ledger.Alarm{Since: f.oldest, Affected: f.pending}, f.clocks.Media))
 	}
 	if f.risky > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/report"
 	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
@@ -121,10 +122,10 @@ type facts struct {
 	recent window // what came of late
 
 	pending    int
-	dying      int               // items of pending batches on which the library dies
-	oldest     time.Time         // when the oldest pending batch was pulled
-	batches    []ledger.BatchRow // pending ones that are to be announced again
-	from, mark string            // the watermark as it is, and where it can go
+	failing    map[report.Cause]int // items of pending batches that can't be opened, by why
+	oldest     time.Time            // when the oldest pending batch was pulled
+	batches    []ledger.BatchRow    // pending ones that are to be announced again
+	from, mark string               // the watermark as it is, and where it can go
 
 	waiting  int
 	risky    int              // waiting attachments with less than a day left
@@ -220,8 +221,11 @@ func (w *watcher) lookAtBatches(ctx context.Context, f *facts) error {
 		}
 		contiguous = false
 		f.pending++
-		if b.Failure == libraryDies {
-			f.dying += b.Items
+		if cause, ok := failureOf(b); ok {
+			if f.failing == nil {
+				f.failing = map[report.Cause]int{}
+			}
+			f.failing[cause] += b.Items
 		}
 		if f.oldest.IsZero() || b.Pulled.Before(f.oldest) {
 			f.oldest = b.Pulled

@@ -39,7 +39,7 @@ type BatchRow struct {
 	SetAside int      // items set aside now
 	Segments []string // keys of its segments in the archive bucket, oldest first
 	Slot     string   // which run of process may set items of this batch aside
-	Failure  string   // of a pending batch: why process last gave it up (fault.Reason); "" if it never did
+	Failure  string   // of a pending batch: why process last gave it up, in financesdk's word for the cause; "" if it never did
 
 	Announced     time.Time // when watch last enqueued it again; zero: never
 	Announcements int       // how often watch did
@@ -145,9 +145,9 @@ func (l *Ledger) FinishBatch(ctx context.Context, b BatchRow, run string, archiv
 }
 
 // BatchFailed records why process gave a pending batch up for now. A batch that is done meanwhile stays as it is.
-func (l *Ledger) BatchFailed(ctx context.Context, b BatchRow, reason string) error {
-	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET failure = :reason", "#state = :pending",
-		map[string]string{"#state": "state"}, item{":reason": str(reason), ":pending": str(Pending)})
+func (l *Ledger) BatchFailed(ctx context.Context, b BatchRow, cause string) error {
+	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET failure = :cause", "#state = :pending",
+		map[string]string{"#state": "state"}, item{":cause": str(cause), ":pending": str(Pending)})
 	if _, refused := refusedRow(err); refused {
 		return nil
 	}
