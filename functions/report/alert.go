@@ -15,7 +15,7 @@ import (
 )
 
 // maintenance makes R7 of a corp if there is something to tell: an alarm that opened, changed or ended since it was last told. The mail lists
-// everything open. What is told names the run, so that the same news, asked for twice, is mailed once.
+// everything open. The state of all alarms names the run, so that the same news, asked for twice or marked as told in part, is mailed once.
 func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	alarms, err := r.ledger.Alarms(ctx, c.ID)
 	if err != nil {
@@ -32,17 +32,17 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 			r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.Int("alarms", len(worth)))
 			return nil // told as soon as there is a receiver: watch asks again
 		}
-		run := ledger.Run{Corp: c.ID, Day: moment(worth), Report: string(report.Maintenance)}
+		run := ledger.Run{Corp: c.ID, Day: moment(alarms), Report: string(report.Maintenance)}
 		err := r.once(ctx, run, func(ctx context.Context) (made, error) {
 			// The claim is this attempt's: what it tells is read under it.
 			now := r.now()
-			m := made{noon: now, name: strings.TrimPrefix(run.Day, latest(worth).Format(time.DateOnly)+"-") + "-" + string(report.Maintenance)}
+			m := made{noon: now, name: strings.TrimPrefix(run.Day, latest(alarms).Format(time.DateOnly)+"-") + "-" + string(report.Maintenance)}
 			facts, err := r.maintenanceFacts(ctx, c, alarms, now)
 			if err != nil {
 				return m, err
 			}
 			kept := maintenanceKept{Receivers: c.ReportTo, Facts: facts}
-			if m.object, err = r.keepFacts(ctx, run, latest(worth), m.name, &kept); err != nil {
+			if m.object, err = r.keepFacts(ctx, run, latest(alarms), m.name, &kept); err != nil {
 				return m, err
 			}
 			m.noon, m.receivers = kept.Facts.Now, kept.Receivers
@@ -79,14 +79,15 @@ func latest(alarms []ledger.Alarm) time.Time {
 	return t.UTC()
 }
 
-// moment names news: the day on which its newest part happened, and what it tells. The same news has the same name.
-func moment(news []ledger.Alarm) string {
-	parts := make([]string, 0, len(news))
-	for _, a := range news {
+// moment names a state of alarms: the day on which its newest part happened, and a hash of what receivers would hear of it. Whether they have
+// heard is no part of it.
+func moment(alarms []ledger.Alarm) string {
+	parts := make([]string, 0, len(alarms))
+	for _, a := range alarms {
 		parts = append(parts, a.Cause+"="+a.Fingerprint())
 	}
 	slices.Sort(parts)
-	return latest(news).Format(time.DateOnly) + "-" + report.ID(parts...)[:12]
+	return latest(alarms).Format(time.DateOnly) + "-" + report.ID(parts...)[:12]
 }
 
 // maintenanceFacts are a corp's alarms as people should read them.

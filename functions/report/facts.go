@@ -150,8 +150,15 @@ func (r *reporter) user(ctx context.Context, corp archive.CorpID, e directory.En
 		return u, false, err
 	}
 	u.HadMobile = directory.HadMobile(history)
-	if u.FirstArchived, u.LastArchived, err = activity.Of(ctx, u.ID); err != nil {
+	captured, err := everDesignated(history)
+	if err != nil {
 		return u, false, err
+	}
+	// Others' messages may name somebody who was never designated: they say nothing of that one's capture.
+	if captured {
+		if u.FirstArchived, u.LastArchived, err = activity.Of(ctx, u.ID); err != nil {
+			return u, false, err
+		}
 	}
 	u.StageSince, err = stageSince(history, u)
 	return u, true, err
@@ -164,6 +171,17 @@ func status(m directory.Member) report.Status {
 	default:
 		return report.StatusUnknown
 	}
+}
+
+// everDesignated says whether a member was, or may have been, on WeCom's list at any time.
+func everDesignated(history []directory.Entry) (bool, error) {
+	for _, e := range history {
+		m, err := directory.Parse[directory.Member](e.Fields)
+		if err != nil || m.Designated || !m.DesignatedKnown {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // stageSince is when a user came into its stage, as far as the snapshots tell: a stage that the first snapshot found counts from then.

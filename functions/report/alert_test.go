@@ -1,0 +1,117 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/queue"
+)
+
+// alarm writes an alarm as watch would: what was told stays.
+func (d *desk) alarm(a ledger.Alarm) {
+	d.Helper()
+	rows, err := d.operator.Alarms(d.Context(), a.Corp)
+	d.OK(err)
+	for _, old := range rows {
+		if old.Cause == a.Cause {
+			a.Told = old.Told
+		}
+	}
+	d.OK(d.operator.PutAlarm(d.Context(), a))
+}
+
+// told asks for an alert and returns the mails that this planned.
+func (d *desk) told(id archive.CorpID) []letter {
+	d.Helper()
+	before := map[string]bool{}
+	for _, m := range d.planned(id) {
+		before[m.Key()] = true
+	}
+	d.OK(d.asked(d.Context(), queue.ReportJob{Corp: id, Report: "R7"}))
+	var fresh []letter
+	for _, m := range d.planned(id) {
+		if !before[m.Key()] {
+			fresh = append(fresh, d.letter(m))
+		}
+	}
+	return fresh
+}
+
+func TestAlertIsMailedAtOnceThenQuietUntilItChangesAndWhenItIsOver(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwalert")
+	a := ledger.Alarm{Corp: c.ID, Cause: "key-missing:3", Open: true, Since: d.at.Add(-3 * time.Minute), Seen: d.at, Affected: 4, Detail: "1, 2", Deadline: d.at.Add(71 * time.Hour)}
+	english := func(letters []letter) letter {
+		t.Helper()
+		if len(letters) != 2 {
+			t.Fatalf("%d mails were planned, want one for each of the 2 receivers", len(letters))
+		}
+		for _, l := range letters {
+			if strings.Contains(l.To, "audit@") {
+				return l
+			}
+		}
+		return letter{}
+	}
+	quiet := func(when string) {
+		t.Helper()
+		if l := d.told(c.ID); len(l) != 0 {
+			t.Fatalf("%s: mailed %q", when, l[0].Subject)
+		}
+	}
+
+	quiet("nothing is open")
+	d.alarm(a)
+	if l := english(d.told(c.ID)); !l.Urgent || !strings.HasPrefix(l.Subject, "[Urgent]") || !strings.Contains(l.Text, "key version 3") || !strings.Contains(l.Text, "at least 71 hours") {
+		t.Errorf("the alert is %+v", l)
+	}
+	quiet("told before")
+	a.Seen, a.Affected = d.at.Add(time.Minute), 9
+	d.alarm(a)
+	quiet("a few more of the same")
+	a.Affected = 90
+	d.alarm(a)
+	if l := english(d.told(c.ID)); !strings.Contains(l.Subject, "changed") || !strings.Contains(l.Text, "90") {
+		t.Errorf("ten times as many: %q", l.Subject)
+	}
+	d.at = d.at.Add(time.Hour)
+	a.Open, a.Over = false, d.at
+	d.alarm(a)
+	d.alarm(ledger.Alarm{Corp: c.ID, Cause: "service-expired", Open: true, Since: d.at, Seen: d.at, Code: 301052})
+	if l := english(d.told(c.ID)); !strings.Contains(l.Text, "Over: Key version missing: 3") || !strings.Contains(l.Subject, "expired") {
+		t.Errorf("one ended and one began: %q\n%s", l.Subject, l.Text)
+	}
+	quiet("all told")
+	d.alarm(ledger.Alarm{Corp: c.ID, Cause: "rate-limited", Open: false, Since: d.at, Over: d.at.Add(time.Minute)})
+	quiet("came and went unnoticed")
+}
+
+func TestAlertWaitsForAReceiver(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwnobody")
+	receivers := c.ReportTo
+	c.ReportTo = nil
+	d.OK(d.operator.PutCorp(d.Context(), c))
+	d.alarm(ledger.Alarm{Corp: c.ID, Cause: "certificate-refused", Open: true, Since: d.at, Seen: d.at})
+	if l := d.told(c.ID); len(l) != 0 {
+		t.Fatal("a mail to nobody")
+	}
+	c.ReportTo = receivers
+	d.OK(d.operator.PutCorp(d.Context(), c))
+	if l := d.told(c.ID); len(l) != 2 {
+		t.Errorf("%d mails once there are receivers, want 2", len(l))
+	}
+}
+
+func TestJobThatCannotBeDoneEndsForGood(t *testing.T) {
+	d := newDesk(t)
+	for _, job := range []queue.ReportJob{{Corp: "wwabsent", Report: "R7"}, {Corp: "wwabsent", Report: "R99"}} {
+		if err := d.asked(d.Context(), job); fault.KindOf(err) != fault.Permanent {
+			t.Errorf("%+v ends with %v", job, err)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+func TestUserStatusTellsWhatTheLedgerHolds(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwclearlake")
+	d.OK(d.due(d.Context()))
+
+	run, err := d.operator.RunOf(d.Context(), c.ID, "2032-02-10", "R1")
+	d.OK(err)
+	if run.State != ledger.RunDone || run.Mails != 2 {
+		t.Fatalf("the run is %+v", run)
+	}
+	body, err := d.Store(d.Config(rig.Operator), "ReportsBucket").Get(d.Context(), objstore.Object{Key: run.Object, VersionID: run.Version})
+	d.OK(err)
+	var kept userStatusKept
+	d.OK(json.Unmarshal(body, &kept))
+
+	want := report.Summary{Members: report.Count{N: 3}, SignedUp: report.Count{N: 2}, Activated: report.Count{N: 2}}
+	got := report.Summary{Members: kept.Summary.Members, SignedUp: kept.Summary.SignedUp, Activated: kept.Summary.Activated}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the summary (-want +got):\n%s", diff)
+	}
+	users := map[archive.PartyID]report.User{}
+	for _, u := range kept.Facts.Users {
+		users[u.ID] = u
+	}
+	lena := users["lena"]
+	if !lena.HadMobile || lena.Mobile != "" || !lena.FirstArchived.Equal(noon.Add(-40*24*time.Hour)) || !lena.LastArchived.Equal(noon.Add(-3*time.Hour)) {
+		t.Errorf("lena, who lost her mobile, is %+v", lena)
+	}
+	if diff := cmp.Diff([]string{"Clearlake", "工坊"}, users["hao"].Departments); diff != "" || users["hao"].MobileReadable {
+		t.Errorf("hao, whose fields are hidden, is %+v", users["hao"])
+	}
+	if !users["hao"].LastArchived.Equal(noon.Add(-5 * time.Hour)) {
+		t.Errorf("hao was last archived %v: the room's later message was not his", users["hao"].LastArchived)
+	}
+	if v := users["visitor"]; !v.LastArchived.IsZero() || v.Stage() != report.StageJoined {
+		t.Errorf("one who was never designated is %+v: others' messages are not their capture", v)
+	}
+	if g := users["gone"]; g.Status != report.StatusLeft || !g.StageSince.Equal(noon.Add(-2*time.Hour)) {
+		t.Errorf("one who left in the day is %+v", g)
+	}
+
+	capture := *kept.Facts.Capture
+	wantCapture := report.Capture{
+		Handed: 11, Archived: 6, SetAside: 1, Pending: 4, SetAsideOpen: []report.ReasonCount{{Reason: "no-key", N: 1}}, MediaKept: 1, MediaWaiting: 1,
+		Messages: report.Clock{State: report.ClockRunning, Ends: noon.Add(120*time.Hour - time.Minute)},
+		Media:    report.Clock{State: report.ClockRunning, Ends: noon.Add(64 * time.Hour)},
+		Windows:  report.Windows{Chats: 120 * time.Hour, Media: 72 * time.Hour},
+	}
+	if diff := cmp.Diff(wantCapture, capture); diff != "" {
+		t.Errorf("capture (-want +got):\n%s", diff)
+	}
+
+	rows := d.planned(c.ID)
+	if len(rows) != 2 {
+		t.Fatalf("%d mails are planned, want 2", len(rows))
+	}
+	for _, m := range rows {
+		l := d.letter(m)
+		if !strings.Contains(l.Subject, c.Name) || l.Attachment == "" || l.Text == "" || !strings.Contains(l.HTML, "Lena Ott") {
+			t.Errorf("the mail to %s is %q, text %d, HTML %d, attachment %d bytes", m.To, l.Subject, len(l.Text), len(l.HTML), len(l.Attachment))
+		}
+		if m.To == "audit@clearlake.example" && (!strings.Contains(l.HTML, "SIMULATED") || !strings.Contains(l.HTML, "TRIAL")) {
+			t.Error("the mail does not say that company and lock are not real")
+		}
+	}
+	for _, secret := range []string{"Lena", "canary", "3012345678", "clearlake.example"} {
+		if strings.Contains(d.log.String(), secret) {
+			t.Errorf("the log holds %q", secret)
+		}
+	}
+}
+
+func TestNextDaySaysWhatChanged(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwnext")
+	d.OK(d.due(d.Context()))
+	d.at = d.at.Add(24 * time.Hour)
+	d.OK(d.due(d.Context()))
+	run, err := d.operator.RunOf(d.Context(), c.ID, "2032-02-11", "R1")
+	d.OK(err)
+	body, err := d.Store(d.Config(rig.Operator), "ReportsBucket").Get(d.Context(), objstore.Object{Key: run.Object, VersionID: run.Version})
+	d.OK(err)
+	var kept userStatusKept
+	d.OK(json.Unmarshal(body, &kept))
+	if kept.Facts.Before == nil || kept.Facts.Before.Members.N != 3 || !kept.Facts.BeforeDay.Equal(noon) {
+		t.Errorf("the day before is %+v of %v", kept.Facts.Before, kept.Facts.BeforeDay)
+	}
+	if n := len(kept.Facts.Users); n != 3 {
+		t.Errorf("%d rows a day later, want 3: who left is told once", n)
+	}
+}
+
+func TestReportsAreDueFromNoonOnAndNeverBeforeTheCorpWasAdded(t *testing.T) {
+	at := func(day, hour, minute int) time.Time { return time.Date(2032, 2, day, hour, minute, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		name       string
+		added, now time.Time
+		want       []int
+	}{
+		{"before noon of the first day", at(10, 9, 0), at(10, 11, 59), nil},
+		{"at noon", at(10, 9, 0), at(10, 12, 0), []int{10}},
+		{"added after noon", at(10, 13, 0), at(10, 23, 50), nil},
+		{"one missed", at(9, 9, 0), at(11, 11, 0), []int{9, 10}},
+		{"long asleep", at(1, 9, 0), at(20, 12, 30), []int{17, 18, 19, 20}},
+		{"long asleep, in the morning", at(1, 9, 0), at(20, 7, 30), []int{17, 18, 19}},
+	} {
+		var got []int
+		for _, n := range noons(c.added, c.now) {
+			got = append(got, n.Day())
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestSecondTriggerChangesNothing(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwtwice")
+	d.OK(d.due(d.Context()))
+	once := d.state(c.ID)
+	d.OK(d.due(d.Context()))
+	again := d.state(c.ID)
+	for k := range once {
+		if strings.HasPrefix(k, "job ") {
+			delete(once, k) // taken the first time
+		}
+	}
+	if diff := cmp.Diff(once, again); diff != "" {
+		t.Errorf("the second run changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestClaimOfADeadRunIsTakenOverAndOneThatLivesIsNot(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwclaimed")
+	other := ledger.Run{Corp: c.ID, Day: "2032-02-10", Report: "R1", Owner: "somebody", Until: d.real.Add(claimTime)}
+	if ok, err := d.operator.ClaimRun(d.Context(), other, d.real); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	d.OK(d.due(d.Context()))
+	if rows := d.planned(c.ID); len(rows) != 0 {
+		t.Fatalf("%d mails were planned under somebody's claim", len(rows))
+	}
+	d.real = d.real.Add(claimTime + time.Second)
+	d.OK(d.due(d.Context()))
+	if rows := d.planned(c.ID); len(rows) != 2 {
+		t.Errorf("%d mails are planned after the claim ran out, want 2", len(rows))
+	}
+}
+
+func TestLostMailJobsAreSentAgain(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwsweep")
+	d.OK(d.due(d.Context()))
+	want := d.jobs() // and lost
+	d.at = d.at.Add(5 * time.Minute)
+	d.OK(d.due(d.Context()))
+	if got := d.jobs(); len(got) != 0 {
+		t.Errorf("after 5 minutes %q were sent again", got)
+	}
+	d.at = d.at.Add(10 * time.Minute)
+	d.OK(d.due(d.Context()))
+	if diff := cmp.Diff(want, d.jobs()); diff != "" || len(want) != 2 {
+		t.Errorf("jobs of %s sent again (-want +got):\n%s", c.ID, diff)
+	}
+}
+
+func TestCorpWithoutDirectoryAndReceiversIsReportedToNobody(t *testing.T) {
+	d := newDesk(t)
+	d.OK(d.operator.PutCorp(d.Context(), ledger.Corp{ID: "wwbare", Added: noon.Add(-time.Hour)}))
+	d.OK(d.due(d.Context()))
+	run, err := d.operator.RunOf(d.Context(), "wwbare", "2032-02-10", "R1")
+	d.OK(err)
+	if run.State != ledger.RunDone || run.Mails != 0 || run.Object == "" {
+		t.Errorf("the run is %+v", run)
+	}
+}
+
+// writes counts a function's calls that change something, and refuses or fails the n-th.
+func (d *desk) writes(n int, act awslocal.Act) (count *int) {
+	count = new(int)
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Caller != "ReportFunction" || !strings.HasPrefix(q.Operation, "Put") && !strings.HasPrefix(q.Operation, "Update") && !strings.HasPrefix(q.Operation, "Send") {
+			return awslocal.FaultDecision{}
+		}
+		*count++
+		if *count == n {
+			return awslocal.FaultDecision{Act: act}
+		}
+		return awslocal.FaultDecision{}
+	})
+	return count
+}
+
+func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
+	d := newDesk(t)
+	for _, flow := range []struct {
+		name   string
+		before func(id archive.CorpID)
+		run    func(c ledger.Corp) error
+	}{
+		{"user status", func(archive.CorpID) {}, func(c ledger.Corp) error { return d.userStatus(t.Context(), c, noon) }},
+		{"maintenance", func(id archive.CorpID) {
+			d.alarm(ledger.Alarm{Corp: id, Cause: "key-missing:3", Open: true, Since: noon.Add(-time.Hour), Seen: noon, Affected: 1})
+			d.alarm(ledger.Alarm{Corp: id, Cause: "service-expired", Open: true, Since: noon.Add(-time.Minute), Seen: noon, Code: 301052})
+		}, func(c ledger.Corp) error { return d.maintenance(t.Context(), c) }},
+	} {
+		prepare := func(id string) ledger.Corp {
+			c := d.company(archive.CorpID(id))
+			flow.before(c.ID)
+			return c
+		}
+		plain := prepare("ww-plain-" + flow.name)
+		n := d.writes(0, awslocal.Pass)
+		d.OK(flow.run(plain))
+		d.Fault(nil)
+		total := *n
+		want := d.state(plain.ID)
+		if total < 8 {
+			t.Fatalf("%s: only %d writes were seen", flow.name, total)
+		}
+		for _, how := range []struct {
+			name string
+			act  awslocal.Act
+		}{{"refused", awslocal.Refuse}, {"done but reported as failed", awslocal.FailAfter}} {
+			for i := 1; i <= total; i++ {
+				c := prepare(fmt.Sprintf("ww-%s-%d-%d", flow.name[:4], how.act, i))
+				d.writes(i, how.act)
+				if err := flow.run(c); err == nil {
+					t.Errorf("%s: write %d %s is not noticed", flow.name, i, how.name)
+				}
+				d.Fault(nil)
+				// A claim whose answer was lost is nobody's until it runs out.
+				d.real = d.real.Add(claimTime + time.Second)
+				d.OK(flow.run(c))
+				if diff := cmp.Diff(want, d.state(c.ID)); diff != "" {
+					t.Errorf("%s: write %d %s, then run again (-undisturbed +disturbed):\n%s", flow.name, i, how.name, diff)
+				}
+			}
+		}
+	}
+}
