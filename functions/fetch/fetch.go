@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,7 +62,9 @@ type fetcher struct {
 	poll    time.Duration
 	metrics io.Writer // where each invocation's figures go
 
-	// again hands corps that are beyond this invocation's number to another one; nil if all fit.
+	dead time.Duration // see deadHolder
+
+	// again makes another invocation follow corps: one follows at most most of them.
 	again func(ctx context.Context, corps []archive.CorpID) error
 	most  int
 }
@@ -72,14 +75,16 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 	if err != nil {
 		return err
 	}
-	if len(corps) > f.most && f.again != nil {
-		if err := f.again(ctx, corps[f.most:]); err != nil {
-			return err
-		}
-		corps = corps[:f.most]
-	}
 	ctx, cancel := untilFarewell(ctx)
 	defer cancel()
+	// All others are started from here: a chain of invocations that each start the next looks to Lambda like a loop, and it ends loops.
+	var others error
+	for rest := range slices.Chunk(corps[min(f.most, len(corps)):], f.most) {
+		if err := f.again(ctx, rest); err != nil {
+			others = errors.Join(others, fmt.Errorf("have %d corps followed, the first being %s: %w", len(rest), rest[0], err))
+		}
+	}
+	corps = corps[:min(f.most, len(corps))]
 	var wg sync.WaitGroup
 	var items, answered atomic.Int64
 	for _, corp := range corps {
@@ -102,7 +107,7 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 	m := telemetry.NewMetrics(f.metrics, "fetch")
 	m.Add("FetchOK", float64(answered.Load())) // corps that answered with a whole batch; the heartbeat of the archive
 	m.Add("Items", float64(items.Load()))
-	return m.Flush(clock.Real())
+	return errors.Join(others, m.Flush(clock.Real()))
 }
 
 func (f *fetcher) corps(ctx context.Context, only []archive.CorpID) ([]archive.CorpID, error) {
@@ -166,7 +171,7 @@ func (f *fetcher) acquire(ctx context.Context, corp archive.CorpID) (ledger.Leas
 	}
 	since := clock.Real()
 	for {
-		if seen.Owner == "" || clock.Real().Sub(since) > deadHolder {
+		if seen.Owner == "" || clock.Real().Sub(since) > f.dead {
 			lease, cursor, err := f.ledger.TakeLease(ctx, corp, me, seen)
 			if err == nil {
 				return lease, cursor, nil
@@ -371,7 +376,7 @@ func (t *turn) beat(ctx context.Context) (wanted bool, err error) {
 // rest waits, beating often enough that nobody takes the holder for dead.
 func (t *turn) rest(ctx context.Context, d time.Duration) (wanted bool, err error) {
 	for d > 0 {
-		part := min(d, deadHolder/3)
+		part := min(d, t.dead/3)
 		if err := sleep(ctx, part); err != nil {
 			return false, err
 		}

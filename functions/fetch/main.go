@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -69,19 +72,38 @@ func main() {
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		batches: queue.New[queue.BatchJob](sqs.NewFromConfig(aws), s.Batches),
 		library: func(ctx context.Context, corp archive.CorpID) (chatData, error) { return libraries.Of(ctx, corp) },
-		log:     log, poll: s.Poll, most: s.Corps, metrics: os.Stdout,
+		log:     log, poll: s.Poll, most: max(s.Corps, 1), dead: deadHolder, metrics: os.Stdout,
+		again: inAnotherInvocation(lambda.NewFromConfig(aws), s.Self),
 	}
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close,
 		Schedule: func(ctx context.Context, input []byte) error {
 			libraries.Wake(ctx)
-			var only struct {
-				Corps []archive.CorpID `json:"corps"`
-			}
+			var only event
 			if err := json.Unmarshal(input, &only); err != nil {
 				return err
 			}
 			return f.run(ctx, only.Corps)
 		},
 	})
+}
+
+// event is what fetch reads of its trigger's event: the schedule's names no corps, and then all are meant.
+type event struct {
+	Corps []archive.CorpID `json:"corps"`
+}
+
+// inAnotherInvocation returns a function that hands corps to an invocation of their own, which is not waited for. One that is lost is made
+// good by the next schedule; one too many asks for leases and is handed them.
+func inAnotherInvocation(client *lambda.Client, function string) func(context.Context, []archive.CorpID) error {
+	return func(ctx context.Context, corps []archive.CorpID) error {
+		payload, err := json.Marshal(event{Corps: corps})
+		if err != nil {
+			return fmt.Errorf("encode an event of %d corps: %w", len(corps), err)
+		}
+		if _, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: lambdatypes.InvocationTypeEvent, Payload: payload}); err != nil {
+			return fmt.Errorf("invoke %s: %w", function, err)
+		}
+		return nil
+	}
 }
