@@ -138,6 +138,9 @@ func (all wanted) open(f facts, cause report.Cause, object string, a ledger.Alar
 	}
 	if old, ok := all[a.Cause]; ok { // of several groups
 		a.Affected += old.Affected
+		if a.Code == 0 {
+			a.Code = old.Code
+		}
 		if old.Since.Before(a.Since) {
 			a.Since = old.Since
 		}
