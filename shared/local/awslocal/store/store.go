@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -41,6 +42,9 @@ func Open(path string) (*bbolt.DB, error) {
 		if info.Size() > 0 && info.Size() < int64(os.Getpagesize()) {
 			return nil, foreign(path, errors.New("too small"))
 		}
+		if info.Size() > 0 && info.Size() < smallest*int64(os.Getpagesize()) {
+			return nil, damaged(path, errors.New("it is cut"))
+		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, Explain(path, err)
 	}
@@ -50,10 +54,49 @@ func Open(path string) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, Explain(path, err)
 	}
+	if err := whole(db, path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	if err := db.Update(claim); err != nil {
 		return nil, errors.Join(Explain(path, err), db.Close())
 	}
 	return db, nil
+}
+
+// smallest is how many pages bbolt's smallest file has.
+const smallest = 4
+
+// whole reads everything in the store once. bbolt notices damage only when it comes upon it, and a cut file would end the program then.
+func whole(db *bbolt.DB, path string) (err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Explain(path, err)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a mapped page that the disk can't give
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(path, fmt.Errorf("%v", r))
+		}
+	}()
+	return db.View(func(tx *bbolt.Tx) error {
+		if info.Size() < tx.Size() {
+			return damaged(path, errors.New("it is cut"))
+		}
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return readAll(b) })
+	})
+}
+
+func readAll(b *bbolt.Bucket) error {
+	return b.ForEach(func(k, v []byte) error {
+		if v == nil {
+			return readAll(b.Bucket(k))
+		}
+		return nil
+	})
+}
+
+func damaged(path string, err error) error {
+	return fmt.Errorf("%s is damaged (%w) and was left as it is: put it back from a copy, or begin anew in another folder with -data", path, err)
 }
 
 var errForeign = errors.New("it holds another program's data")
