@@ -143,6 +143,17 @@ func (l *Ledger) ClearTrouble(ctx context.Context, corp archive.CorpID) error {
 	return err
 }
 
+// EndLease gives back the lease of a holder that is known to be dead, so that nobody waits for its beat. If it lives after all, it has lost the
+// lease, as its next write tells it.
+func (l *Ledger) EndLease(ctx context.Context, corp archive.CorpID) error {
+	_, err := l.update(ctx, l.tables.Control, corpPK(corp), "cursor", "SET #owner = :nobody", "attribute_exists(pk)",
+		map[string]string{"#owner": "owner"}, item{":nobody": str("")})
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
 // Release gives the lease back. A lease already lost is no error.
 func (l *Ledger) Release(ctx context.Context, lease Lease) error {
 	_, err := l.update(ctx, l.tables.Control, corpPK(lease.Corp), "cursor",
