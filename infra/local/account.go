@@ -71,6 +71,9 @@ func (d *day) account(ctx context.Context) (int, error) {
 	if dead > 0 {
 		waits = append(waits, fmt.Sprintf("%d jobs are in dead-letter queues", dead))
 	}
+	if full := tight(d.house.data); full != "" && len(lost)+len(waits) > 0 {
+		waits = append(waits, full)
+	}
 	for _, l := range lost {
 		fmt.Fprintln(d.out, "  UNACCOUNTED FOR:", l)
 	}
@@ -223,7 +226,7 @@ func (c count) print(out io.Writer) {
 	}
 }
 
-// why is the last reason in a function's log for which a job of this run was put off, with a colon before it; "" if there is none.
+// why is the last error of this run in a function's log, with a colon before it; "" if there is none.
 func (d *day) why(function string) string {
 	text, err := os.ReadFile(filepath.Join(d.house.data, "logs", d.template.StackName+"-"+function+".log"))
 	if err != nil {
@@ -232,10 +235,10 @@ func (d *day) why(function string) string {
 	for _, row := range slices.Backward(bytes.Split(text, []byte("\n"))) {
 		var entry struct {
 			Time  time.Time `json:"timestamp"`
+			Level string    `json:"level"`
 			Error string    `json:"error"`
-			Pause int64     `json:"pause"`
 		}
-		if json.Unmarshal(row, &entry) != nil || entry.Error == "" || entry.Pause == 0 {
+		if json.Unmarshal(row, &entry) != nil || entry.Error == "" || entry.Level != "ERROR" {
 			continue
 		}
 		if entry.Time.Before(d.began) {

@@ -155,3 +155,17 @@ func announced(dir string) (env map[string]string, up bool) {
 	}
 	return a.Env, conn.Close() == nil
 }
+
+// tight says that little room is left on the disk of the data folder, "" if there is enough: what failed may have failed for that.
+func tight(dir string) string {
+	const enough = 64 << 20
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return ""
+	}
+	left := uint64(disk.Bavail) * uint64(disk.Bsize) // #nosec G115 -- never negative
+	if left >= enough {
+		return ""
+	}
+	return fmt.Sprintf("the disk that holds %s is full or nearly so (%d MB are left): free some space and run again. What was archived is intact", dir, left>>20)
+}

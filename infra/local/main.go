@@ -53,6 +53,9 @@ func program(ctx context.Context, args []string) int {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "local:", err)
+		if full := tight(o.data); full != "" {
+			fmt.Fprintln(os.Stderr, "local:", full)
+		}
 		if code == exitAccounted {
 			code = exitLost
 		}

@@ -85,14 +85,15 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	return exitAccounted, nil
 }
 
-// forgive lets fetch try each corp at once: whoever starts the program again may have mended what was wrong.
+// forgive lets fetch try each corp at once: whoever starts the program again may have mended what was wrong, and no function of an earlier run
+// lives to hold a lease.
 func (d *day) forgive(ctx context.Context) error {
 	corps, err := d.ledger.Corps(ctx)
 	if err != nil {
 		return err
 	}
 	for _, c := range corps {
-		if err := d.ledger.ClearTrouble(ctx, c.ID); err != nil {
+		if err := errors.Join(d.ledger.ClearTrouble(ctx, c.ID), d.ledger.EndLease(ctx, c.ID)); err != nil {
 			return err
 		}
 	}
@@ -155,7 +156,11 @@ func (o options) simulator(ctx context.Context) (*child, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("open the simulator's log: %w", err)
 	}
-	return spawn(ctx, log, filepath.Join(o.binaries, "local", "wecomsim"), "-data", filepath.Join(o.data, "wecomsim.db"), "-until-eof")
+	c, url, err := spawn(ctx, log, filepath.Join(o.binaries, "local", "wecomsim"), "-data", filepath.Join(o.data, "wecomsim.db"), "-until-eof")
+	if err != nil {
+		return nil, "", fmt.Errorf("the simulated WeCom does not start: %w. If its file is damaged, put it back from a copy, or begin anew in another folder with -data", err)
+	}
+	return c, url, nil
 }
 
 // wiring is the template's parameters for a simulator at wecom.
@@ -339,7 +344,7 @@ func (d *day) follow(ctx context.Context, holds func(archive.CorpID, ledger.Curs
 
 func (d *day) giveUp(corp archive.CorpID, t *ledger.Trouble) {
 	if t == nil {
-		t = &ledger.Trouble{Sentence: "no whole batch came, and the library gave no reason"}
+		t = &ledger.Trouble{Sentence: fmt.Sprintf("no whole batch came for %v%s", d.patience, d.why("fetch"))}
 	}
 	d.gaveUp[corp] = *t
 	d.notes = append(d.notes, fmt.Sprintf("corp %s is given up: %s", corp, t.Sentence))
