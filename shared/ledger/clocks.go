@@ -56,7 +56,7 @@ func clockFrom(began time.Time, window time.Duration) Clock {
 // MessageClock counts from when the corp was last known to be caught up.
 func (c Cursor) MessageClock(w Windows) Clock { return clockFrom(c.CaughtUp, w.Messages) }
 
-// Clock counts from when the attachment began to age.
+// MediaClock counts from when the attachment began to age.
 func (w Waiting) MediaClock(windows Windows) Clock { return clockFrom(w.Clock, windows.Media) }
 
 // MediaClock counts, for the attachments that an item which can't be opened may name, from when the corp was last caught up before its batch.

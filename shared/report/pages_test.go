@@ -68,7 +68,7 @@ func browser(t *testing.T) context.Context {
 }
 
 // open shows a page at a width.
-func open(t *testing.T, ctx context.Context, html string, width int64) {
+func open(ctx context.Context, t *testing.T, html string, width int64) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "page.html")
 	if err := os.WriteFile(path, []byte(html), 0o600); err != nil {
@@ -80,7 +80,7 @@ func open(t *testing.T, ctx context.Context, html string, width int64) {
 }
 
 // ask evaluates an expression in the page.
-func ask[T any](t *testing.T, ctx context.Context, expression string) T {
+func ask[T any](ctx context.Context, t *testing.T, expression string) T {
 	t.Helper()
 	out, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -132,12 +132,12 @@ func TestPagesAreReadableAtEveryWidth(t *testing.T) {
 			"R7 every cause": maintenance(t, everyCause(Began), v).HTML, "R1 long names": userStatus(t, evil, v).HTML,
 		} {
 			for _, width := range []int64{360, 600, 1200} {
-				open(t, ctx, html, width)
-				for _, c := range ask[[]string](t, ctx, complaints) {
+				open(ctx, t, html, width)
+				for _, c := range ask[[]string](ctx, t, complaints) {
 					t.Errorf("%s (%s) at %d: %s", name, v.Language, width, c)
 				}
 				if !strings.Contains(name, "attachment") {
-					if w := ask[float64](t, ctx, `document.querySelector("h1").closest("table").getBoundingClientRect().width`); w > 640 {
+					if w := ask[float64](ctx, t, `document.querySelector("h1").closest("table").getBoundingClientRect().width`); w > 640 {
 						t.Errorf("%s (%s) at %d: the mail is %v wide", name, v.Language, width, w)
 					}
 				}
@@ -152,24 +152,24 @@ func TestEachNumberOfThePageShowsItsRows(t *testing.T) {
 	ctx := browser(t)
 	f := sampleFacts()
 	s := Summarise(f)
-	open(t, ctx, string(userStatus(t, f, views()[0]).Attachment.Body), 1200)
+	open(ctx, t, string(userStatus(t, f, views()[0]).Attachment.Body), 1200)
 	for _, ln := range lines() {
 		c := *ln.of(&s)
 		if ln.key == "g0" && c.N == 0 {
 			continue
 		}
 		button := fmt.Sprintf(`document.querySelector('.number[data-key=%q]')`, ln.key)
-		if n := ask[int](t, ctx, button+".click(), "+shownRows); n != c.N {
+		if n := ask[int](ctx, t, button+".click(), "+shownRows); n != c.N {
 			t.Errorf("%s is %d, but shows %d rows", ln.en, c.N, n)
 		}
-		if words := ask[string](t, ctx, `document.getElementById("count").textContent`); words != fmt.Sprintf("%d of %d users", c.N, len(f.Users)) {
+		if words := ask[string](ctx, t, `document.getElementById("count").textContent`); words != fmt.Sprintf("%d of %d users", c.N, len(f.Users)) {
 			t.Errorf("%s: the page says %q", ln.en, words)
 		}
-		if pressed := ask[string](t, ctx, button+`.getAttribute("aria-pressed")`); pressed != "true" {
+		if pressed := ask[string](ctx, t, button+`.getAttribute("aria-pressed")`); pressed != "true" {
 			t.Errorf("%s: pressed is %q", ln.en, pressed)
 		}
 	}
-	if n := ask[int](t, ctx, `document.getElementById("all").click(), `+shownRows); n != len(f.Users) {
+	if n := ask[int](ctx, t, `document.getElementById("all").click(), `+shownRows); n != len(f.Users) {
 		t.Errorf("all users are %d rows", n)
 	}
 }
@@ -177,21 +177,21 @@ func TestEachNumberOfThePageShowsItsRows(t *testing.T) {
 func TestPageOfTenThousandUsersSortsAndSearches(t *testing.T) {
 	ctx := browser(t)
 	f := manyUsers(10_000)
-	open(t, ctx, string(userStatus(t, f, views()[0]).Attachment.Body), 1200)
+	open(ctx, t, string(userStatus(t, f, views()[0]).Attachment.Body), 1200)
 	first := `document.querySelector("#users tbody tr").cells[1].textContent`
 	head := `document.querySelectorAll("#users thead button")[1]`
 	words := `document.getElementById("count").textContent`
-	if got := ask[string](t, ctx, words); got != "10000 of 10000 users" {
+	if got := ask[string](ctx, t, words); got != "10000 of 10000 users" {
 		t.Errorf("the page says %q", got)
 	}
 	began := time.Now()
-	if got := ask[string](t, ctx, head+".click(), "+first); got != "staff00000" {
+	if got := ask[string](ctx, t, head+".click(), "+first); got != "staff00000" {
 		t.Errorf("sorted by userid, %s comes first", got)
 	}
-	if got := ask[string](t, ctx, head+".click(), "+first); got != "staff09999" {
+	if got := ask[string](ctx, t, head+".click(), "+first); got != "staff09999" {
 		t.Errorf("sorted backwards, %s comes first", got)
 	}
-	if got := ask[string](t, ctx, `document.querySelector("th[aria-sort=descending]").textContent`); got != "Userid" {
+	if got := ask[string](ctx, t, `document.querySelector("th[aria-sort=descending]").textContent`); got != "Userid" {
 		t.Errorf("%q is marked as sorted by", got)
 	}
 	if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("#search"), "STAFF01234")); err != nil {
@@ -200,7 +200,7 @@ func TestPageOfTenThousandUsersSortsAndSearches(t *testing.T) {
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](shownRows+" === 1", chromedp.WithPollingTimeout(10*time.Second))); err != nil {
 		t.Errorf("the search does not find one user: %v", err)
 	}
-	if got := ask[string](t, ctx, words); got != "1 of 10000 users" {
+	if got := ask[string](ctx, t, words); got != "1 of 10000 users" {
 		t.Errorf("the page says %q", got)
 	}
 	t.Logf("two sorts and a search took %v", time.Since(began))
@@ -209,14 +209,14 @@ func TestPageOfTenThousandUsersSortsAndSearches(t *testing.T) {
 func TestPrintingShowsEveryRow(t *testing.T) {
 	ctx := browser(t)
 	f := manyUsers(400)
-	open(t, ctx, string(userStatus(t, f, views()[1]).Attachment.Body), 1200)
-	if few := ask[int](t, ctx, shownRows); few >= 400 {
+	open(ctx, t, string(userStatus(t, f, views()[1]).Attachment.Body), 1200)
+	if few := ask[int](ctx, t, shownRows); few >= 400 {
 		t.Errorf("%d rows stand in the table at first", few)
 	}
-	if n := ask[int](t, ctx, `dispatchEvent(new Event("beforeprint")), `+shownRows); n != 400 {
+	if n := ask[int](ctx, t, `dispatchEvent(new Event("beforeprint")), `+shownRows); n != 400 {
 		t.Errorf("%d of 400 rows are printed", n)
 	}
-	if n := ask[int](t, ctx, `dispatchEvent(new Event("afterprint")), document.getElementById("more").click(), `+shownRows); n != 400 {
+	if n := ask[int](ctx, t, `dispatchEvent(new Event("afterprint")), document.getElementById("more").click(), `+shownRows); n != 400 {
 		t.Errorf("the button shows %d of 400 rows", n)
 	}
 }
@@ -232,17 +232,17 @@ func TestNamesCantRunScripts(t *testing.T) {
 	// Even a name that got out of its quotes could not run: the policy is tried on a page that lets one out.
 	broken := strings.Replace(string(m.Attachment.Body), "<main>", `<main><img src="x" onerror="document.title='taken'"><script>document.title='taken'</script>`, 1)
 	for name, html := range map[string]string{"mail": m.HTML, "attachment": string(m.Attachment.Body), "attachment with a hole": broken} {
-		open(t, ctx, html, 1200)
-		if title := ask[string](t, ctx, "document.title"); title == "taken" {
+		open(ctx, t, html, 1200)
+		if title := ask[string](ctx, t, "document.title"); title == "taken" {
 			t.Errorf("%s: a name ran a script", name)
 		}
 		if name == "mail" {
 			continue
 		}
-		if n := ask[int](t, ctx, shownRows); n != len(f.Users) {
+		if n := ask[int](ctx, t, shownRows); n != len(f.Users) {
 			t.Errorf("%s: %d rows", name, n)
 		}
-		if words := ask[string](t, ctx, `document.getElementById("count").textContent`); words == "" {
+		if words := ask[string](ctx, t, `document.getElementById("count").textContent`); words == "" {
 			t.Errorf("%s: the page's own script did not run", name)
 		}
 	}

@@ -33,8 +33,9 @@ const (
 
 // object reads an object that belongs to a message or part of type typ, depth levels below the top.
 func (r *reader) object(v value, typ string, depth int, at place) {
-	part, isPart := "", false
+	isPart := false
 	if at == inAnArray {
+		var part string
 		if part, isPart = partOf(v); isPart {
 			typ = part
 		}

@@ -249,7 +249,7 @@ func (b *bench) items(page []byte) []frames.Item {
 		if err != nil {
 			b.Fatal(err)
 		}
-		key, err := rsa.DecryptPKCS1v15(rand.Reader, private.(*rsa.PrivateKey), sealed)
+		key, err := rsa.DecryptPKCS1v15(rand.Reader, private.(*rsa.PrivateKey), sealed) //nolint:staticcheck // WeCom offers no other padding
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -83,6 +83,9 @@ func (w *wecom) ask(deadline time.Time, request string) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", errNetwork, err)
 	}
+	if err := opened.Body.Close(); err != nil {
+		return answer{}, fmt.Errorf("%w: %w", errNetwork, err)
+	}
 	if opened.StatusCode != http.StatusOK {
 		return answer{}, fmt.Errorf("%w: the proxy answered %d", errNetwork, opened.StatusCode)
 	}
@@ -95,6 +98,10 @@ func (w *wecom) ask(deadline time.Time, request string) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", errNetwork, err)
 	}
+	defer func() {
+		// The connection is closed with the call.
+		_ = res.Body.Close()
+	}()
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", errNetwork, err)

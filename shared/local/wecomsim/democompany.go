@@ -196,9 +196,9 @@ var companies = []struct{ short, full string }{
 	{"Larch & Moss", "Larch & Moss Advisory Pte. Ltd."}, {"天衡律所", "天衡（上海）律师事务所"}, {"恒岭实业", "恒岭实业集团有限公司"},
 }
 
-func (k *contacts) demoOutside(r *rand.Rand, founded int64) {
+func (c *contacts) demoOutside(r *rand.Rand, founded int64) {
 	var hosts []Member
-	for _, m := range k.Members {
+	for _, m := range c.Members {
 		if m.Status == 1 && (m.Department[0]/10 == 4 || m.Department[0] == 421 || m.Department[0] == 62) {
 			hosts = append(hosts, m)
 		}
@@ -217,27 +217,27 @@ func (k *contacts) demoOutside(r *rand.Rand, founded int64) {
 			case 1:
 				status = "Disagree"
 			}
-			k.Consents = append(k.Consents, Consent{UserID: m.UserID, External: x.ID, Status: status, Changed: founded + r.Int64N(86400*200)})
+			c.Consents = append(c.Consents, Consent{UserID: m.UserID, External: x.ID, Status: status, Changed: founded + r.Int64N(86400*200)})
 		}
 	}
 	for i, name := range clientNames {
 		x := External{ID: demoID("wm", "client", i), Name: name, Type: 1, Gender: r.IntN(3), UnionID: "o" + demoID("6", "union", i)[:27]}
 		follow(&x, 1+i%2)
-		k.Externals = append(k.Externals, x)
+		c.Externals = append(c.Externals, x)
 	}
-	for i, c := range companies {
+	for i, company := range companies {
 		for j := range 3 {
 			s, g := pick(r, surnames), pick(r, givenNames)
 			x := External{
 				ID: demoID("wo", "partner", i, j), Name: s.han + g.han, Type: 2, Gender: 1 + r.IntN(2), Position: pick(r, []string{"客户经理", "Director", "合伙人", "交易员"}),
-				CorpName: c.short, CorpFullName: c.full,
+				CorpName: company.short, CorpFullName: company.full,
 			}
 			follow(&x, 1)
-			k.Externals = append(k.Externals, x)
+			c.Externals = append(c.Externals, x)
 		}
 	}
 	for i, name := range []string{"运维小助手", "晨会提醒", "Reconciliation Bot"} {
-		k.Robots = append(k.Robots, Robot{ID: demoID("wb", "robot", i), Name: name, Creator: k.Members[len(k.Members)-20-i].UserID})
+		c.Robots = append(c.Robots, Robot{ID: demoID("wb", "robot", i), Name: name, Creator: c.Members[len(c.Members)-20-i].UserID})
 	}
 }
 
@@ -261,51 +261,51 @@ var demoRoomKeys = []struct {
 
 func demoRoomID(key string) string { return demoID("wr", "room", key) }
 
-func (k *contacts) demoRooms(r *rand.Rand, founded int64) {
+func (c *contacts) demoRooms(r *rand.Rand, founded int64) {
 	for _, def := range demoRoomKeys {
 		room := Room{ID: demoRoomID(def.key), Kind: RoomInternal, Name: def.name, CreateTime: founded + r.Int64N(86400*300)}
-		for _, m := range k.Members {
+		for _, m := range c.Members {
 			if m.Status == 1 && slices.Contains(def.departments, m.Department[0]) && len(room.Members) < 14 {
 				room.Members = append(room.Members, m.UserID)
 			}
 		}
 		room.Owner = room.Members[0]
 		if def.key == "it" {
-			room.Members = append(room.Members, k.Robots[0].ID)
+			room.Members = append(room.Members, c.Robots[0].ID)
 		}
 		if def.key == "morning" {
-			room.Members, room.Notice = append(room.Members, k.Robots[1].ID), "每日九点，缺席请提前说明"
+			room.Members, room.Notice = append(room.Members, c.Robots[1].ID), "每日九点，缺席请提前说明"
 		}
-		k.Rooms = append(k.Rooms, room)
+		c.Rooms = append(c.Rooms, room)
 	}
 	for i, name := range []string{"海岳客户服务一群", "海岳客户服务二群", "机构客户交流群", "Haiyue x Northgate", "开户资料沟通", "高净值客户专属"} {
 		room := Room{ID: demoRoomID(fmt.Sprint("out", i)), Kind: RoomExternal, Name: name, CreateTime: founded + r.Int64N(86400*300), Notice: "本群聊天内容按规定存档"}
-		k.fillOutroom(&room, i*4)
-		k.Rooms = append(k.Rooms, room)
+		c.fillOutroom(&room, i*4)
+		c.Rooms = append(c.Rooms, room)
 	}
 	for _, odd := range []struct{ key, kind string }{{"wechat", RoomWeChat}, {"othercorp", RoomOtherCorp}} {
 		room := Room{ID: demoRoomID(odd.key), Kind: odd.kind, Name: "周末徒步", CreateTime: founded}
-		k.fillOutroom(&room, 9)
-		k.Rooms = append(k.Rooms, room)
+		c.fillOutroom(&room, 9)
+		c.Rooms = append(c.Rooms, room)
 	}
 }
 
 // fillOutroom puts four external contacts and the members who know them into a room.
-func (k *contacts) fillOutroom(room *Room, from int) {
+func (c *contacts) fillOutroom(room *Room, from int) {
 	add := func(id string) {
 		if !slices.Contains(room.Members, id) {
 			room.Members = append(room.Members, id)
 		}
 	}
 	for j := range 4 {
-		x := k.Externals[(from+j*7)%len(k.Externals)]
+		x := c.Externals[(from+j*7)%len(c.Externals)]
 		add(x.FollowUsers[0].UserID)
 		add(x.ID)
 		status := "Agree"
 		if j == 3 && from == 4 {
 			status = "Disagree"
 		}
-		k.Consents = append(k.Consents, Consent{RoomID: room.ID, External: x.ID, Status: status, Changed: room.CreateTime + 60})
+		c.Consents = append(c.Consents, Consent{RoomID: room.ID, External: x.ID, Status: status, Changed: room.CreateTime + 60})
 	}
 	room.Owner = room.Members[0]
 }

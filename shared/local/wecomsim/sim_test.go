@@ -187,7 +187,7 @@ func (b *bench) opened(c wecomsim.Corp, e element) []byte {
 		p, _ := pem.Decode([]byte(k.Private))
 		private := must(x509.ParsePKCS8PrivateKey(p.Bytes))(b).(*rsa.PrivateKey)
 		block := must(base64.StdEncoding.DecodeString(e.Key))(b)
-		key := must(rsa.DecryptPKCS1v15(rand.Reader, private, block))(b)
+		key := must(rsa.DecryptPKCS1v15(rand.Reader, private, block))(b) //nolint:staticcheck // WeCom offers no other padding
 		return must(simcipher.Open(string(key), e.Msg))(b)
 	}
 	b.Fatalf("no key of version %d", e.Version)

@@ -152,8 +152,10 @@ func (st *store) table(tx *bbolt.Tx, name string) (*table, error) {
 	if raw == nil {
 		return nil, notFound("")
 	}
-	if c, ok := st.schemas.Load(name); ok && c.(*cachedSchema).raw == string(raw) {
-		return c.(*cachedSchema).table, nil
+	if held, ok := st.schemas.Load(name); ok {
+		if c, ok := held.(*cachedSchema); ok && c.raw == string(raw) {
+			return c.table, nil
+		}
 	}
 	t := &table{}
 	if err := json.Unmarshal(raw, t); err != nil {

@@ -2,6 +2,7 @@ package s3front
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -95,7 +96,7 @@ func decodeChunked(to io.Writer, from *bufio.Reader) (trailers map[string]string
 	trailers = map[string]string{}
 	for {
 		s, err := line()
-		if err == io.EOF || (err == nil && s == "") {
+		if errors.Is(err, io.EOF) || (err == nil && s == "") {
 			return trailers, n, nil
 		}
 		if err != nil {

@@ -98,7 +98,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op operation) er
 		return err
 	}
 	defer func() {
-		//nolint:errcheck // nothing is left to read, or the caller has gone
+		// Nothing is left to read, or the caller has gone.
 		_ = resp.Body.Close()
 	}()
 	g.forget(op, resp.StatusCode)

@@ -116,7 +116,6 @@ func socketPath(data string) (string, error) {
 
 func startChild(cfg Config, root aws.Credentials, socket string) (*child, error) {
 	var tail tailBuffer
-	//nolint:gosec // the operator names the program
 	cmd := exec.Command(cfg.Binary, "-listen", socket, "-data", cfg.DataDir, "-region", cfg.Region)
 	cmd.Env = []string{"ROOT_ACCESS_KEY=" + root.AccessKeyID, "ROOT_SECRET_KEY=" + root.SecretAccessKey}
 	cmd.Stdout = cfg.Log

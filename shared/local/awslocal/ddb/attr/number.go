@@ -161,7 +161,7 @@ func (d decimal) compare(o decimal) int {
 		}
 		return 1
 	}
-	c := 0
+	var c int
 	switch {
 	case d.exp < o.exp:
 		c = -1

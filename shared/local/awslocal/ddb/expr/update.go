@@ -198,11 +198,11 @@ func (u *Update) Apply(old attr.Item) (attr.Item, error) {
 		if !ok {
 			continue
 		}
-		gone := a.value.(valueNode).value
-		if before.Kind != gone.Kind {
+		gone, ok := a.value.(valueNode)
+		if !ok || before.Kind != gone.value.Kind {
 			return nil, errOperand
 		}
-		if left := before.Minus(gone); len(left.Set) > 0 {
+		if left := before.Minus(gone.value); len(left.Set) > 0 {
 			writes = append(writes, action{a.path, left})
 		} else {
 			removals = append(removals, a)
@@ -217,7 +217,11 @@ func (u *Update) Apply(old attr.Item) (attr.Item, error) {
 	root := attr.Value{Kind: attr.Map, Map: old.Clone()}
 	var err error
 	for _, w := range writes {
-		if root, err = written(root, w.path, w.value.(attr.Value)); err != nil {
+		value, ok := w.value.(attr.Value)
+		if !ok {
+			return nil, errOperand
+		}
+		if root, err = written(root, w.path, value); err != nil {
 			return nil, err
 		}
 	}
@@ -251,8 +255,10 @@ func operandOf(n node, it attr.Item) (attr.Value, error) {
 		return total(x, y, n.minus)
 	case callNode:
 		if n.name == "if_not_exists" {
-			if v, ok := n.args[0].(pathNode).path.lookup(it); ok {
-				return v, nil
+			if p, ok := n.args[0].(pathNode); ok {
+				if v, ok := p.path.lookup(it); ok {
+					return v, nil
+				}
 			}
 			return operandOf(n.args[1], it)
 		}
@@ -289,7 +295,11 @@ func total(x, y attr.Value, minus bool) (attr.Value, error) {
 }
 
 func added(a action, it attr.Item) (attr.Value, error) {
-	more := a.value.(valueNode).value
+	node, literal := a.value.(valueNode)
+	if !literal {
+		return attr.Value{}, errOperand
+	}
+	more := node.value
 	before, ok := a.path.lookup(it)
 	switch {
 	case !ok:
