@@ -50,15 +50,29 @@ func Open(path string) (*bbolt.DB, error) {
 	}
 	options := *bbolt.DefaultOptions
 	options.Timeout = lockTimeout
-	db, err := bbolt.Open(path, 0o600, &options)
+	db, err := openFile(path, &options)
 	if err != nil {
-		return nil, Explain(path, err)
+		return nil, err
 	}
 	if err := whole(db, path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if err := db.Update(claim); err != nil {
 		return nil, errors.Join(Explain(path, err), db.Close())
+	}
+	return db, nil
+}
+
+// openFile opens a file that may be damaged in any way: bbolt panics at some of them.
+func openFile(path string, options *bbolt.Options) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, damaged(path, fmt.Errorf("%v", r))
+		}
+	}()
+	if db, err = bbolt.Open(path, 0o600, options); err != nil {
+		return nil, Explain(path, err)
 	}
 	return db, nil
 }
