@@ -45,6 +45,29 @@ import (
 //	Audit (put-only)
 //	  audit#<yyyymmdd>                    <time>#<random>     actor, action, object, outcome
 
+// Their attributes, each once, by the rows that have it. Times are RFC 3339 with milliseconds in UTC, "" for none; hashes lower-case hex.
+//
+//	corps      corp name report_to (JSON) simulated added
+//	cursor     seq chain_n chain_hash owner fence wanted beat caught_up empties last_whole page_limit trouble (JSON)
+//	key        key_version fingerprint (SHA-256 of the public key's DER) added proven
+//	batch      corp first last items sha256 size object version pulled caught_up prev chain_n chain_hash state archived set_aside segments slot failure announced announcements
+//	watch      batch; redriven: at times
+//	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
+//	media      corp state size sha256 md5 object version reason at
+//	run        corp day report state owner until mails object version done_at
+//	mail       corp day report to object version state owner until attempt ses_id reason at
+//	alarm      corp cause open since seen over affected deadline unknown code detail told
+//	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
+//	parts      ids
+//	recall     msgid seq time batch of
+//	finding    severity msgid seq time
+//	aside      corp reason key_version seq msgid batch place since clock
+//	dir, hist  kind id at fields (canonical JSON of shared/directory) gone
+//	snap       corp at object version counts (JSON)
+//	audit      actor action corp object outcome at
+//
+// person, room, robot and lost rows have none but their keys.
+
 func corpPK(c archive.CorpID) string      { return "corp#" + c.KeyPart() }
 func batchPK(c archive.CorpID) string     { return "batch#" + c.KeyPart() }
 func waitingPK(c archive.CorpID) string   { return "waiting#" + c.KeyPart() }
