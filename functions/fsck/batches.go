@@ -390,19 +390,23 @@ type chain struct {
 	ends   map[string]ledger.BatchRow   // by a link's hash: nothing follows it yet
 	gaps   map[string][]ledger.BatchRow // by the hash of the link before: it has not come yet
 	joined map[string]bool
-	order  []string // of joined, oldest first
+	order  []string        // of joined, oldest first
+	forks  map[string]bool // hashes of links that more than one batch follows
 }
 
 // joinedMost bounds what is remembered of joined links.
 const joinedMost = 10_000
 
 func newChain(fromTheFirst bool, head ledger.Link) *chain {
-	return &chain{head: head, begun: fromTheFirst, ends: map[string]ledger.BatchRow{}, gaps: map[string][]ledger.BatchRow{}, joined: map[string]bool{}}
+	return &chain{head: head, begun: fromTheFirst, ends: map[string]ledger.BatchRow{}, gaps: map[string][]ledger.BatchRow{}, joined: map[string]bool{}, forks: map[string]bool{}}
 }
 
 func (c *chain) add(row ledger.BatchRow) {
 	if row.Link.N == 0 {
 		return // outside the chain
+	}
+	if c.joined[row.Prev] {
+		c.forks[row.Prev] = true
 	}
 	if !c.begun {
 		c.begun = true // the check goes on here: what lies before was checked
@@ -419,6 +423,7 @@ func (c *chain) add(row ledger.BatchRow) {
 	if followers := c.gaps[row.Link.Hash]; len(followers) > 0 {
 		delete(c.gaps, row.Link.Hash)
 		c.join(row.Link.Hash)
+		c.forks[row.Link.Hash] = len(followers) > 1
 		return
 	}
 	if !c.joined[row.Link.Hash] {
@@ -474,11 +479,11 @@ func (c *chain) seen(l ledger.Link) bool {
 	return isEnd || c.joined[l.Hash]
 }
 
-// leaves are the ends that the corp's chain does not go over: below the head, and not the head.
+// leaves are the ends beside which the corp's chain goes on.
 func (c *chain) leaves(head ledger.Link) []ledger.BatchRow {
 	var rows []ledger.BatchRow
 	for hash, row := range c.ends {
-		if hash != head.Hash && row.Link.N <= head.N {
+		if hash != head.Hash && row.Link.N <= head.N && c.forks[row.Prev] {
 			rows = append(rows, row)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // contents checks what became of the items of a batch that is done: each is in a segment or set aside, its message has a row, its
 // attachments wait or have an outcome. again says that a batch which process is changing may be read once more.
 func (w *walk) contents(ctx context.Context, row ledger.BatchRow, batch archive.Batch, again bool) error {
-	opened, mendable, err := w.segments(ctx, row)
+	opened, there, mendable, err := w.segments(ctx, row)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (w *walk) contents(ctx context.Context, row ledger.BatchRow, batch archive.
 		return w.contents(ctx, fresh, batch, false)
 	}
 	if len(missing) > 0 {
-		err := w.miss(ctx, row, missing, len(opened), len(rest), mendable)
+		err := w.miss(ctx, row, missing, len(opened), len(rest), there, mendable)
 		if err != nil {
 			return err
 		}
@@ -56,8 +56,8 @@ func (w *walk) contents(ctx context.Context, row ledger.BatchRow, batch archive.
 }
 
 // miss puts items back to work that are neither archived nor set aside.
-func (w *walk) miss(ctx context.Context, row ledger.BatchRow, missing []ledger.Aside, archived, aside int, mendable bool) error {
-	err := w.ledger.Miss(ctx, row, missing, archived, aside)
+func (w *walk) miss(ctx context.Context, row ledger.BatchRow, missing []ledger.Aside, archived, aside int, segments []string, mendable bool) error {
+	err := w.ledger.Miss(ctx, row, missing, archived, aside, segments)
 	if errors.Is(err, ledger.ErrLost) {
 		return nil // process is at work on the batch; the next check sees what came of it
 	}
@@ -82,8 +82,9 @@ func (w *walk) miss(ctx context.Context, row ledger.BatchRow, missing []ledger.A
 	return nil
 }
 
-// segments reads the messages of a batch. mendable is false when a segment is there and not what was written: its key can't be written again.
-func (w *walk) segments(ctx context.Context, row ledger.BatchRow) (opened map[archive.Seq]archive.Message, mendable bool, err error) {
+// segments reads the messages of a batch, and lists which of its segments are there. mendable is false when one is not what was written: its
+// key can't be written again.
+func (w *walk) segments(ctx context.Context, row ledger.BatchRow) (opened map[archive.Seq]archive.Message, there []string, mendable bool, err error) {
 	opened, mendable = map[archive.Seq]archive.Message{}, true
 	keys := slices.Clone(row.Segments)
 	slices.Sort(keys)
@@ -99,8 +100,9 @@ func (w *walk) segments(ctx context.Context, row ledger.BatchRow) (opened map[ar
 			continue
 		}
 		if err != nil && !errors.Is(err, objstore.ErrAltered) {
-			return nil, false, err
+			return nil, nil, false, err
 		}
+		there = append(there, key)
 		var items []archive.SegmentItem
 		if err == nil && archive.HashHex(lines)[:16] == name.Slice {
 			items, err = archive.DecodeSegment(w.corp, lines)
@@ -114,7 +116,7 @@ func (w *walk) segments(ctx context.Context, row ledger.BatchRow) (opened map[ar
 			opened[it.Message.Seq] = it.Message
 		}
 	}
-	return opened, mendable, nil
+	return opened, there, mendable, nil
 }
 
 // asides are the seqs of a batch that are set aside. They are looked up only where something must be.

@@ -261,9 +261,9 @@ func (l *Ledger) SetAside(ctx context.Context, b BatchRow, run string, put, remo
 	return nil
 }
 
-// Miss sets items of a done batch aside that are found to be neither archived nor set aside, and corrects the batch's counts. It returns
-// ErrLost if the batch has changed since b was read.
-func (l *Ledger) Miss(ctx context.Context, b BatchRow, missing []Aside, archived, setAside int) error {
+// Miss sets items of a done batch aside that are found to be neither archived nor set aside, and corrects the batch's counts and its list of
+// segments. It returns ErrLost if the batch has changed since b was read.
+func (l *Ledger) Miss(ctx context.Context, b BatchRow, missing []Aside, archived, setAside int, segments []string) error {
 	for len(missing) > 0 {
 		n := min(len(missing), inTransaction)
 		var part []types.TransactWriteItem
@@ -274,9 +274,10 @@ func (l *Ledger) Miss(ctx context.Context, b BatchRow, missing []Aside, archived
 		// Until the last part the count of those set aside lags behind.
 		now := setAside - len(missing)
 		part = append(part, types.TransactWriteItem{Update: &types.Update{
-			TableName: &l.tables.Control, Key: key(batchPK(b.Corp), b.Key()), UpdateExpression: aws.String("SET archived = :archived, set_aside = :now"),
-			ConditionExpression: aws.String("#state = :done AND archived = :old_archived AND set_aside = :old"), ExpressionAttributeNames: map[string]string{"#state": "state"},
-			ExpressionAttributeValues: item{":done": str(Done), ":archived": count(archived), ":now": count(now), ":old_archived": count(b.Archived), ":old": count(b.SetAside)},
+			TableName: &l.tables.Control, Key: key(batchPK(b.Corp), b.Key()), UpdateExpression: aws.String("SET archived = :archived, set_aside = :now, #segments = :segments"),
+			ConditionExpression:       aws.String("#state = :done AND archived = :old_archived AND set_aside = :old"),
+			ExpressionAttributeNames:  map[string]string{"#state": "state", "#segments": "segments"},
+			ExpressionAttributeValues: item{":done": str(Done), ":segments": list(segments), ":archived": count(archived), ":now": count(now), ":old_archived": count(b.Archived), ":old": count(b.SetAside)},
 		}})
 		if err := l.transact(ctx, part); err != nil {
 			return fmt.Errorf("set missing items of batch %s aside: %w", b.Key(), err)
