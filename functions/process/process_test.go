@@ -309,6 +309,17 @@ func TestABatchWaitsWhenTheLibraryDiesOften(t *testing.T) {
 	}
 }
 
+// busy is a library that answers each item with a code that says nothing about it.
+type busy struct{}
+
+func (busy) Decrypt(_ context.Context, items []financesdk.Item) ([]financesdk.Result, error) {
+	results := make([]financesdk.Result, len(items))
+	for i := range results {
+		results[i].Err = &financesdk.Error{Op: "decrypt", Code: 10003, Reason: "decrypt-10003", Err: errors.New("system error")}
+	}
+	return results, nil
+}
+
 func TestOurOwnTroubleLeavesTheBatchPending(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*bench, *processor){
@@ -322,6 +333,9 @@ func TestOurOwnTroubleLeavesTheBatchPending(t *testing.T) {
 		},
 		"the library": func(_ *bench, p *processor) {
 			p.library = func(context.Context, archive.CorpID) (decrypter, error) { return nil, errors.New("no library") }
+		},
+		"an item that may open later": func(_ *bench, p *processor) {
+			p.library = func(context.Context, archive.CorpID) (decrypter, error) { return busy{}, nil }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
