@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
@@ -77,10 +78,20 @@ func (f Function) Invoke(ctx context.Context, event json.RawMessage) (any, error
 	return nil, nil
 }
 
+// farewell is kept at the end of an invocation to say which jobs failed. An invocation that is ended at its time-out says nothing, and then
+// its jobs come back only after the queue's visibility time-out, six times as long.
+const farewell = 5 * time.Second
+
 func (f Function) jobs(ctx context.Context, event events.SQSEvent) events.SQSEventResponse {
 	var response events.SQSEventResponse
+	working := ctx
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		working, cancel = context.WithDeadline(ctx, end.Add(-min(farewell, end.Sub(clock.Real())/10)))
+		defer cancel()
+	}
 	for _, record := range event.Records {
-		err := f.job(ctx, record)
+		err := f.job(working, record)
 		if err == nil {
 			continue
 		}
