@@ -156,8 +156,12 @@ func (w *walk) row(ctx context.Context, row ledger.BatchRow, objects *objects) e
 		w.find(ctx, BatchMissing, row.Object, Open, "the object of the batch with the seqs %s to %s is gone: restore it from a copy of the bucket", row.First, row.Last)
 		return nil
 	}
-	w.versions(ctx, row.Version, objects.take())
+	all := objects.take()
 	raw, err := w.store.Batch(ctx, objstore.Object{Key: row.Object, VersionID: row.Version, SHA256: row.SHA256})
+	if errors.Is(err, objstore.ErrAbsent) {
+		raw, row.Version, err = w.restored(ctx, row, all)
+	}
+	w.versions(ctx, row.Version, all)
 	switch {
 	case errors.Is(err, objstore.ErrAbsent):
 		w.find(ctx, BatchMissing, row.Object, Open, "the version that was kept of the batch with the seqs %s to %s is gone: restore it from a copy of the bucket", row.First, row.Last)
@@ -180,6 +184,29 @@ func (w *walk) row(ctx context.Context, row ledger.BatchRow, objects *objects) e
 		return nil
 	}
 	return w.contents(ctx, row, batch, true)
+}
+
+// restored looks for another version of a batch that has exactly its bytes: somebody has put it back. err wraps objstore.ErrAbsent if there
+// is none.
+func (w *walk) restored(ctx context.Context, row ledger.BatchRow, all []objstore.Version) (raw []byte, version string, err error) {
+	for _, v := range all {
+		if v.Marker || v.VersionID == row.Version {
+			continue
+		}
+		raw, err := w.store.Batch(ctx, objstore.Object{Key: row.Object, VersionID: v.VersionID, SHA256: row.SHA256})
+		if errors.Is(err, objstore.ErrAltered) || errors.Is(err, objstore.ErrAbsent) {
+			continue
+		}
+		if err != nil {
+			return nil, row.Version, err
+		}
+		if err := w.ledger.BatchRestored(ctx, row, v.VersionID); err != nil {
+			return nil, row.Version, err
+		}
+		w.find(ctx, BatchMissing, row.Object, Mended, "the version that was kept was gone; version %s has the same bytes and takes its place", v.VersionID)
+		return raw, v.VersionID, nil
+	}
+	return nil, row.Version, objstore.ErrAbsent
 }
 
 // versions looks for what lies over the version that was kept.

@@ -83,6 +83,13 @@ func TestWhatIsPlantedIsFound(t *testing.T) {
 			h.burn(b[1].Object, b[1].Version)
 			return []string{"batch-missing open " + b[1].Object}
 		}},
+		{name: "a batch that was restored", same: true, plant: func(h *house, b []ledger.BatchRow) []string {
+			raw, _ := h.chat(b[1].First, 3, "")
+			h.burn(b[1].Object, b[1].Version)
+			_, err := h.store.PutBatch(h.Context(), corp, b[1].First, b[1].Last, raw)
+			h.OK(err)
+			return []string{"batch-missing mended " + b[1].Object}
+		}},
 		{name: "a batch under a delete marker", alarm: []string{"unaccounted:batch-written-over"}, plant: func(h *house, b []ledger.BatchRow) []string {
 			h.burn(b[1].Object, "")
 			return []string{"batch-written-over open " + b[1].Object}

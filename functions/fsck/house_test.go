@@ -50,7 +50,9 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{Rig: rig.Start(t, rig.Options{}), at: time.Date(2031, 5, 6, 9, 0, 0, 0, time.UTC), disk: filepath.Join(t.TempDir(), "s3")}
 	store := s3test.Start(t, s3front.Config{DataDir: h.disk}, s3front.Bucket{Name: "archive", Versioned: true})
-	h.op, h.s3 = h.Ledger(h.Config(rig.Operator)), store.Client
+	h.op, h.s3 = h.Ledger(h.Config(rig.Operator)), s3.New(store.Client.Options(), func(o *s3.Options) {
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported // as LoadDefaultConfig sets it
+	})
 	c := h.Config("FsckFunction")
 	h.checker = &checker{
 		ledger: h.Ledger(c), store: objstore.New(h.s3, "archive"), batches: queue.New[queue.BatchJob](sqs.NewFromConfig(c), h.Name("BatchQueue")),

@@ -144,6 +144,16 @@ func (l *Ledger) FinishBatch(ctx context.Context, b BatchRow, run string, archiv
 	return err
 }
 
+// BatchRestored records under which version a batch's bytes are found since the version that was kept is gone.
+func (l *Ledger) BatchRestored(ctx context.Context, b BatchRow, version string) error {
+	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET #version = :new", "#version = :old",
+		map[string]string{"#version": "version"}, item{":new": str(version), ":old": str(b.Version)})
+	if _, refused := refusedRow(err); refused {
+		return fmt.Errorf("batch %s: %w", b.Key(), ErrLost)
+	}
+	return err
+}
+
 // BatchFailed records why process gave a pending batch up for now. A batch that is done meanwhile stays as it is.
 func (l *Ledger) BatchFailed(ctx context.Context, b BatchRow, cause string) error {
 	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET failure = :cause", "#state = :pending",
