@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,8 +19,14 @@ const ctlPatience = time.Minute
 // end with it. Stdout is vaultctl's alone.
 func ctl(ctx context.Context, args []string) int {
 	data := ".local"
-	if len(args) > 1 && (args[0] == "-data" || args[0] == "--data") {
+	if name := first(args); name == "-data" || name == "--data" {
+		if len(args) < 2 {
+			fmt.Fprintln(os.Stderr, "ctl: -data needs the folder of the local archive after it")
+			return exitUsage
+		}
 		data, args = args[1], args[2:]
+	} else if folder, ok := strings.CutPrefix(strings.TrimLeft(name, "-"), "data="); ok {
+		data, args = folder, args[1:]
 	}
 	o, err := parseOptions([]string{"-data", data}, os.Stderr)
 	if err == nil {
@@ -70,6 +77,7 @@ func (o options) ctl(ctx context.Context, args []string) (code int, err error) {
 		return exitLost, err
 	}
 	defer func() { err = errors.Join(err, simulator.close()) }()
+	o.library = remembered(o.data)
 	h, err := open(ctx, o.wiring(wecom))
 	if err != nil {
 		return exitLost, err

@@ -135,6 +135,25 @@ func (f *folder) withdraw() error {
 	return err
 }
 
+// remember notes through which library the folder's messages came, "" for the simulator's, so that ctl opens them through the same.
+func (f *folder) remember(library string) error {
+	if err := os.WriteFile(libraryFile(f.dir), []byte(library+"\n"), 0o600); err != nil {
+		return fmt.Errorf("note the library: %w", unwritable(f.dir, err))
+	}
+	return nil
+}
+
+func libraryFile(dir string) string { return filepath.Join(dir, "library") }
+
+// remembered is the library of the folder's last run, "" for the simulator's.
+func remembered(dir string) string {
+	text, err := os.ReadFile(libraryFile(dir))
+	if err != nil {
+		return "" // never noted
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // announced finds the endpoint of the run that holds the folder. It is of use only while somebody does.
 func announced(dir string) (env map[string]string, up bool) {
 	text, err := os.ReadFile(addressFile(dir))

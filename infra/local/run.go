@@ -64,7 +64,7 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	if err := f.announce(h.endpoint, wecom, h.environment()); err != nil {
 		return exitLost, err
 	}
-	if err := d.forgive(ctx); err != nil {
+	if err := errors.Join(d.forgive(ctx), f.remember(o.library)); err != nil {
 		return exitLost, err
 	}
 	if o.library != "" {
@@ -239,7 +239,7 @@ func (d *day) polled(ctx context.Context, t time.Time) error {
 			if err != nil {
 				return false, err
 			}
-			if _, given := d.gaveUp[corp]; !given && c.LastWhole.Before(t) {
+			if _, given := d.gaveUp[corp]; !given && !d.final(c) && c.LastWhole.Before(t) {
 				return false, nil
 			}
 		}
@@ -333,13 +333,18 @@ func (d *day) follow(ctx context.Context, holds func(archive.CorpID, ledger.Curs
 				whole[corp], since[corp] = c.LastWhole, clock.Real()
 			}
 			t := c.Trouble
-			if t != nil && t.Final && t.Tried.After(d.began) || clock.Real().Sub(since[corp]) > d.patience {
+			if d.final(c) || clock.Real().Sub(since[corp]) > d.patience {
 				d.giveUp(corp, t)
 			}
 		}
 		return all, nil
 	})
 	return err
+}
+
+// final says that somebody has to act before a corp's chat data come again, as this run has found.
+func (d *day) final(c ledger.Cursor) bool {
+	return c.Trouble != nil && c.Trouble.Final && c.Trouble.Tried.After(d.began)
 }
 
 func (d *day) giveUp(corp archive.CorpID, t *ledger.Trouble) {
