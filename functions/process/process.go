@@ -229,16 +229,13 @@ func (p *processor) open(ctx context.Context, row ledger.BatchRow, items []archi
 		if err != nil {
 			return outcome{}, err
 		}
-		if results, err = library.Decrypt(ctx, ready); err != nil {
+		if results, err = decrypt(ctx, library, ready); err != nil {
 			return outcome{}, fmt.Errorf("decrypt batch %s of corp %s: %w", row.Key(), row.Corp, err)
 		}
 	}
 	messages := make([]archive.Message, len(items))
 	for n, i := range places {
 		if err := results[n].Err; err != nil {
-			if fault.KindOf(err) != fault.Poison {
-				return outcome{}, fmt.Errorf("decrypt seq %s of corp %s: %w", items[i].Seq, row.Corp, err)
-			}
 			reasons[i] = fault.ReasonOf(err)
 			continue
 		}
@@ -261,6 +258,46 @@ func (p *processor) open(ctx context.Context, row ledger.BatchRow, items []archi
 		})
 	}
 	return out, nil
+}
+
+// tries is how often an item is given to the library that answers with a code which says nothing about the item.
+const tries = 3
+
+// decrypt gives items to the library, and those that it answers with such a code again. If not one item has an outcome, the trouble is the
+// library's and not the items': an error, and the batch stays as it is. An item that alone goes on so is set aside with its code and comes back
+// with the redrives, so that it doesn't hold up its neighbours.
+func decrypt(ctx context.Context, library decrypter, items []financesdk.Item) ([]financesdk.Result, error) {
+	results, err := library.Decrypt(ctx, items)
+	if err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		var again []int
+		for i, r := range results {
+			if r.Err != nil && fault.KindOf(r.Err) == fault.Retryable {
+				again = append(again, i)
+			}
+		}
+		switch {
+		case len(again) == 0:
+			return results, nil
+		case try == tries && len(again) == len(items):
+			return nil, results[again[0]].Err
+		case try == tries:
+			return results, nil
+		}
+		part := make([]financesdk.Item, len(again))
+		for n, i := range again {
+			part[n] = items[i]
+		}
+		more, err := library.Decrypt(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		for n, i := range again {
+			results[i] = more[n]
+		}
+	}
 }
 
 // unwrap opens the random keys of items with the private keys of their versions, on all processors. An item that can't be opened gets a
