@@ -187,9 +187,7 @@ func (w *watcher) judgeFetching(f facts, all wanted) {
 		if atOnce || stands && !fresh {
 			a := ledger.Alarm{Since: t.Since, Code: t.Code}
 			if cause == report.AddressNotTrusted {
-				if a.Detail = t.Address; a.Detail == "" {
-					a.Detail = w.egress
-				}
+				a.Detail = t.Address // where WeCom named none, the mail lists all of ours
 			}
 			all.open(f, cause, "", due(a, f.clocks.Messages))
 		}

@@ -35,7 +35,7 @@ func TestEachTroubleHasItsCauseAndItsMoment(t *testing.T) {
 		{"network", 0, "not-fetching", false},
 		{"a word of tomorrow", 0, "not-fetching", false},
 	} {
-		tr := &ledger.Trouble{Cause: c.cause, Code: c.code, Since: h.at.Add(-time.Minute)}
+		tr := &ledger.Trouble{Cause: c.cause, Code: c.code, Address: "198.51.100.7", Since: h.at.Add(-time.Minute)}
 		h.polled(ledger.Poll{CaughtUp: h.at.Add(-time.Hour), LastWhole: h.at.Add(-2 * time.Minute), Trouble: tr})
 		h.watched()
 		open, _ := h.alarms()
@@ -47,6 +47,9 @@ func TestEachTroubleHasItsCauseAndItsMoment(t *testing.T) {
 		open, all := h.alarms()
 		if !slices.Equal(open, []string{c.want}) {
 			t.Errorf("%s %d, 20 minutes old: %q", c.cause, c.code, open)
+		}
+		if address := all[c.want].Detail; address != "" != (c.want == "address-not-trusted") {
+			t.Errorf("%s %d: the address %q", c.cause, c.code, address)
 		}
 		if a := all[c.want]; a.Code != c.code || !a.Deadline.Equal(h.at.Add(-80*time.Minute).Add(120*time.Hour)) {
 			t.Errorf("%s %d: %+v", c.cause, c.code, a)

@@ -22,14 +22,13 @@ import (
 
 // settings is watch's configuration.
 type settings struct {
-	Control  string        `env:"CONTROL_TABLE"`                    // cursors, batches, attachments, alarms
-	Messages string        `env:"MESSAGES_TABLE"`                   // set-aside items
-	Batches  string        `env:"BATCH_QUEUE_URL"`                  // where pending batches are announced again
-	Media    string        `env:"MEDIA_QUEUE_URL"`                  // where waiting attachments are announced again
-	Reports  string        `env:"REPORT_QUEUE_URL"`                 // where R7 is asked for
-	Chats    time.Duration `env:"MESSAGE_WINDOW" default:"120h"`    // how long WeCom is taken to keep messages
-	Files    time.Duration `env:"MEDIA_WINDOW" default:"72h"`       // how long WeCom is taken to keep attachments
-	Egress   string        `env:"EGRESS_ADDRESSES" optional:"true"` // our outgoing addresses, for WeCom's list of trusted ones
+	Control  string        `env:"CONTROL_TABLE"`                 // cursors, batches, attachments, alarms
+	Messages string        `env:"MESSAGES_TABLE"`                // set-aside items
+	Batches  string        `env:"BATCH_QUEUE_URL"`               // where pending batches are announced again
+	Media    string        `env:"MEDIA_QUEUE_URL"`               // where waiting attachments are announced again
+	Reports  string        `env:"REPORT_QUEUE_URL"`              // where R7 is asked for
+	Chats    time.Duration `env:"MESSAGE_WINDOW" default:"120h"` // how long WeCom is taken to keep messages
+	Files    time.Duration `env:"MEDIA_WINDOW" default:"72h"`    // how long WeCom is taken to keep attachments
 }
 
 func main() {
@@ -50,8 +49,8 @@ func main() {
 		batches: queue.New[queue.BatchJob](jobs, s.Batches),
 		media:   queue.New[queue.MediaJob](jobs, s.Media),
 		reports: queue.New[queue.ReportJob](jobs, s.Reports),
-		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, egress: s.Egress,
-		log: log, metrics: telemetry.NewMetrics(os.Stdout, "watch"), now: clock.Now, second: 10 * time.Second,
+		windows: ledger.Windows{Messages: s.Chats, Media: s.Files},
+		log:     log, metrics: telemetry.NewMetrics(os.Stdout, "watch"), now: clock.Now, second: 10 * time.Second,
 	}
 	lambdas.Run(lambdas.Function{Log: log, Schedule: func(ctx context.Context, _ []byte) error { return w.run(ctx) }})
 }

@@ -44,7 +44,6 @@ type watcher struct {
 	media   *queue.Queue[queue.MediaJob]
 	reports *queue.Queue[queue.ReportJob]
 	windows ledger.Windows
-	egress  string
 	log     *slog.Logger
 	metrics *telemetry.Metrics
 	now     func() time.Time
