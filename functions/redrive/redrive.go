@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -13,11 +14,16 @@ import (
 )
 
 // Items that no key can mend are tried again by themselves after firstTry, then after twice as long each time, up to longestTry: a new version
-// of the library or of the decoder may open them, and the operator can ask for it at once.
+// of the library or of the decoder may open them, and the operator can ask for it at once. Items that the library answered with a code of
+// passing trouble are tried first after passingTry.
 const (
 	firstTry   = 24 * time.Hour
+	passingTry = time.Hour
 	longestTry = 32 * 24 * time.Hour
 )
+
+// passing are the reasons that say nothing about the item itself.
+var passing = []string{"decrypt-10001", "decrypt-10002", "decrypt-10003"}
 
 // redriver enqueues a job for each batch that has items set aside.
 //
@@ -104,7 +110,11 @@ func (r *redriver) due(g ledger.AsideGroup, keys map[archive.KeyVersion]ledger.K
 		if last.IsZero() {
 			last = g.First.Since
 		}
-		return r.now().Sub(last) >= min(firstTry<<min(before.Times, 16), longestTry)
+		first := firstTry
+		if slices.Contains(passing, g.First.Reason) {
+			first = passingTry
+		}
+		return r.now().Sub(last) >= min(first<<min(before.Times, 16), longestTry)
 	}
 }
 
