@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ses"
@@ -19,7 +20,7 @@ import (
 const (
 	// Rejected: SES refuses this mail or this sender for good.
 	Rejected fault.Reason = "mail-rejected"
-	// Throttled: SES took nothing; the same mail may be sent again at once.
+	// Throttled: SES took nothing for certain; the same mail may be sent again.
 	Throttled fault.Reason = "mail-throttled"
 	// Unsettled: no answer came; SES may have taken the mail.
 	Unsettled fault.Reason = "mail-unsettled"
@@ -52,11 +53,16 @@ func (m *Mailer) Send(ctx context.Context, to, reportID string, raw []byte) (str
 	if err == nil {
 		return aws.ToString(out.MessageId), nil
 	}
-	err = fmt.Errorf("send mail %s: %w", reportID, err)
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return "", fault.New(fault.Retryable, Unsettled, err)
+		return "", fault.New(fault.Retryable, Unsettled, fmt.Errorf("send mail %s: %w", reportID, err))
 	}
+	// QUIRK: SES has one code for a mail that it will never take and for a sender that is not verified yet, or a receiver while the account is
+	// in the sandbox. The second comes right when somebody verifies it, and only the text tells them apart. The text names addresses.
+	if strings.Contains(api.ErrorMessage(), "is not verified") {
+		return "", fault.Newf(fault.Retryable, Throttled, "send mail %s: SES has not verified its sender, or while in the sandbox its receiver: verify it in SES", reportID)
+	}
+	err = fmt.Errorf("send mail %s: SES answered %s", reportID, api.ErrorCode())
 	switch api.ErrorCode() {
 	case "MessageRejected", "InvalidParameterValue":
 		return "", fault.New(fault.Permanent, Rejected, err)
