@@ -2,6 +2,7 @@ package wecom
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,7 +138,8 @@ func passing(err error) bool {
 	if errors.As(err, &refused) {
 		return refused.Code == -1
 	}
-	return errors.Is(err, ErrNoAnswer)
+	var foreign *tls.CertificateVerificationError
+	return errors.Is(err, ErrNoAnswer) && !errors.As(err, &foreign) // a certificate does not become a better one
 }
 
 // learn remembers what a refusal says about the calls to come.
