@@ -297,6 +297,10 @@ func (w *walk) lookAgain(ctx context.Context) error {
 		if err := w.announce(ctx, again); err != nil {
 			return err
 		}
+		if again.Failure != "" {
+			w.find(ctx, AnnouncementMissing, row.Key(), Noted, "the batch is kept and can't be opened at present (%s): it is announced again", again.Failure)
+			continue
+		}
 		w.find(ctx, AnnouncementMissing, row.Key(), Mended, "the batch was kept and not opened: it is announced again")
 	}
 	return nil

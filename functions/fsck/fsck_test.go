@@ -128,6 +128,11 @@ func TestWhatIsPlantedIsFound(t *testing.T) {
 		{name: "a skipped announcement", plant: func(h *house, _ []ledger.BatchRow) []string {
 			return []string{"announcement-missing mended " + h.pull(2).Key()}
 		}},
+		{name: "a batch that the library dies on", plant: func(h *house, _ []ledger.BatchRow) []string {
+			b := h.pull(2)
+			h.OK(h.op.BatchFailed(h.Context(), b, "library-dies-often"))
+			return []string{"announcement-missing noted " + b.Key()}
+		}},
 		{name: "a deleted segment", same: true, plant: func(h *house, b []ledger.BatchRow) []string {
 			row := rig.Must[ledger.BatchRow](h.TB)(h.op.Batch(h.Context(), corp, b[1].Key()))
 			for _, v := range rig.Must[[]objstore.Version](h.TB)(h.store.Versions(h.Context(), row.Segments[0])) {

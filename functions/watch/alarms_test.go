@@ -234,8 +234,13 @@ func TestFscksAlarmsAreToldAndLeftAlone(t *testing.T) {
 // undisturbed one does.
 func TestEveryWriteMayFailOnce(t *testing.T) {
 	writes := map[string]bool{"UpdateItem": true, "PutItem": true, "SendMessage": true}
-	plant := func(t *testing.T) *house {
-		h := newHouse(t)
+	h := newHouse(t)
+	began := h.at
+	plant := func(t *testing.T) {
+		h.Rig.TB = t
+		h.wipe("ControlTable", "MessagesTable")
+		h.at, h.seq, h.chain = began, 0, ledger.Link{}
+		h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: corp, Added: h.at.Add(-24 * time.Hour)}))
 		h.polled(ledger.Poll{CaughtUp: h.at, LastWhole: h.at, Trouble: &ledger.Trouble{Cause: "service-expired", Code: 301052, Since: h.at}})
 		h.finish(h.batch(2), 2, ledger.ReasonNoKey)
 		h.batch(1)
@@ -244,13 +249,12 @@ func TestEveryWriteMayFailOnce(t *testing.T) {
 		h.OK(h.op.PutAlarm(t.Context(), ledger.Alarm{Corp: corp, Cause: "rate-limited", Open: true, Since: h.at, Seen: h.at}))
 		h.at = h.at.Add(2 * time.Hour)
 		h.use(h.Once("WatchFunction"))
-		return h
 	}
 	type end struct {
 		Rows map[string]string
 		Jobs []string
 	}
-	ended := func(h *house) end {
+	ended := func() end {
 		e := end{Rows: h.Rows("ControlTable")}
 		for _, q := range []string{"BatchQueue", "MediaQueue", "ReportQueue"} {
 			jobs := h.Take(q)
@@ -259,7 +263,7 @@ func TestEveryWriteMayFailOnce(t *testing.T) {
 		}
 		return e
 	}
-	h := plant(t)
+	plant(t)
 	h.Calls()
 	h.watched()
 	n := 0
@@ -268,15 +272,14 @@ func TestEveryWriteMayFailOnce(t *testing.T) {
 			n++
 		}
 	}
-	want := ended(h)
+	want := ended()
 	if n < 8 || len(want.Jobs) != 3 {
 		t.Fatalf("an undisturbed run makes %d writes and the jobs %q", n, want.Jobs)
 	}
 	for _, act := range []awslocal.Act{awslocal.Refuse, awslocal.FailAfter} {
 		for i := range n {
 			t.Run(fmt.Sprintf("act %d of write %d", act, i+1), func(t *testing.T) {
-				t.Parallel()
-				h := plant(t)
+				plant(t)
 				seen := 0
 				h.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
 					if writes[q.Operation] {
@@ -291,7 +294,7 @@ func TestEveryWriteMayFailOnce(t *testing.T) {
 				}
 				h.Fault(nil)
 				h.watched()
-				if diff := cmp.Diff(want, ended(h)); diff != "" {
+				if diff := cmp.Diff(want, ended()); diff != "" {
 					t.Errorf("(-undisturbed +disturbed)\n%s", diff)
 				}
 			})
