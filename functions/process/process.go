@@ -304,14 +304,19 @@ func decrypt(ctx context.Context, library decrypter, items []financesdk.Item) ([
 // reason instead.
 func (p *processor) unwrap(ctx context.Context, corp archive.CorpID, items []archive.ChatData, reasons []fault.Reason) ([][]byte, error) {
 	keys := make([]*rsa.PrivateKey, len(items))
+	absent := map[archive.KeyVersion]bool{} // after a rotation whole batches lack the same key: it is asked for once
 	for i, item := range items {
 		if item.Defect != "" {
 			reasons[i] = badItem
 			continue
 		}
+		if absent[item.KeyVersion] {
+			reasons[i] = noKey
+			continue
+		}
 		key, err := p.keys.of(ctx, corp, item.KeyVersion)
 		if errors.Is(err, secrets.ErrAbsent) {
-			reasons[i] = noKey
+			reasons[i], absent[item.KeyVersion] = noKey, true
 			continue
 		}
 		if err != nil {

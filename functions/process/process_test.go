@@ -127,6 +127,86 @@ func TestNoFailedWriteLosesOrDoublesAnything(t *testing.T) {
 	t.Logf("%d writes (%v), each in three ways", len(calls), calls)
 }
 
+// TestAnInterruptedRedriveCountsNothingTwice is the fault table of the other way through process: items of a done batch are tried again.
+func TestAnInterruptedRedriveCountsNothingTwice(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	writes := []string{"PutObject", "PutItem", "SendMessage", "UpdateItem", "BatchWriteItem", "TransactWriteItems"}
+	one, two, other := file(2, "file-of-2"), text(3, "two"), text(4, "three")
+	for _, it := range []*item{&one, &two, &other} {
+		it.version, it.key = 2, &pair[1]().PublicKey
+	}
+	other.key = &pair[2]().PublicKey // the late key does not fit this one
+	raw := b.chatData(text(1, "known"), one, two, other)
+	var mu sync.Mutex
+	run := func(id archive.CorpID, nth int, act awslocal.Act) (first error, seen []string) {
+		b.hold(id, 1, pair[0]())
+		row := b.kept(id, raw, noon)
+		b.OK(b.processor(b.Config(self)).process(t.Context(), job(row)))
+		b.hold(id, 2, pair[1]())
+		again := queue.BatchJob{Corp: id, Batch: row.Key(), Reason: "no-key", KeyVersion: 2}
+		n := 0
+		b.Fault(func(q awslocal.FaultRequest) (d awslocal.FaultDecision) {
+			mu.Lock()
+			defer mu.Unlock()
+			if q.Caller == self && slices.Contains(writes, q.Operation) {
+				seen = append(seen, q.Operation)
+				if n++; n == nth {
+					d.Act = act
+				}
+			}
+			return d
+		})
+		first = b.processor(b.Once(self)).process(t.Context(), again)
+		b.Fault(nil)
+		b.OK(b.processor(b.Config(self)).process(t.Context(), again))
+		if end := b.row(row); end.Archived != 3 || end.SetAside != 1 || len(b.archived(row)) != 3 {
+			t.Errorf("%v at write %d: the batch says %+v", act, nth, end)
+		}
+		if diff := cmp.Diff(map[archive.Seq]string{4: "key-does-not-fit"}, b.reasons(row)); diff != "" {
+			t.Errorf("%v at write %d: %s", act, nth, diff)
+		}
+		return first, seen
+	}
+	_, calls := run("wwd0", 0, awslocal.Pass)
+	want := b.state("wwd0")
+	id := 0
+	for nth := range calls {
+		for name, act := range map[string]awslocal.Act{"refused": awslocal.Refuse, "done and reported as failed": awslocal.FailAfter, "done and cut": awslocal.CutAfter} {
+			id++
+			one := archive.CorpID(fmt.Sprintf("wwe%d", id))
+			if failed, _ := run(one, nth+1, act); failed == nil {
+				t.Errorf("write %d (%s) %s, and nobody noticed", nth+1, calls[nth], name)
+			}
+			if diff := cmp.Diff(want, b.state(one)); diff != "" {
+				t.Errorf("write %d (%s) %s: %s", nth+1, calls[nth], name, diff)
+			}
+		}
+	}
+	t.Logf("%d writes (%v), each in three ways", len(calls), calls)
+}
+
+func TestAKeyThatIsAbsentIsAskedForOnceABatch(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var items []item
+	for seq := archive.Seq(1); seq <= 30; seq++ {
+		items = append(items, text(seq, "x"))
+	}
+	row := b.batch("wwtide", items...)
+	b.Calls()
+	b.OK(b.processor(b.Config(self)).process(t.Context(), job(row)))
+	asked := 0
+	for _, c := range b.Calls() {
+		if c.Operation == "GetSecretValue" {
+			asked++
+		}
+	}
+	if asked != 1 || len(b.reasons(row)) != 30 {
+		t.Errorf("it was asked for %d times, and %d items are set aside", asked, len(b.reasons(row)))
+	}
+}
+
 func TestEachFateHasItsReason(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
