@@ -233,17 +233,16 @@ func (r *reporter) capture(ctx context.Context, corp archive.CorpID, noon time.T
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 		c.SetAsideOpen = append(c.SetAsideOpen, report.ReasonCount{Reason: reason, N: reasons[reason]})
 	}
-	if err := r.ledger.AllMedia(ctx, corp, func(m ledger.MediaRow) bool {
-		switch {
-		case m.At.Before(from) || !m.At.Before(noon):
-		case m.State == ledger.Kept:
+	settled, err := r.ledger.Settled(ctx, corp, from, noon)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range settled {
+		if m.State == ledger.Kept {
 			c.MediaKept++
-		case m.State == ledger.Lost:
+		} else {
 			c.MediaLost++
 		}
-		return true
-	}); err != nil {
-		return nil, err
 	}
 	if err := r.ledger.AllWaiting(ctx, corp, func(ledger.Waiting) bool { c.MediaWaiting++; return true }); err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ import (
 //	  watch#<corp>        redriven#<reason>#<version, 10 digits>#  when all items set aside so were last put back to work
 //	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
 //	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
+//	  settled#<corp>      <time>#<file hash>                  when an attachment had its outcome: an index by time
 //	  lost#<corp>         <file hash>                         an attachment whose outcome was once lost: an index of the few
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
@@ -72,6 +73,7 @@ func corpPK(c archive.CorpID) string      { return "corp#" + c.KeyPart() }
 func batchPK(c archive.CorpID) string     { return "batch#" + c.KeyPart() }
 func waitingPK(c archive.CorpID) string   { return "waiting#" + c.KeyPart() }
 func mediaPK(c archive.CorpID) string     { return "media#" + c.KeyPart() }
+func settledPK(c archive.CorpID) string   { return "settled#" + c.KeyPart() }
 func lostPK(c archive.CorpID) string      { return "lost#" + c.KeyPart() }
 func runPK(c archive.CorpID) string       { return "run#" + c.KeyPart() }
 func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -141,8 +142,13 @@ func (l *Ledger) SettleMedia(ctx context.Context, w Waiting, m MediaRow) error {
 	it["corp"], it["state"], it["size"], it["sha256"], it["md5"] = str(string(m.Corp)), str(m.State), num(uint64(max(m.Size, 0))), str(m.SHA256), str(m.MD5) // #nosec G115 -- not negative
 	it["object"], it["version"], it["reason"], it["at"] = str(m.Object), str(m.Version), str(m.Reason), when(m.At)
 	condition, values := "attribute_not_exists(pk)", item(nil)
+	// Before the outcome, so that no outcome is without its place in time. A repeat may leave a second place: the outcome's own time tells
+	// which one counts.
+	if err := l.put(ctx, l.tables.Control, key(settledPK(m.Corp), millis13(m.At)+"#"+m.Hash), "", nil); err != nil {
+		return err
+	}
 	if m.State == Lost {
-		// Before the outcome, so that no outcome is without it. One that is kept in the end is told from it by its outcome.
+		// Before the outcome too. One that is kept in the end is told from it by its outcome.
 		lost := key(lostPK(m.Corp), m.Hash)
 		lost["at"] = when(m.At)
 		if err := l.put(ctx, l.tables.Control, lost, "", nil); err != nil {
@@ -208,6 +214,34 @@ func (l *Ledger) LostMedia(ctx context.Context, corp archive.CorpID, f func(Medi
 		}
 	}
 	return nil
+}
+
+// Settled lists the outcomes of a corp's attachments that came in a span of time, from inclusive and to exclusive: a day's report must not
+// read all that were ever kept.
+func (l *Ledger) Settled(ctx context.Context, corp archive.CorpID, from, to time.Time) ([]MediaRow, error) {
+	var hashes []string
+	seen := map[string]bool{}
+	err := l.each(ctx, l.tables.Control, settledPK(corp), bounds{from: millis13(from), to: millis13(to), consistent: true}, func(it item) bool {
+		if _, hash, _ := strings.Cut(getStr(it, "sk"), "#"); !seen[hash] {
+			seen[hash] = true
+			hashes = append(hashes, hash)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := l.Media(ctx, corp, hashes)
+	if err != nil {
+		return nil, err
+	}
+	var rows []MediaRow
+	for _, hash := range hashes {
+		if m, ok := outcomes[hash]; ok && !m.At.Before(from) && m.At.Before(to) {
+			rows = append(rows, m)
+		}
+	}
+	return rows, nil
 }
 
 // AllMedia calls f for all of a corp's outcomes.
