@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -300,10 +301,12 @@ type alarmLine struct {
 	Sentence string
 }
 
+// queueDepth is a queue together with its dead letters.
 type queueDepth struct {
-	Name string
-	sqs.Depth
-	Dead bool
+	Name    string
+	Waiting int
+	InWork  int
+	Dead    int
 }
 
 type statusPage struct {
@@ -326,22 +329,30 @@ func (p *pages) status(r *http.Request) (string, any, error) {
 		}
 		page.Corps = append(page.Corps, s)
 	}
+	all := map[string]*queueDepth{}
 	for name, depth := range p.depths() {
-		q := queueDepth{Name: strings.TrimPrefix(name, "wecomvault-"), Depth: depth, Dead: deadLetters(name)}
-		if n := depth.Visible + depth.InFlight + depth.Delayed; q.Dead {
-			page.Dead += n
-		} else {
-			page.Jobs += n
+		queue := strings.TrimSuffix(strings.TrimPrefix(name, "wecomvault-"), deadLetters)
+		q, ok := all[queue]
+		if !ok {
+			q = &queueDepth{Name: queue}
+			all[queue] = q
 		}
-		page.Queues = append(page.Queues, q)
+		if strings.HasSuffix(name, deadLetters) {
+			q.Dead = depth.Visible + depth.InFlight + depth.Delayed
+			page.Dead += q.Dead
+		} else {
+			q.Waiting, q.InWork = depth.Visible+depth.Delayed, depth.InFlight
+			page.Jobs += q.Waiting + q.InWork
+		}
 	}
-	slices.SortFunc(page.Queues, func(a, b queueDepth) int { return strings.Compare(a.Name, b.Name) })
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		page.Queues = append(page.Queues, *all[name])
+	}
 	return "status", page, nil
 }
 
-func deadLetters(queue string) bool {
-	return strings.HasSuffix(queue, "DeadLetters") || strings.Contains(queue, "dead-letters")
-}
+// deadLetters ends the names of queues that hold what was received too often.
+const deadLetters = "DeadLetters"
 
 func (p *pages) corpStatus(ctx context.Context, c ledger.Corp) (corpStatus, error) {
 	s := corpStatus{Corp: c}
