@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -289,6 +291,20 @@ func TestABatchWithoutAPlaceStandsOutsideTheChain(t *testing.T) {
 	h.work()
 	if got := h.found(); len(got) > 0 {
 		t.Errorf("after mending: %q", got)
+	}
+}
+
+func TestTheScheduledEventChecksEveryCorp(t *testing.T) {
+	h := newHouse(t)
+	h.archived()
+	event, err := os.ReadFile("../../events/fsck.json")
+	h.OK(err)
+	answer, err := function(h.checker).Invoke(t.Context(), event)
+	h.OK(err)
+	text, err := json.Marshal(answer)
+	h.OK(err)
+	if want := `{"findings":[],"untold":0,"batches":5,"seqs":15,"media":14,"next":""}`; string(text) != want {
+		t.Errorf("answered %s, want %s", text, want)
 	}
 }
 

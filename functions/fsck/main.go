@@ -53,11 +53,16 @@ func main() {
 		media:   queue.New[queue.MediaJob](jobs, s.Media),
 		people:  &ledger.People{}, log: log, metrics: telemetry.NewMetrics(os.Stdout, "fsck"), now: clock.Now, second: 3 * time.Second,
 	}
-	lambdas.Run(lambdas.Function{Log: log, Call: func(ctx context.Context, input []byte) (any, error) {
+	lambdas.Run(function(c))
+}
+
+// function joins the flow to its triggers.
+func function(c *checker) lambdas.Function {
+	return lambdas.Function{Log: c.log, Call: func(ctx context.Context, input []byte) (any, error) {
 		var call Call
 		if err := json.Unmarshal(input, &call); err != nil {
 			return nil, fmt.Errorf("read what is asked: %w", err)
 		}
 		return c.run(ctx, call)
-	}})
+	}}
 }

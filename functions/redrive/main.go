@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -46,9 +47,13 @@ func main() {
 		batches: queue.New[queue.BatchJob](jobs, s.Batches),
 		log:     log, now: clock.Now,
 	}
-	lambdas.Run(lambdas.Function{
-		Log: log, Pause: queue.NewPauser(jobs, s.Redrives).Pause,
-		Schedule: func(ctx context.Context, _ []byte) error { return r.run(ctx) },
+	lambdas.Run(function(r, queue.NewPauser(jobs, s.Redrives).Pause))
+}
+
+// function joins the flow to its triggers.
+func function(r *redriver, pause func(context.Context, string, time.Duration) error) lambdas.Function {
+	return lambdas.Function{
+		Log: r.log, Pause: pause, Schedule: func(ctx context.Context, _ []byte) error { return r.run(ctx) },
 		Job: func(ctx context.Context, body string) error {
 			job, err := queue.Decode[queue.RedriveJob](body)
 			if err != nil {
@@ -56,5 +61,5 @@ func main() {
 			}
 			return r.redrive(ctx, job)
 		},
-	})
+	}
 }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +114,32 @@ func TestAJobForEachBatchReasonAndVersion(t *testing.T) {
 		if diff := cmp.Diff(c.want, jobs); diff != "" {
 			t.Errorf("%+v (-want +got)\n%s", c.job, diff)
 		}
+	}
+}
+
+func TestTheSampleJobIsUnderstood(t *testing.T) {
+	h := newHouse(t)
+	want := job(h.aside(2, "no-key"), "no-key", 2)
+	event, err := os.ReadFile("../../events/redrive.json")
+	h.OK(err)
+	h.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Operation == "SendMessage" {
+			return awslocal.FaultDecision{Act: awslocal.Refuse}
+		}
+		return awslocal.FaultDecision{}
+	})
+	paused := ""
+	f := function(h.redriver, func(_ context.Context, handle string, _ time.Duration) error { paused = handle; return nil })
+	answer, err := f.Invoke(t.Context(), event)
+	h.OK(err)
+	if got := fmt.Sprint(answer); !strings.Contains(got, "91c3e7a5") || paused != "handle-of-the-redrive" {
+		t.Errorf("a job that fails comes back: %s, paused %q", got, paused)
+	}
+	h.Fault(nil)
+	answer, err = f.Invoke(t.Context(), event)
+	h.OK(err)
+	if diff := cmp.Diff([]string{want}, h.sent()); diff != "" || fmt.Sprint(answer) != "{[]}" {
+		t.Errorf("answered %v (-want +got)\n%s", answer, diff)
 	}
 }
 

@@ -52,5 +52,10 @@ func main() {
 		windows: ledger.Windows{Messages: s.Chats, Media: s.Files},
 		log:     log, metrics: telemetry.NewMetrics(os.Stdout, "watch"), now: clock.Now, second: 10 * time.Second,
 	}
-	lambdas.Run(lambdas.Function{Log: log, Schedule: func(ctx context.Context, _ []byte) error { return w.run(ctx) }})
+	lambdas.Run(function(w))
+}
+
+// function joins the flow to its trigger.
+func function(w *watcher) lambdas.Function {
+	return lambdas.Function{Log: w.log, Schedule: func(ctx context.Context, _ []byte) error { return w.run(ctx) }}
 }

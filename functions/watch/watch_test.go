@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -199,6 +200,18 @@ func TestABatchIsAnnouncedAgainAfterGrowingPauses(t *testing.T) {
 	}
 	if open, _ := h.alarms(); len(open) > 0 {
 		t.Errorf("when it is opened the alarms are %q", open)
+	}
+}
+
+func TestTheScheduledEventIsUnderstood(t *testing.T) {
+	h := newHouse(t)
+	h.well()
+	event, err := os.ReadFile("../../events/watch.json")
+	h.OK(err)
+	answer, err := function(h.watcher).Invoke(t.Context(), event)
+	h.OK(err)
+	if answer != nil || !strings.Contains(h.figures.String(), `"HoursToLossMessages":120`) {
+		t.Errorf("answered %v, figures %s", answer, h.figures.String())
 	}
 }
 
