@@ -91,14 +91,14 @@ func TestARefusalIsToldFromABrokenAnswer(t *testing.T) {
 func TestNothingButItsSeqFailsAnItemsBatch(t *testing.T) {
 	for item, want := range map[string]archive.ChatData{
 		good: {Seq: 8, MsgID: "m8", KeyVersion: 3, EncryptRandomKey: "cms=", EncryptChatMsg: "bXNn"},
-		`{"seq":8,"publickey_ver":3,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:                         {Seq: 8, KeyVersion: 3, EncryptRandomKey: "k", EncryptChatMsg: "m"},
-		`{"seq":8,"msgid":5,"publickey_ver":3,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:               {Seq: 8, KeyVersion: 3, EncryptRandomKey: "k", EncryptChatMsg: "m"},
-		`{"seq":8,"msgid":"m","publickey_ver":"three","encrypt_random_key":"k","encrypt_chat_msg":"m"}`:       {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver has the wrong type"},
-		`{"seq":8,"msgid":"m","publickey_ver":-1,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:            {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver has the wrong type"},
-		`{"seq":8,"msgid":"m","publickey_ver":4294967296,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:    {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver has the wrong type"},
-		`{"seq":8,"msgid":"m","encrypt_random_key":"k","encrypt_chat_msg":"m"}`:                               {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver is missing"},
-		`{"seq":8,"msgid":"m","publickey_ver":3,"encrypt_random_key":null,"encrypt_chat_msg":"m"}`:            {Seq: 8, MsgID: "m", KeyVersion: 3, EncryptChatMsg: "m", Defect: "encrypt_random_key is missing"},
-		`{"seq":8,"msgid":"m","publickey_ver":3,"encrypt_random_key":"k","encrypt_chat_msg":{"a":1}}`:         {Seq: 8, MsgID: "m", KeyVersion: 3, EncryptRandomKey: "k", Defect: "encrypt_chat_msg has the wrong type"},
+		`{"seq":8,"publickey_ver":3,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:                          {Seq: 8, KeyVersion: 3, EncryptRandomKey: "k", EncryptChatMsg: "m"},
+		`{"seq":8,"msgid":5,"publickey_ver":3,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:                {Seq: 8, KeyVersion: 3, EncryptRandomKey: "k", EncryptChatMsg: "m"},
+		`{"seq":8,"msgid":"m","publickey_ver":"three","encrypt_random_key":"k","encrypt_chat_msg":"m"}`:        {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver has the wrong type"},
+		`{"seq":8,"msgid":"m","publickey_ver":-1,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:             {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver has the wrong type"},
+		`{"seq":8,"msgid":"m","publickey_ver":4294967296,"encrypt_random_key":"k","encrypt_chat_msg":"m"}`:     {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver has the wrong type"},
+		`{"seq":8,"msgid":"m","encrypt_random_key":"k","encrypt_chat_msg":"m"}`:                                {Seq: 8, MsgID: "m", EncryptRandomKey: "k", EncryptChatMsg: "m", Defect: "publickey_ver is missing"},
+		`{"seq":8,"msgid":"m","publickey_ver":3,"encrypt_random_key":null,"encrypt_chat_msg":"m"}`:             {Seq: 8, MsgID: "m", KeyVersion: 3, EncryptChatMsg: "m", Defect: "encrypt_random_key is missing"},
+		`{"seq":8,"msgid":"m","publickey_ver":3,"encrypt_random_key":"k","encrypt_chat_msg":{"a":1}}`:          {Seq: 8, MsgID: "m", KeyVersion: 3, EncryptRandomKey: "k", Defect: "encrypt_chat_msg has the wrong type"},
 		`{"seq":8,"msgid":"m","publickey_ver":3,"encrypt_random_key":"k","encrypt_chat_msg":"m","new":[true]}`: {Seq: 8, MsgID: "m", KeyVersion: 3, EncryptRandomKey: "k", EncryptChatMsg: "m"},
 	} {
 		batch, err := archive.ParseBatch([]byte(whole(item)), 7)

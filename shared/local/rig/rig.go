@@ -202,8 +202,10 @@ func (r *Rig) Once(caller string) aws.Config {
 // none limits no retries: a test plans more faults than any real day has.
 type none struct{}
 
-func (none) GetToken(context.Context, uint) (func() error, error) { return func() error { return nil }, nil }
-func (none) AddTokens(uint) error                                 { return nil }
+func (none) GetToken(context.Context, uint) (func() error, error) {
+	return func() error { return nil }, nil
+}
+func (none) AddTokens(uint) error { return nil }
 
 // Tables are the four tables of the ledger.
 func (r *Rig) Tables() ledger.Tables {
