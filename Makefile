@@ -28,11 +28,11 @@ build: ## build the functions, the operator's command and the local programs for
 
 .PHONY: run
 run: build ## play the demonstration company's next day on this machine (ARGS='-once [-data DIR]' for unattended)
-	@./$(BUILD)/local/local $(ARGS)
+	@$(OUT)/local/local $(ARGS)
 
 .PHONY: ctl
 ctl: build ## run the operator's command on local data: make ctl ARGS='[-data DIR] messages -corp X -format jsonl'
-	@./$(BUILD)/local/local ctl $(ARGS)
+	@$(OUT)/local/local ctl $(ARGS)
 
 .PHONY: test
 test: ## everything that needs no account and, once modules are there, no network

@@ -66,10 +66,10 @@ func (d *day) account(ctx context.Context) (int, error) {
 	fmt.Fprintf(d.out, "  mails sent %d\n", sent)
 	jobs, dead := d.queued()
 	if jobs > 0 {
-		waits = append(waits, fmt.Sprintf("%d jobs are still in the queues", jobs))
+		waits = append(waits, some(jobs, "job is", "jobs are")+" still in the queues")
 	}
 	if dead > 0 {
-		waits = append(waits, fmt.Sprintf("%d jobs are in dead-letter queues", dead))
+		waits = append(waits, some(dead, "job is", "jobs are")+" in dead-letter queues: the logs in "+filepath.Join(d.house.data, "logs")+" say why")
 	}
 	if full := tight(d.house.data); full != "" && len(lost)+len(waits) > 0 {
 		waits = append(waits, full)
@@ -82,10 +82,10 @@ func (d *day) account(ctx context.Context) (int, error) {
 	}
 	switch {
 	case len(lost) > 0:
-		fmt.Fprintf(d.out, "Result: %d things are unaccounted for (exit %d)\n", len(lost), exitLost)
+		fmt.Fprintf(d.out, "Result: %s unaccounted for (exit %d)\n", some(len(lost), "thing is", "things are"), exitLost)
 		return exitLost, nil
 	case len(waits) > 0:
-		fmt.Fprintf(d.out, "Result: every seq is accounted for, %d things wait for the operator (exit %d)\n", len(waits), exitWaiting)
+		fmt.Fprintf(d.out, "Result: every seq is accounted for, %s for the operator (exit %d)\n", some(len(waits), "thing waits", "things wait"), exitWaiting)
 		return exitWaiting, nil
 	}
 	fmt.Fprintf(d.out, "Result: every seq is archived or set aside as it should be, nothing waits (exit %d)\n", exitAccounted)
@@ -145,10 +145,10 @@ func (d *day) count(ctx context.Context, corp archive.CorpID) (count, error) {
 		c.media[state]++
 	}
 	if c.pending > 0 && len(c.lost) == 0 {
-		c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are pulled and kept, and not opened yet%s", c.pending, corp, d.why("process")))
+		c.waits = append(c.waits, fmt.Sprintf("%s of corp %s pulled and kept, and not opened yet%s", some(c.pending, "message", "messages"), corp, d.why("process")))
 	}
 	if n := c.media["waiting"]; n > 0 {
-		c.waits = append(c.waits, fmt.Sprintf("%d attachments of corp %s are not in yet%s", n, corp, d.why("media")))
+		c.waits = append(c.waits, fmt.Sprintf("%s of corp %s %s not in yet%s", some(n, "attachment", "attachments"), corp, isAre(n), d.why("media")))
 	}
 	if d.library != "" {
 		c.setAside(c.aside)
@@ -196,6 +196,13 @@ func (d *day) compare(ctx context.Context, c *count, lines map[uint64]seqLine) e
 		}
 	}
 	c.setAside(unwanted)
+	if n := c.media["lost"] - theirs.Files.Refused - theirs.Files.Gone; n > 0 {
+		c.lost = append(c.lost, fmt.Sprintf("%s of corp %s lost, though WeCom has it", some(n, "attachment", "attachments"), c.corp))
+	}
+	seen := c.media["kept"] + c.media["lost"] + c.media["waiting"]
+	if n := theirs.Files.Count - seen; n > 0 && !gaveUp && c.pending == 0 && len(unwanted) == 0 {
+		c.lost = append(c.lost, fmt.Sprintf("%s of corp %s never asked for", some(n, "attachment", "attachments"), c.corp))
+	}
 	for seq := range lines {
 		c.lost = append(c.lost, fmt.Sprintf("seq %d of corp %s is archived and was never sent", seq, c.corp))
 	}
@@ -205,7 +212,7 @@ func (d *day) compare(ctx context.Context, c *count, lines map[uint64]seqLine) e
 // setAside notes messages whose reason somebody has to look at.
 func (c *count) setAside(byReason map[string]int) {
 	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
-		c.waits = append(c.waits, fmt.Sprintf("%d messages of corp %s are set aside: %s", byReason[reason], c.corp, reason))
+		c.waits = append(c.waits, fmt.Sprintf("%s of corp %s %s set aside: %s", some(byReason[reason], "message", "messages"), c.corp, isAre(byReason[reason]), reason))
 	}
 }
 
@@ -224,6 +231,21 @@ func (c count) print(out io.Writer) {
 	if c.simSeqs >= 0 {
 		fmt.Fprintf(out, "    the simulator's own count: %d seqs, of which %d can never be opened; %d attachments, of which %d are refused\n", c.simSeqs, c.simAside, c.simFiles, c.simNoFile)
 	}
+}
+
+// some counts things in words.
+func some(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 // why is the last error of this run in a function's log, with a colon before it; "" if there is none.

@@ -284,6 +284,7 @@ func small(t *testing.T, size string) string {
 }
 
 func TestAFullDiskIsSaidAndLosesNothing(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	k := newKept(t)
 	disk := small(t, "24m")

@@ -189,6 +189,7 @@ func wantAll(t *testing.T, data string) {
 }
 
 func TestADayOutlastsTroubleOfEveryKind(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	r := start(t, filepath.Join(t.TempDir(), "data"), "-once", "-reversed")
 	sim := r.simulator(t)
@@ -240,6 +241,57 @@ func TestADayOutlastsTroubleOfEveryKind(t *testing.T) {
 	wantAll(t, r.data)
 }
 
+func TestReversedQueuesEndInTheSameArchive(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	folders := []string{filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "data")}
+	runs := []*running{start(t, folders[0], "-once"), start(t, folders[1], "-once", "-reversed")}
+	for _, r := range runs {
+		wantExit(t, r.ended(t, 3*time.Minute), 0, r.said())
+	}
+	for _, corp := range []string{wecomsim.DemoCorp, wecomsim.DemoSmallCorp} {
+		plain, reversed := messages(t, folders[0], corp), messages(t, folders[1], corp)
+		if len(plain) != len(reversed) {
+			t.Fatalf("%d messages of %s, %d with reversed queues", len(plain), corp, len(reversed))
+		}
+		for i := range plain {
+			if a, b := told(plain[i]), told(reversed[i]); a != b {
+				t.Errorf("seq %d of %s:\n%s\nwith reversed queues:\n%s", plain[i].Seq, corp, a, b)
+			}
+		}
+	}
+}
+
+// told is what an archive tells of a message, whenever it was sent: ids and hashes differ from one simulation to the next.
+func told(l line) string {
+	s := strings.Join([]string{strconv.FormatUint(l.Seq, 10), l.State, l.Reason, l.Type, l.Text, strconv.Itoa(len(l.RecalledBy)), strconv.FormatBool(l.RecallOf != "")}, " | ")
+	for _, m := range l.Media {
+		s += " | " + m.State + " " + strconv.FormatInt(m.Size, 10) + " " + m.SHA256 + " " + m.Reason
+	}
+	return s
+}
+
+func TestMakeCtlPrintsTheAnswerAlone(t *testing.T) {
+	t.Parallel()
+	k := newKept(t)
+	cmd := exec.Command("make", "ctl", "BUILD="+filepath.Dir(filepath.Dir(local(t))), "ARGS=-data "+k.data+" messages -corp "+keptCorp+" -format jsonl")
+	var stderr bytes.Buffer
+	cmd.Dir, cmd.Stderr = "../..", &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) != len(k.before) {
+		t.Fatalf("%d lines for %d messages:\n%s", len(lines), len(k.before), out)
+	}
+	for _, l := range lines {
+		if !json.Valid([]byte(l)) {
+			t.Errorf("not JSON: %q", l)
+		}
+	}
+}
+
 func TestAKilledRunIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	r := start(t, filepath.Join(t.TempDir(), "data"), "-once")
@@ -262,6 +314,7 @@ func TestAKilledRunIsFinishedByTheNext(t *testing.T) {
 }
 
 func TestARunStaysUpUntilItIsAskedToEndAndTheNextPlaysTheNextDay(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	for i, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
@@ -286,6 +339,7 @@ func TestARunStaysUpUntilItIsAskedToEndAndTheNextPlaysTheNextDay(t *testing.T) {
 }
 
 func TestARunThatIsStoppedInTheMiddleGoesOn(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	r := start(t, filepath.Join(t.TempDir(), "data"))
 	r.until(t, time.Minute, "archived ")
@@ -384,6 +438,7 @@ func TestAnImpostorGetsNothingFromAGivenLibrary(t *testing.T) {
 }
 
 func TestOneCorpsRefusalDelaysNoOther(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	code, out := play(t, "-once", "-data", data)

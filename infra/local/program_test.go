@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 var (
@@ -59,6 +58,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// slow skips a test that takes long when only the short ones are asked for.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long: left out by -short")
+	}
+}
+
 func local(t *testing.T) string {
 	t.Helper()
 	dir, err := built()
@@ -95,15 +102,17 @@ func exitCode(t *testing.T, cmd *exec.Cmd) (int, string) {
 
 // line is a line of vaultctl messages.
 type line struct {
-	Corp       string `json:"corp"`
-	Seq        uint64 `json:"seq"`
-	MsgID      string `json:"msgid"`
-	KeyVersion uint32 `json:"publickey_ver"`
-	State      string `json:"state"`
-	Reason     string `json:"reason"`
-	Type       string `json:"msgtype"`
-	Text       string `json:"text"`
-	RawSHA256  string `json:"raw_sha256"`
+	Corp       string   `json:"corp"`
+	Seq        uint64   `json:"seq"`
+	MsgID      string   `json:"msgid"`
+	KeyVersion uint32   `json:"publickey_ver"`
+	State      string   `json:"state"`
+	Reason     string   `json:"reason"`
+	Type       string   `json:"msgtype"`
+	Text       string   `json:"text"`
+	RawSHA256  string   `json:"raw_sha256"`
+	RecallOf   string   `json:"recall_of"`
+	RecalledBy []string `json:"recalled_by"`
 	Media      []struct {
 		FileID string `json:"sdkfileid"`
 		Size   int64  `json:"size"`
@@ -321,17 +330,5 @@ func TestACorpIsArchivedThroughAGivenLibraryWhateverItDoes(t *testing.T) {
 	lines = messages(t, data, "ww Corp#7")
 	if n := byState(lines); len(lines) != len(l.items) || n["set aside"] != 2 {
 		t.Errorf("after the key came: %d lines, %v", len(lines), n)
-	}
-}
-
-// within fails the test if f takes longer.
-func within(t *testing.T, d time.Duration, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); f() }()
-	select {
-	case <-done:
-	case <-time.After(d):
-		t.Fatalf("not done within %v", d)
 	}
 }
