@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,6 +160,19 @@ func due(a ledger.Alarm, c ledger.Clock) ledger.Alarm {
 	return a
 }
 
+// doubtful says whether one of the alarms is about nothing but time that has passed, and not open yet.
+func (all wanted) doubtful(open []ledger.Alarm) bool {
+	for cause := range all {
+		switch report.Cause(cause) {
+		case report.NotFetching, report.NeverCaughtUp, report.MessagesAtRisk, report.NotOpening, report.MediaAtRisk, report.RateLimited, report.LibraryDies:
+			if !slices.ContainsFunc(open, func(a ledger.Alarm) bool { return a.Cause == cause && a.Open }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // judge says which alarms the facts ask for. It changes nothing.
 func (w *watcher) judge(f facts) wanted {
 	all := wanted{}
@@ -254,10 +268,6 @@ func (f facts) keep(a ledger.Alarm) bool {
 
 // alarm brings the corp's alarms to what the facts ask for, and asks for a mail if receivers have not heard of all of it.
 func (w *watcher) alarm(ctx context.Context, f facts) (told bool, err error) {
-	rows, err := w.ledger.Alarms(ctx, f.corp.ID)
-	if err != nil {
-		return false, err
-	}
 	all := w.judge(f)
 	news := false
 	write := func(a ledger.Alarm) error {
@@ -266,7 +276,7 @@ func (w *watcher) alarm(ctx context.Context, f facts) (told bool, err error) {
 		}
 		return w.ledger.PutAlarm(ctx, a)
 	}
-	for _, old := range rows {
+	for _, old := range f.alarms {
 		a, open := all[old.Cause]
 		delete(all, old.Cause)
 		switch {

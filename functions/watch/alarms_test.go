@@ -199,19 +199,38 @@ func TestAStandstillIsBelievedAtTheSecondLook(t *testing.T) {
 	h.second = 10 * time.Second
 	looked := 0
 	h.now = func() time.Time {
-		if looked++; looked == 3 {
+		if looked++; looked == 2 {
 			h.well() // fetch has polled
 		}
 		return h.at
 	}
 	h.watched()
-	if open, _ := h.alarms(); len(open) > 0 || looked < 3 {
+	if open, _ := h.alarms(); len(open) > 0 || looked < 2 {
 		t.Errorf("a corp that polls a moment later: %q", open)
 	}
 	h.now, h.second = func() time.Time { return h.at.Add(time.Hour) }, 3*time.Millisecond
 	h.watched()
 	if open, _ := h.alarms(); !slices.Equal(open, []string{"not-fetching"}) {
 		t.Errorf("a corp that stands still: %q", open)
+	}
+}
+
+func TestABatchThatOnlyLooksOldIsNoAlarm(t *testing.T) {
+	h := newHouse(t)
+	b := h.batch(3)
+	h.at = h.at.Add(4 * time.Hour)
+	h.well()
+	h.second = 10 * time.Second
+	looked := 0
+	h.now = func() time.Time {
+		if looked++; looked == 2 {
+			h.finish(b, 1) // process was about to
+		}
+		return h.at
+	}
+	h.watched()
+	if open, _ := h.alarms(); len(open) > 0 {
+		t.Errorf("the alarms are %q", open)
 	}
 }
 

@@ -96,7 +96,7 @@ func (w *watcher) measure(found []facts) error {
 // watch looks at one corp.
 func (w *watcher) watch(ctx context.Context, corp ledger.Corp) (facts, error) {
 	began := clock.Real()
-	f, err := w.look(ctx, corp)
+	f, err := w.lookTwice(ctx, corp)
 	if err != nil {
 		return facts{}, err
 	}
@@ -118,7 +118,8 @@ type facts struct {
 	keys   []ledger.KeyRow
 	clocks ledger.Clocks
 	groups []ledger.AsideGroup
-	recent window // what came of late
+	recent window         // what came of late
+	alarms []ledger.Alarm // as they are
 
 	pending    int
 	failing    map[report.Cause]int // items of pending batches that can't be opened, by why
@@ -146,14 +147,32 @@ func (f facts) due(last time.Time, n int) bool {
 	return f.now.Sub(last) >= min(firstWait<<min(n, 16), longestWait)
 }
 
+// lookTwice looks until nothing doubtful is seen, or until that is believed. After a pause of the machine, or when the clock of a played day has
+// just been moved, what is about to be done only looks old.
+func (w *watcher) lookTwice(ctx context.Context, corp ledger.Corp) (facts, error) {
+	believed := clock.Real().Add(w.second)
+	for {
+		f, err := w.look(ctx, corp)
+		if err != nil || !w.judge(f).doubtful(f.alarms) || clock.Real().After(believed) {
+			return f, err
+		}
+		t := time.NewTimer(max(w.second/20, time.Millisecond))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return f, ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
 // look reads all that is known of a corp, and changes nothing.
 func (w *watcher) look(ctx context.Context, corp ledger.Corp) (facts, error) {
 	f := facts{corp: corp, now: w.now()}
 	var err error
-	if f.cursor, err = w.lookTwice(ctx, corp); err != nil {
+	if f.cursor, err = w.ledger.Cursor(ctx, corp.ID); err != nil {
 		return f, err
 	}
-	f.now = w.now()
 	if f.keys, err = w.ledger.Keys(ctx, corp.ID); err != nil {
 		return f, err
 	}
@@ -169,38 +188,11 @@ func (w *watcher) look(ctx context.Context, corp ledger.Corp) (facts, error) {
 	if err = w.lookAtMedia(ctx, &f); err != nil {
 		return f, err
 	}
-	f.clocks, err = w.ledger.Clocks(ctx, corp.ID, w.windows, f.now)
+	if f.clocks, err = w.ledger.Clocks(ctx, corp.ID, w.windows, f.now); err != nil {
+		return f, err
+	}
+	f.alarms, err = w.ledger.Alarms(ctx, corp.ID)
 	return f, err
-}
-
-// lookTwice reads the cursor. One that seems to stand still gets a moment in which to move: after a machine's pause, or when a played clock has
-// just been moved, the last whole answer only looks old.
-func (w *watcher) lookTwice(ctx context.Context, corp ledger.Corp) (ledger.Cursor, error) {
-	first, err := w.ledger.Cursor(ctx, corp.ID)
-	if err != nil || !still(corp, first, w.now()) {
-		return first, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, w.second)
-	defer cancel()
-	tick := time.NewTicker(max(w.second/20, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return first, nil
-		case <-tick.C:
-		}
-		c, err := w.ledger.Cursor(ctx, corp.ID)
-		if ctx.Err() != nil {
-			return first, nil
-		}
-		if err != nil {
-			return first, err
-		}
-		if first = c; !still(corp, c, w.now()) {
-			return c, nil
-		}
-	}
 }
 
 func (w *watcher) lookAtBatches(ctx context.Context, f *facts) error {
