@@ -196,6 +196,51 @@ func TestCorpWithoutDirectoryAndReceiversIsReportedToNobody(t *testing.T) {
 	}
 }
 
+// TestFactsThatWereKeptStand crashes behind the first mail, and changes the world before the next attempt.
+func TestFactsThatWereKeptStand(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwkept")
+	sent := 0
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Caller == "ReportFunction" && q.Operation == "PutItem" {
+			if sent++; sent == 3 { // the claim, the first mail, the second
+				return awslocal.FaultDecision{Act: awslocal.CutInstead}
+			}
+		}
+		return awslocal.FaultDecision{}
+	})
+	if err := d.due(d.Context()); err == nil {
+		t.Fatal("the fault was not met")
+	}
+	d.Fault(nil)
+	first := d.planned(c.ID)
+	if len(first) != 1 {
+		t.Fatalf("%d mails are planned after the crash, want 1", len(first))
+	}
+	was := d.letter(first[0])
+
+	c.ReportTo = append(c.ReportTo, ledger.Receiver{Address: "late@clearlake.example", Language: "en"})
+	c.Name = "Another name"
+	d.OK(d.operator.PutCorp(d.Context(), c))
+	d.at = d.at.Add(10 * time.Minute)
+	d.OK(d.due(d.Context()))
+	rows := d.planned(c.ID)
+	if len(rows) != 2 {
+		t.Fatalf("%d mails are planned, want the 2 of the receivers there were", len(rows))
+	}
+	for _, m := range rows {
+		l := d.letter(m)
+		if strings.Contains(l.Subject, "Another name") {
+			t.Errorf("the mail to %s tells of another world: %s", m.To, l.Subject)
+		}
+		if m.Key() == first[0].Key() {
+			if diff := cmp.Diff(was, l); diff != "" {
+				t.Errorf("a planned mail has changed:\n%s", diff)
+			}
+		}
+	}
+}
+
 // writes counts a function's calls that change something, and refuses or fails the n-th.
 func (d *desk) writes(n int, act awslocal.Act) (count *int) {
 	count = new(int)
