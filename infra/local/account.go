@@ -50,7 +50,7 @@ type count struct {
 func (d *day) account(ctx context.Context) (int, error) {
 	var lost []string
 	waits := slices.Clone(d.notes)
-	fmt.Fprintln(d.out, "\nThe account of the day")
+	fmt.Fprintln(d.out, "\nThe account of the day, and of those before it")
 	sent, err := d.countMails(ctx)
 	if err != nil {
 		return exitLost, err
