@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,7 +31,6 @@ type bench struct {
 
 	mu      sync.Mutex
 	scripts map[archive.CorpID]*script
-	log     bytes.Buffer
 }
 
 func newBench(t *testing.T) *bench {
@@ -110,7 +108,7 @@ func (b *bench) fetcher(config aws.Config) *fetcher {
 			defer b.mu.Unlock()
 			return b.scripts[corp], nil
 		},
-		log: slog.New(slog.NewTextHandler(io.Discard, nil)), poll: 5 * time.Millisecond, metrics: io.Discard, most: 20, dead: 300 * time.Millisecond,
+		log: slog.New(slog.DiscardHandler), poll: 5 * time.Millisecond, metrics: io.Discard, most: 20, dead: 300 * time.Millisecond,
 		again: func(context.Context, []archive.CorpID) error { return nil },
 	}
 }

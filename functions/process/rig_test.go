@@ -107,7 +107,7 @@ func (b *bench) chatData(items ...item) []byte {
 	elements := make([]map[string]any, 0, len(items))
 	for _, it := range items {
 		key := rig.Must[string](b.TB)(simcipher.NewKey())
-		block := rig.Must[[]byte](b.TB)(rsa.EncryptPKCS1v15(rand.Reader, it.key, []byte(key)))
+		block := rig.Must[[]byte](b.TB)(rsa.EncryptPKCS1v15(rand.Reader, it.key, []byte(key))) //nolint:staticcheck // WeCom's padding
 		e := map[string]any{"seq": it.seq, "msgid": it.msgid, "publickey_ver": it.version, "encrypt_random_key": base64.StdEncoding.EncodeToString(block),
 			"encrypt_chat_msg": rig.Must[string](b.TB)(simcipher.Seal(key, []byte(it.raw)))}
 		for k, v := range it.fields {

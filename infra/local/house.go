@@ -307,7 +307,7 @@ func spawn(ctx context.Context, log *os.File, path string, args ...string) (*chi
 		if said := lastLine(log); said != "" {
 			return nil, "", errors.New(said)
 		}
-		return nil, "", fmt.Errorf("%s ended at once (%v) and said nothing", filepath.Base(path), c.failed)
+		return nil, "", fmt.Errorf("%s ended at once and said nothing: %w", filepath.Base(path), c.failed)
 	case <-ctx.Done():
 		return nil, "", errors.Join(ctx.Err(), c.close())
 	}
