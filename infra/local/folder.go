@@ -182,7 +182,7 @@ func tight(dir string) string {
 	if err := syscall.Statfs(dir, &disk); err != nil {
 		return ""
 	}
-	left := uint64(disk.Bavail) * uint64(disk.Bsize) // #nosec G115 -- never negative
+	left := disk.Bavail * uint64(disk.Bsize) // #nosec G115 -- never negative
 	if left >= enough {
 		return ""
 	}
