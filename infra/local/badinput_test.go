@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -252,35 +251,16 @@ func TestADataFolderThatCantBeUsedIsLeftAsItIs(t *testing.T) {
 		if out, err := exec.Command("cp", "-a", k.data, moved).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-			t.Fatal(err)
-		}
+		remount(t, disk, "ro")
 		k.data = moved
 		code, out := play(t, k.args()...)
 		if code == 0 {
 			t.Error("exit 0")
 		}
 		wantSaid(t, out, moved, "can't be written", "-data")
-		if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, ""); err != nil {
-			t.Fatal(err)
-		}
+		remount(t, disk, "rw")
 		k.intact(t)
 	})
-}
-
-// small mounts a file system of its own, or skips: modes don't stop root, and a full disk must not be the machine's.
-func small(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("a small file system can't be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 func TestAFullDiskIsSaidAndLosesNothing(t *testing.T) {
@@ -302,14 +282,8 @@ func TestAFullDiskIsSaidAndLosesNothing(t *testing.T) {
 		t.Error("exit 0")
 	}
 	wantSaid(t, out, "full", "free some space")
-	filler := filepath.Join(disk, "filler")
-	if err := os.Remove(filler); err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
 	// With room again the same folder goes on, and nothing was lost.
-	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, "size=200m"); err != nil {
-		t.Fatal(err)
-	}
+	remount(t, disk, "size=200m")
 	code, out = play(t, k.args()...)
 	wantExit(t, code, 0, out)
 	lines := messages(t, k.data, keptCorp)
