@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -277,6 +278,8 @@ func TestMakeCtlPrintsTheAnswerAlone(t *testing.T) {
 	cmd := exec.Command("make", "ctl", "BUILD="+filepath.Dir(filepath.Dir(local(t))), "ARGS=-data "+k.data+" messages -corp "+keptCorp+" -format jsonl")
 	var stderr bytes.Buffer
 	cmd.Dir, cmd.Stderr = "../..", &stderr
+	// As from a shell, even if these tests are run by make, which would have the inner one say where it is.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "MAKE") || strings.HasPrefix(pair, "MFLAGS") })
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())

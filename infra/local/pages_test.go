@@ -93,7 +93,7 @@ func TestPagesSayThatAllIsSimulatedAndEscapeNames(t *testing.T) {
 	if _, body := s.get("/"); !strings.Contains(body, "Key version missing: 4 (12 affected)") || !strings.Contains(body, "unknown: never caught up") {
 		t.Error("the status does not tell the open alarm and the unknown clock")
 	}
-	if _, body := s.get("/mailbox"); strings.Index(body, "urgent") < 0 || strings.Index(body, "User Status Report") < strings.Index(body, "urgent") {
+	if _, body := s.get("/mailbox"); !strings.Contains(body, "urgent") || strings.Index(body, "User Status Report") < strings.Index(body, "urgent") {
 		t.Error("the newest mail, which is urgent, does not come first")
 	}
 }
