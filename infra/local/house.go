@@ -248,6 +248,7 @@ func (h *house) environment() map[string]string {
 	}
 	for variable, output := range map[string]string{
 		"CONTROL_TABLE": "ControlTable", "MESSAGES_TABLE": "MessagesTable", "DIRECTORY_TABLE": "DirectoryTable", "AUDIT_TABLE": "AuditTable", "ARCHIVE_BUCKET": "ArchiveBucket",
+		"SECRETS_KEY_ARN": "SecretsKeyArn",
 	} {
 		env[variable] = h.template.Outputs[output]
 	}

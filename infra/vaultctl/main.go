@@ -42,6 +42,7 @@ type settings struct {
 	Bucket    string `env:"ARCHIVE_BUCKET"`
 	Redrives  string `env:"REDRIVE_QUEUE_URL"`
 	Secrets   string `env:"SECRETS_PREFIX"`
+	Seal      string `env:"SECRETS_KEY_ARN"` // the KMS key that the functions may open secrets with
 
 	Fsck  string        `env:"FSCK_FUNCTION" optional:"true"` // only the command fsck needs it
 	Chats time.Duration `env:"MESSAGE_WINDOW" default:"120h"`
@@ -135,7 +136,7 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 		out: out, log: log, actor: actor(),
 		ledger:   ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit}),
 		store:    objstore.New(s3.NewFromConfig(aws), s.Bucket),
-		vault:    secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets),
+		vault:    secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets).SealWith(s.Seal),
 		redrives: queue.New[queue.RedriveJob](sqs.NewFromConfig(aws), s.Redrives),
 		// A check may take Lambda's quarter of an hour, and is not begun twice.
 		functions: lambda.NewFromConfig(aws, func(o *lambda.Options) { o.RetryMaxAttempts = 1 }), check: s.Fsck,

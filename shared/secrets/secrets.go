@@ -62,11 +62,21 @@ const (
 type Store struct {
 	client *secretsmanager.Client
 	prefix string
+	seal   *string // ARN of the KMS key for what is added; nil: the account's default
 }
 
 // New returns a Store for the names that begin with prefix, for example "wecomvault/".
 func New(client *secretsmanager.Client, prefix string) *Store {
 	return &Store{client: client, prefix: prefix}
+}
+
+// SealWith returns a Store that seals what it adds with the given KMS key. Readers need no such word: a secret knows its key.
+func (s *Store) SealWith(keyARN string) *Store {
+	sealed := *s
+	if keyARN != "" {
+		sealed.seal = &keyARN
+	}
+	return &sealed
 }
 
 // Secret returns a corp's secret, or an error that wraps ErrAbsent.
@@ -99,7 +109,7 @@ func (s *Store) PutSecret(ctx context.Context, corp archive.CorpID, kind Kind, v
 		return fmt.Errorf("encode the %s secret of corp %s: %w", kind, corp, err)
 	}
 	name := s.secretName(corp, kind)
-	_, err = s.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: aws.String(string(doc))})
+	_, err = s.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, KmsKeyId: s.seal, SecretString: aws.String(string(doc))})
 	var exists *types.ResourceExistsException
 	if errors.As(err, &exists) {
 		_, err = s.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: aws.String(string(doc))})
@@ -131,7 +141,7 @@ func (s *Store) AddKey(ctx context.Context, corp archive.CorpID, version archive
 		return fmt.Errorf("encode key version %d of corp %s: %w", version, corp, err)
 	}
 	name := s.keyName(corp, version)
-	_, err = s.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: &text})
+	_, err = s.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, KmsKeyId: s.seal, SecretString: &text})
 	var exists *types.ResourceExistsException
 	if errors.As(err, &exists) {
 		held, err := s.Key(ctx, corp, version)
