@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -58,7 +57,7 @@ func main() {
 	server := wecom.New(s.WeCom, &http.Client{Timeout: 10 * time.Second}, clock.Real)
 	libraries := financesdk.NewPool(log, func(corp archive.CorpID) financesdk.Config {
 		tokens := server.Tokens(corp, vault.Reader(corp, secrets.Archive))
-		return financesdk.Config{Host: strings.Fields(s.Host), Lib: s.Library, Corp: corp, Upstream: s.WeCom, Token: tokens.Token, Log: log}
+		return financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Corp: corp, Upstream: s.WeCom, Token: tokens.Token, Log: log}
 	})
 	f := &fetcher{
 		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"os"
-	"strings"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -54,7 +53,7 @@ func main() {
 		os.Exit(1)
 	}
 	libraries := financesdk.NewPool(log, func(corp archive.CorpID) financesdk.Config {
-		return financesdk.Config{Host: strings.Fields(s.Host), Lib: s.Library, Corp: corp, Log: log} // no token: it only decrypts
+		return financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Corp: corp, Log: log} // no token: it only decrypts
 	})
 	jobs := sqs.NewFromConfig(aws)
 	p := &processor{

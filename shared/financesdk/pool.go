@@ -3,11 +3,22 @@ package financesdk
 import (
 	"context"
 	"log/slog"
+	"os"
+	"strings"
 	"maps"
 	"sync"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 )
+
+// HostOf reads the setting SDK_HOST into Config.Host: the path of a program, which may hold blanks, or a program and its arguments with
+// blanks between them. Empty stays empty.
+func HostOf(setting string) []string {
+	if _, err := os.Stat(setting); err == nil {
+		return []string{setting}
+	}
+	return strings.Fields(setting)
+}
 
 // Pool holds one library for each corp from one invocation to the next. Corps never share a child: one that hangs or dies is one corp's
 // trouble. Safe for concurrent use.
