@@ -24,7 +24,7 @@ build: ## build the functions, the operator's command and the local programs for
 	@$(GOBUILD) -o $(BUILD)/local/local ./infra/local
 	@$(GOBUILD) -o $(BUILD)/local/wecomsim ./infra/local/wecomsim
 	@$(GOBUILD) -o $(BUILD)/local/simsdk ./infra/local/simsdk
-	@cd infra/local/versitygw && $(GOBUILD) -o $(OUT)/local/versitygw .
+	@cd infra/local/versitygw && $(GOBUILD) -o '$(OUT)/local/versitygw' .
 
 .PHONY: run
 run: build ## play the demonstration company's next day on this machine (ARGS='-once [-data DIR]' for unattended)

@@ -3,9 +3,9 @@ package financesdk
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
-	"maps"
 	"sync"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
