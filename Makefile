@@ -18,21 +18,21 @@ help: ## this list
 
 .PHONY: build
 build: ## build the functions, the operator's command and the local programs for this machine
-	@mkdir -p $(BUILD)/local $(BUILD)/functions
-	@$(foreach f,$(FUNCTIONS),mkdir -p $(BUILD)/functions/$(f) && $(GOBUILD) -o $(BUILD)/functions/$(f)/bootstrap ./functions/$(f) &&) true
-	@$(GOBUILD) -o $(BUILD)/local/vaultctl ./infra/vaultctl
-	@$(GOBUILD) -o $(BUILD)/local/local ./infra/local
-	@$(GOBUILD) -o $(BUILD)/local/wecomsim ./infra/local/wecomsim
-	@$(GOBUILD) -o $(BUILD)/local/simsdk ./infra/local/simsdk
+	@mkdir -p '$(BUILD)'/local '$(BUILD)'/functions
+	@$(foreach f,$(FUNCTIONS),mkdir -p '$(BUILD)'/functions/$(f) && $(GOBUILD) -o '$(BUILD)'/functions/$(f)/bootstrap ./functions/$(f) &&) true
+	@$(GOBUILD) -o '$(BUILD)'/local/vaultctl ./infra/vaultctl
+	@$(GOBUILD) -o '$(BUILD)'/local/local ./infra/local
+	@$(GOBUILD) -o '$(BUILD)'/local/wecomsim ./infra/local/wecomsim
+	@$(GOBUILD) -o '$(BUILD)'/local/simsdk ./infra/local/simsdk
 	@cd infra/local/versitygw && $(GOBUILD) -o '$(OUT)/local/versitygw' .
 
 .PHONY: run
 run: build ## play the demonstration company's next day on this machine (ARGS='-once [-data DIR]' for unattended)
-	@$(OUT)/local/local $(ARGS)
+	@'$(OUT)/local/local' $(ARGS)
 
 .PHONY: ctl
 ctl: build ## run the operator's command on local data: make ctl ARGS='[-data DIR] messages -corp X -format jsonl'
-	@$(OUT)/local/local ctl $(ARGS)
+	@'$(OUT)/local/local' ctl $(ARGS)
 
 .PHONY: test
 test: ## everything that needs no account and, once modules are there, no network
