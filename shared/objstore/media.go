@@ -76,7 +76,7 @@ func (s *Store) UploadPart(ctx context.Context, up MediaUpload, n int32, data []
 
 // CompleteMedia joins the parts, given in order, into the object. sha256Hex and size are the whole content's. If the key was
 // written meanwhile, or this upload was completed before and the answer lost, the content there is compared. ErrUploadGone means that there
-// is neither the upload nor the object.
+// is neither the upload nor the object, or that the upload no longer has these parts.
 func (s *Store) CompleteMedia(ctx context.Context, up MediaUpload, parts []Part, sha256Hex string, size int64) (Object, error) {
 	done := make([]types.CompletedPart, len(parts))
 	for i, p := range parts {
@@ -94,6 +94,11 @@ func (s *Store) CompleteMedia(ctx context.Context, up MediaUpload, parts []Part,
 	if err == nil {
 		// An upload that was completed before may be answered without its version.
 		return s.compare(ctx, want, plain)
+	}
+	if codeOf(err) == "InvalidPart" {
+		// Another worker has uploaded one of these parts again. QUIRK: under a KMS key the same bytes get another ETag each time, so a part is
+		// known by the answer to its last upload alone. The upload is left to the other worker, and to the bucket's lifecycle.
+		return Object{}, fmt.Errorf("complete the upload of %s: %w: %w", up.Key, ErrUploadGone, err)
 	}
 	status := statusOf(err)
 	uploadGone := codeOf(err) == "NoSuchUpload"

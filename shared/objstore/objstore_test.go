@@ -388,6 +388,26 @@ func TestAnAbortedUploadIsGone(t *testing.T) {
 	}
 }
 
+// Two workers at one file: each uploads the same part. Under a KMS key the later upload changes the part's ETag; here other bytes do.
+func TestAnUploadWhosePartAnotherWorkerReplacedIsGone(t *testing.T) {
+	ctx := context.Background()
+	store, _, _, corp := target(t)
+	up, err := store.NewMediaUpload(ctx, corp, archive.FileID("film").Hash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, err := store.UploadPart(ctx, up, 1, []byte("part"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.UploadPart(ctx, up, 1, []byte("the other worker's part")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.CompleteMedia(ctx, up, []objstore.Part{mine}, archive.HashHex([]byte("part")), 4); !errors.Is(err, objstore.ErrUploadGone) {
+		t.Errorf("completing with a part that was replaced: %v, want ErrUploadGone", err)
+	}
+}
+
 func TestWritesThatWereDoneButReportedAsFailedAreHarmless(t *testing.T) {
 	e, store := local(t)
 	ctx := context.Background()
