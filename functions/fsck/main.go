@@ -1,4 +1,4 @@
-// scheduled, and called by the operator's command: fsck proves that what S3 holds, the ledger holds, and the other way round. It mends what
+// scheduled, and called by the operator's command: fsck holds the archive in S3 and the ledger against each other, from both sides. It mends what
 // can be mended without a doubt, names the rest, and never deletes or overwrites anything.
 package main
 
