@@ -296,7 +296,7 @@ func redrive(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	if n == 0 {
-		_, err = fmt.Fprintln(p.out, "nothing is set aside so")
+		_, err = fmt.Fprintln(p.out, "nothing that is set aside fits this")
 		return err
 	}
 	if err := p.audit(ctx, "redrive", c.ID, *reason); err != nil {

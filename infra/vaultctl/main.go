@@ -72,7 +72,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"status", "status [-corp ID]: what is archived, what waits, how long until something is lost", status},
-		{"corps", "corps list | add -corp ID -secret-file FILE [-name NAME] [-report-to ADDRESSES] | set -corp ID …: companies and their settings", corps},
+		{"corps", "corps list | add -corp ID -secret-file FILE [SETTINGS] | set -corp ID SETTINGS: companies; SETTINGS are -name NAME, -report-to ADDRESS,…, " +
+			"-lang zh|en, -secret-file, -contacts-secret-file and -customer-secret-file FILE", corps},
 		{"keys", "keys list -corp ID | new -corp ID [-ver N] | add -corp ID -ver N -file FILE.pem: private keys by version", keys},
 		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},

@@ -1,5 +1,6 @@
 // Package secrets reads and adds the corps' secrets and private keys in AWS Secrets Manager. Values leave it only in types that print
-// "[secret]". It never changes a key once added: old messages need old keys for ever.
+// "[secret]". It takes no key away, since old messages need old keys for ever; it replaces one only where the caller has an item that the
+// new one opens and the held one does not.
 package secrets
 
 import (
