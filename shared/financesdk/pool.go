@@ -20,24 +20,31 @@ func HostOf(setting string) []string {
 	return strings.Fields(setting)
 }
 
-// Pool holds one library for each corp from one invocation to the next. Corps never share a child: one that hangs or dies is one corp's
-// trouble. Safe for concurrent use.
+// idle is how many invocations in a row may leave a library alone before it is put away. A child is resident with 20 MB or more: an environment
+// that met a new corp with each job would otherwise end for want of memory.
+const idle = 2
+
+// Pool holds one library for each corp from one invocation to the next, as long as it is asked for. Corps never share a child: one that hangs or
+// dies is one corp's trouble. Safe for concurrent use.
 type Pool struct {
 	configure func(archive.CorpID) Config
 	log       *slog.Logger
 
-	mu   sync.Mutex
-	open map[archive.CorpID]*SDK
+	mu    sync.Mutex
+	open  map[archive.CorpID]*SDK
+	wakes int                    // invocations so far
+	asked map[archive.CorpID]int // in which of them each open library was last asked for
 }
 
 // NewPool returns an empty pool; configure says how a corp's library is started.
 func NewPool(log *slog.Logger, configure func(archive.CorpID) Config) *Pool {
-	return &Pool{configure: configure, log: log, open: map[archive.CorpID]*SDK{}}
+	return &Pool{configure: configure, log: log, open: map[archive.CorpID]*SDK{}, asked: map[archive.CorpID]int{}}
 }
 
 // Of returns a corp's library, started if need be.
 func (p *Pool) Of(ctx context.Context, corp archive.CorpID) (*SDK, error) {
 	p.mu.Lock()
+	p.asked[corp] = p.wakes
 	sdk := p.open[corp]
 	p.mu.Unlock()
 	if sdk != nil {
@@ -59,9 +66,17 @@ func (p *Pool) Of(ctx context.Context, corp archive.CorpID) (*SDK, error) {
 }
 
 // Wake begins an invocation: time may have stood still since the last one. Children that don't answer are put away and started anew when
-// next asked for.
+// next asked for, and so are those that the last invocations did not ask for: nobody may be using a library from before.
 func (p *Pool) Wake(ctx context.Context) {
 	p.mu.Lock()
+	p.wakes++
+	for corp, sdk := range p.open {
+		if p.wakes-p.asked[corp] > idle {
+			p.closeOne(corp, sdk)
+			delete(p.open, corp)
+		}
+	}
+	maps.DeleteFunc(p.asked, func(corp archive.CorpID, _ int) bool { return p.open[corp] == nil })
 	open := maps.Clone(p.open)
 	p.mu.Unlock()
 	// All at once: a child that does not answer is waited for, and no corp waits for another.
