@@ -43,7 +43,7 @@ type decrypter interface {
 
 // processor opens the items of a batch, maps and checks them, and stores what they became.
 //
-// Order of effects: the segment into S3, written once; message rows, findings and waiting attachments, identical whenever they are written
+// Order of effects: the segment into S3, written once; the keys' proof; message rows, findings and waiting attachments, identical whenever they are written
 // again; the attachments' jobs; set-aside rows, fenced by the batch's slot; the batch is done. A crash between any two leaves the
 // batch pending, and the next run writes the same again.
 type processor struct {
@@ -372,6 +372,9 @@ func (p *processor) archive(ctx context.Context, row ledger.BatchRow, opened []a
 	if err != nil {
 		return "", fmt.Errorf("store a segment of batch %s: %w", row.Key(), err)
 	}
+	if err := p.prove(ctx, row.Corp, opened); err != nil {
+		return "", err
+	}
 	messages := make([]archive.Message, len(opened))
 	var findings []ledger.FindingRow
 	var files []ledger.Waiting
@@ -409,23 +412,62 @@ func orElse(t, other time.Time) time.Time {
 	return t
 }
 
+// prove records of the keys that opened these messages that they are the right ones: an item that one of them does not open is damaged, where
+// under a key that never opened anything the key is to be doubted.
+func (p *processor) prove(ctx context.Context, corp archive.CorpID, opened []archive.SegmentItem) error {
+	for _, o := range opened {
+		name := keyName(corp, o.Message.KeyVersion)
+		if p.keys.isProven(name) {
+			continue
+		}
+		known, err := p.ledger.ProveKey(ctx, corp, o.Message.KeyVersion)
+		if err != nil {
+			return err
+		}
+		if known { // its row is written after the key itself
+			p.keys.proves(name)
+		}
+	}
+	return nil
+}
+
 // keyring remembers private keys between invocations. That a version is absent is not remembered, nor a key that did not fit: it may
 // have been added by mistake and replaced since.
 type keyring struct {
 	vault *secrets.Store
 
-	mu   sync.Mutex
-	held map[string]*rsa.PrivateKey
+	mu     sync.Mutex
+	held   map[string]*rsa.PrivateKey
+	proven map[string]bool // their rows say so
+}
+
+func keyName(corp archive.CorpID, version archive.KeyVersion) string {
+	return string(corp) + "\x00" + version.String()
+}
+
+func (k *keyring) isProven(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.proven[name]
+}
+
+func (k *keyring) proves(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.proven == nil {
+		k.proven = map[string]bool{}
+	}
+	k.proven[name] = true
 }
 
 func (k *keyring) forget(corp archive.CorpID, version archive.KeyVersion) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.held, string(corp)+"\x00"+version.String())
+	delete(k.held, keyName(corp, version))
 }
 
 func (k *keyring) of(ctx context.Context, corp archive.CorpID, version archive.KeyVersion) (*rsa.PrivateKey, error) {
-	name := string(corp) + "\x00" + version.String()
+	name := keyName(corp, version)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if key, ok := k.held[name]; ok {

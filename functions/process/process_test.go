@@ -283,6 +283,35 @@ func TestALateKeyOpensWhatWasSetAside(t *testing.T) {
 	}
 }
 
+func TestAKeyIsProvenByWhatItOpens(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.hold("wwtide", 1, pair[0]())
+	b.hold("wwtide", 2, pair[1]())
+	p := b.processor(b.Config(self))
+	under2 := text(2, "under another's key")
+	under2.version, under2.key = 2, &pair[2]().PublicKey
+	proven := func() map[archive.KeyVersion]bool {
+		t.Helper()
+		is := map[archive.KeyVersion]bool{}
+		for _, k := range rig.Must[[]ledger.KeyRow](t)(b.ledger.Keys(t.Context(), "wwtide")) {
+			is[k.Version] = k.Proven
+		}
+		return is
+	}
+	b.OK(p.process(t.Context(), job(b.batch("wwtide", text(1, "before the keys have their rows"))))) // and none is made up
+	if len(proven()) != 0 {
+		t.Errorf("there are rows of keys: %v", proven())
+	}
+	for v := range archive.KeyVersion(2) {
+		b.OK(b.ledger.PutKey(t.Context(), "wwtide", ledger.KeyRow{Version: v + 1, Fingerprint: "f0", Added: noon}))
+	}
+	b.OK(p.process(t.Context(), job(b.batch("wwtide", under2, text(3, "opens")))))
+	if diff := cmp.Diff(map[archive.KeyVersion]bool{1: true, 2: false}, proven()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestTwoProcessorsOfOneBatchAgree runs both at once, over and over, while the key comes somewhere in between.
 func TestTwoProcessorsOfOneBatchAgree(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -524,14 +523,7 @@ func (d *day) playLibrary(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held, err := d.ledger.Keys(ctx, id)
-	if err != nil {
-		return err
-	}
-	for ver, path := range files {
-		if slices.ContainsFunc(held, func(k ledger.KeyRow) bool { return k.Version == ver && k.Proven }) {
-			continue // it opens messages: it is the right one
-		}
+	for ver, path := range files { // one that is held already is said to be, and another in its place is refused
 		if err := d.operate(ctx, "keys", "add", "-corp", d.corp, "-ver", ver.String(), "-file", path); err != nil {
 			d.notes = append(d.notes, err.Error())
 			d.say("%v", err)

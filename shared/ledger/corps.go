@@ -86,6 +86,16 @@ func (l *Ledger) PutKey(ctx context.Context, corp archive.CorpID, k KeyRow) erro
 	return l.put(ctx, l.tables.Control, it, "", nil)
 }
 
+// ProveKey records that the key of a version has opened an item, and says whether there is a row of it. Again is the same.
+func (l *Ledger) ProveKey(ctx context.Context, corp archive.CorpID, v archive.KeyVersion) (bool, error) {
+	_, err := l.update(ctx, l.tables.Control, corpPK(corp), keySK(v), "SET proven = :yes", "attribute_exists(pk) AND proven = :no", nil,
+		item{":yes": boolean(true), ":no": boolean(false)})
+	if row, refused := refusedRow(err); refused {
+		return row != nil, nil
+	}
+	return err == nil, err
+}
+
 // Keys lists the key versions that are held, by version.
 func (l *Ledger) Keys(ctx context.Context, corp archive.CorpID) ([]KeyRow, error) {
 	var keys []KeyRow
