@@ -114,8 +114,8 @@ func (c *checker) run(ctx context.Context, call Call) (Answer, error) {
 	}
 	all := Answer{Findings: []Finding{}}
 	var failed []error
-	for _, corp := range corps {
-		found, err := c.check(ctx, corp, call)
+	for i, corp := range corps {
+		found, err := c.check(ctx, corp, call, len(corps)-i)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("check corp %s: %w", corp, err))
 		}
@@ -142,8 +142,9 @@ func (c *checker) run(ctx context.Context, call Call) (Answer, error) {
 	return all, errors.Join(failed...)
 }
 
-// check goes over one corp: the batches and what became of their items; then attachments; then the alarms.
-func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call) (Answer, error) {
+// check goes over one corp: the batches and what became of their items; then attachments; then the alarms. left is how many corps there are
+// still to check, this one among them: they share the time that is left, or a large one would take every night for itself.
+func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call, left int) (Answer, error) {
 	began := clock.Real()
 	from := call.From
 	nightly := call.Corp == ""
@@ -155,7 +156,7 @@ func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call) (An
 	}
 	p := &pass{checker: c, corp: corp, full: call.Full, from: from}
 	if end, ok := ctx.Deadline(); ok {
-		p.end = end.Add(-farewell)
+		p.end = began.Add(end.Add(-farewell).Sub(began) / time.Duration(left))
 	}
 	err := p.checkBatches(ctx)
 	if err == nil && p.Next == "" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -354,5 +355,54 @@ func TestACheckThatRunsOutOfTimeGoesOn(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"unaccounted:batch-missing"}, h.alarms()); diff != "" {
 		t.Errorf("a whole check closes what is mended (-want +got)\n%s", diff)
+	}
+}
+
+// A corp whose check takes longer than a night must not keep the others from theirs.
+func TestCorpsShareTheNight(t *testing.T) {
+	h := newHouse(t)
+	for range 12 {
+		h.pull(3)
+	}
+	last := h.seq
+	h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: corp + "-2", Added: h.at}))
+	raw, _ := h.chat(1, 3, "")
+	object, err := h.store.PutBatch(t.Context(), corp+"-2", 1, 3, raw)
+	h.OK(err)
+	_, err = h.op.PutBatch(t.Context(), ledger.BatchRow{
+		Corp: corp + "-2", First: 1, Last: 3, Items: 3, SHA256: object.SHA256, Size: len(raw), Object: object.Key, Version: object.VersionID, Pulled: h.at,
+		Link: ledger.Link{}.Next(object.SHA256),
+	})
+	h.OK(err)
+	corps, err := h.ledger.Corps(t.Context())
+	h.OK(err)
+	if len(corps) != 2 || corps[0].ID != corp {
+		t.Fatalf("the large corp is not the first of %+v", corps)
+	}
+	// Each batch of the first takes so long that all of them take more than there is.
+	h.store = objstore.New(s3.New(h.s3.Options(), func(o *s3.Options) {
+		o.APIOptions = append(o.APIOptions, slow(150*time.Millisecond))
+	}), "archive")
+	night, cancel := context.WithDeadline(t.Context(), clock.Real().Add(farewell+1500*time.Millisecond))
+	defer cancel()
+	_, err = h.run(night, Call{})
+	h.OK(err)
+	if to := rig.Must[string](t)(h.ledger.CheckedTo(t.Context(), corp)); to == "" {
+		t.Fatalf("all batches up to seq %v were checked: the night was too long", last)
+	}
+	if !strings.Contains(h.log.String(), "corp="+string(corp)+"-2 batches=1 ") {
+		t.Errorf("the second corp was not checked:\n%s", h.log.String())
+	}
+}
+
+// slow delays each answer.
+func slow(d time.Duration) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("slow", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+			middleware.InitializeOutput, middleware.Metadata, error,
+		) {
+			<-time.After(d)
+			return next.HandleInitialize(ctx, in)
+		}), middleware.Before)
 	}
 }
