@@ -321,6 +321,23 @@ func TestACorpThatHangsLeavesTheOthersTheirPace(t *testing.T) {
 	}
 }
 
+func TestACorpThatIsFarBehindLeavesTheOthersTheirPace(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.corp("wwfar", 20000, 1)
+	pace := b.corp("wwpace", 40, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.fetcher(b.Config(self)).run(ctx, nil) }()
+	b.Within(10*time.Second, "the other corp is not caught up", func() bool { return caughtUp(b.cursor("wwpace")) })
+	if far := b.cursor("wwfar"); far.Seq == 0 || caughtUp(far) {
+		t.Errorf("the corp that is far behind stands at %+v: it should be under way", far)
+	}
+	cancel()
+	b.OK(<-ended)
+	b.unbroken("wwpace", pace.seqs)
+}
+
 func TestTheHolderHandsOverAtItsNextPoll(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
