@@ -223,25 +223,36 @@ func (w *walk) attachments(ctx context.Context, row ledger.BatchRow, files []led
 	return nil
 }
 
-// nights is in how many nights every kept attachment has been read once. Each night looks at all of them by name and size.
+// nights is in how many nights every kept attachment has been read once. Each night looks at all of them by name and size, as far as its time
+// goes.
 const nights = 16
 
-// checkMedia compares outcomes with objects. Both are listed by the hash of the file's id.
+// checkMedia compares outcomes with objects. It begins with those that are to be read tonight and goes round: what one night has no time for is
+// another night's beginning.
 func (p *pass) checkMedia(ctx context.Context) error {
 	tonight := "0123456789abcdef"[p.now().YearDay()%nights]
-	var failed error
-	err := p.ledger.AllMedia(ctx, p.corp, func(m ledger.MediaRow) bool {
-		if m.State != ledger.Kept {
-			return true
+	for _, from := range []string{string(tonight), ""} {
+		var failed error
+		err := p.ledger.MediaFrom(ctx, p.corp, from, func(m ledger.MediaRow) bool {
+			if from == "" && m.Hash[0] >= tonight {
+				return false // the round is closed
+			}
+			if m.State != ledger.Kept {
+				return true
+			}
+			if p.late() {
+				p.cut = true
+				return false
+			}
+			p.Media++
+			failed = p.checkFile(ctx, m, p.full || m.Hash[0] == tonight)
+			return failed == nil
+		})
+		if err := errors.Join(err, failed); err != nil {
+			return err
 		}
-		if p.late() {
-			return false // the batches were checked to their end; attachments are read in turn
-		}
-		p.Media++
-		failed = p.checkFile(ctx, m, p.full || m.Hash[0] == tonight)
-		return failed == nil
-	})
-	return errors.Join(err, failed)
+	}
+	return nil
 }
 
 func (p *pass) checkFile(ctx context.Context, m ledger.MediaRow, read bool) error {

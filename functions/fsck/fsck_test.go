@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -392,6 +394,71 @@ func TestCorpsShareTheNight(t *testing.T) {
 	}
 	if !strings.Contains(h.log.String(), "corp="+string(corp)+"-2 batches=1 ") {
 		t.Errorf("the second corp was not checked:\n%s", h.log.String())
+	}
+}
+
+// Attachments are looked at from another place each night, each once: a night that ends early leaves others out than the night before.
+func TestEachNightBeginsWithOtherAttachments(t *testing.T) {
+	h := newHouse(t)
+	h.archived()
+	kept := map[string]bool{}
+	h.OK(h.op.AllMedia(t.Context(), corp, func(m ledger.MediaRow) bool {
+		if m.State == ledger.Kept {
+			kept[m.Object] = true
+			h.burn(m.Object, m.Version)
+		}
+		return true
+	}))
+	first := map[string]bool{}
+	for range nights {
+		h.at = h.at.AddDate(0, 0, 1)
+		a, err := h.run(t.Context(), Call{})
+		h.OK(err)
+		if a.Media != len(kept) || len(a.Findings) != len(kept) {
+			t.Fatalf("%d of %d attachments looked at, %d findings", a.Media, len(kept), len(a.Findings))
+		}
+		tonight := fmt.Sprintf("%x", h.at.YearDay()%nights)
+		order := make([]string, 0, len(kept))
+		for _, f := range a.Findings {
+			order = append(order, strings.TrimPrefix(f.Object, objstore.MediaKey(corp, "")))
+		}
+		i, _ := slices.BinarySearch(slices.Sorted(slices.Values(order)), tonight)
+		if want := slices.Sorted(slices.Values(order)); !slices.Equal(order, append(want[i:len(want):len(want)], want[:i]...)) {
+			t.Errorf("in the night of %s they are looked at in the order %v", tonight, order)
+		}
+		first[order[0]] = true
+	}
+	if len(first) < 5 {
+		t.Errorf("only %d attachments are ever the first", len(first))
+	}
+}
+
+// An attachment's bytes are read in one night of sixteen: the next night can't say that an altered one is right again.
+func TestAnAlteredAttachmentStaysAnAlarm(t *testing.T) {
+	h := newHouse(t)
+	rows := h.archived()
+	file := archive.FileID("file of " + rows[1].First.String())
+	flip := func(content []byte) []byte {
+		content[0] ^= 1
+		return content
+	}
+	h.tamper(objstore.MediaKey(corp, file.Hash()), flip)
+	for fmt.Sprintf("%x", h.at.YearDay()%nights) != file.Hash()[:1] {
+		h.at = h.at.AddDate(0, 0, 1)
+	}
+	for night := range 3 {
+		_, err := h.run(t.Context(), Call{})
+		h.OK(err)
+		if diff := cmp.Diff([]string{"unaccounted:media-altered"}, h.alarms()); diff != "" {
+			t.Errorf("in night %d (-want +got)\n%s", night, diff)
+		}
+		h.at = h.at.AddDate(0, 0, 1)
+	}
+	h.tamper(objstore.MediaKey(corp, file.Hash()), flip)
+	_, err := h.run(t.Context(), Call{Corp: corp, Full: true})
+	h.OK(err)
+	if open := h.alarms(); len(open) > 0 {
+		t.Errorf("all attachments were read and are right: %v", open)
 	}
 }
 

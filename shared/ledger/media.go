@@ -246,7 +246,12 @@ func (l *Ledger) Settled(ctx context.Context, corp archive.CorpID, from, to time
 
 // AllMedia calls f for all of a corp's outcomes.
 func (l *Ledger) AllMedia(ctx context.Context, corp archive.CorpID, f func(MediaRow) bool) error {
-	return l.each(ctx, l.tables.Control, mediaPK(corp), bounds{consistent: true}, func(it item) bool { return f(mediaOf(it)) })
+	return l.MediaFrom(ctx, corp, "", f)
+}
+
+// MediaFrom calls f for a corp's outcomes whose hash is not below from, in the order of their hashes, until f returns false.
+func (l *Ledger) MediaFrom(ctx context.Context, corp archive.CorpID, from string, f func(MediaRow) bool) error {
+	return l.each(ctx, l.tables.Control, mediaPK(corp), bounds{from: from, consistent: true}, func(it item) bool { return f(mediaOf(it)) })
 }
 
 func waitingOf(it item) Waiting {
