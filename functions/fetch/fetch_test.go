@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -426,5 +427,18 @@ func TestCorpsBeyondTheNumberGoToInvocationsOfTheirOwn(t *testing.T) {
 	}
 	if c := b.cursor("ww3"); c.Fence != 0 {
 		t.Errorf("the fourth was followed here too: %+v", c)
+	}
+}
+
+// TestAllChildrenFitIntoTheMemory: Lambda counts a function's children too, and ends the invocation of all corps when they are too large.
+func TestAllChildrenFitIntoTheMemory(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const own = 150 << 20 // the program itself, with a batch of each corp in hand
+	f, _ := b.Template.Function(self)
+	corps, err := strconv.Atoi(f.Environment["FETCH_CORPS"])
+	b.OK(err)
+	if need := own + corps*childMost; need > f.MemoryMB<<20 {
+		t.Errorf("%d corps may need %d MB of %d", corps, need>>20, f.MemoryMB)
 	}
 }
