@@ -337,6 +337,7 @@ func TestOnlyWeComsOwnWordMakesAFileLost(t *testing.T) {
 		"10010":                  {&financesdk.Error{Op: "media", Code: 10010, Err: errors.New("x")}, "media-expired"},
 		"301048":                 {&financesdk.Error{Op: "media", Code: 10003, ErrCode: 301048, Err: errors.New("x")}, "media-expired"},
 		"10005":                  {&financesdk.Error{Op: "media", Code: 10005, Err: errors.New("x")}, "no-such-file"},
+		"10000":                  {&financesdk.Error{Op: "media", Code: 10000, Err: errors.New("x")}, ""},
 		"10001":                  {&financesdk.Error{Op: "media", Code: 10001, Err: errors.New("x")}, ""},
 		"10002":                  {&financesdk.Error{Op: "media", Code: 10002, Err: errors.New("x")}, ""},
 		"10003":                  {&financesdk.Error{Op: "media", Code: 10003, Err: errors.New("x")}, ""},

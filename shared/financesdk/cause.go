@@ -68,10 +68,8 @@ func (s *SDK) refused(op string, code int32, seen gateway.Seen) *Error {
 		e.Kind, e.Reason = fault.Permanent, "media-expired"
 	case cause == CauseNoSuchFile:
 		e.Kind, e.Reason = fault.Permanent, "no-such-file"
-	case code == 10000 && seen.Path == "":
-		// A bad argument, found without asking anybody: it will not become a better one by being asked again.
-		e.Kind, e.Reason = fault.Permanent, "bad-file-id"
 	}
+	// 10000, a bad argument, is the library's word about the call and not WeCom's about the file: such a file waits, it is not lost.
 	return e
 }
 
@@ -228,8 +226,6 @@ func (e *Error) cause() CauseKind {
 		return CauseNotWhole
 	case "media-no-next":
 		return CauseNetwork
-	case "bad-file-id":
-		return CauseNoSuchFile
 	case frames.WordMissing:
 		return CauseLibraryMissing
 	case frames.WordNotALibrary:

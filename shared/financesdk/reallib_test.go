@@ -381,7 +381,7 @@ func TestRealLibraryMediaRefusals(t *testing.T) {
 	if _, err := s.MediaChunk(t.Context(), "", "no file id at all"); fault.KindOf(err) != fault.Permanent || financesdk.Explain(err).Kind != financesdk.CauseNoSuchFile {
 		t.Errorf("an id that is none: %v", err)
 	}
-	if _, err := s.MediaChunk(t.Context(), "", ""); mustFail(t, err).Code != 10000 || fault.KindOf(err) != fault.Permanent {
+	if _, err := s.MediaChunk(t.Context(), "", ""); mustFail(t, err).Code != 10000 || fault.KindOf(err) != fault.Retryable {
 		t.Errorf("an empty id: %v", err)
 	}
 }

@@ -206,7 +206,7 @@ func TestReturnCodesOfMediaSayWhatBecomesOfTheFile(t *testing.T) {
 		fmt.Fprintf(&script, "media id=CODE-%d code %d\n", code, code)
 	}
 	s := start(t, script.String()+"media id=STUCK stuck\nmedia id=NULL negative\n")
-	final := map[int]financesdk.CauseKind{10000: financesdk.CauseNoSuchFile, 10005: financesdk.CauseNoSuchFile, 10010: financesdk.CauseMediaExpired}
+	final := map[int]financesdk.CauseKind{10005: financesdk.CauseNoSuchFile, 10010: financesdk.CauseMediaExpired}
 	for code := 10000; code <= 10011; code++ {
 		_, err := s.MediaChunk(t.Context(), "", "CODE-"+strconv.Itoa(code))
 		want := fault.Retryable
