@@ -260,6 +260,38 @@ func TestReversedQueuesEndInTheSameArchive(t *testing.T) {
 				t.Errorf("seq %d of %s:\n%s\nwith reversed queues:\n%s", plain[i].Seq, corp, a, b)
 			}
 		}
+		wantLogsKeepQuiet(t, folders[0], plain)
+	}
+}
+
+// wantLogsKeepQuiet searches what the functions logged for what was written in the messages, and for what no log may hold in any case.
+func wantLogsKeepQuiet(t *testing.T, data string, of []line) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, "logs", "wecomvault-*.log"))
+	if err != nil || len(files) < 8 {
+		t.Fatalf("the functions' logs are %v (%v)", files, err)
+	}
+	words := []string{"access_token=", "PRIVATE KEY", "corpsecret"}
+	for _, l := range of {
+		for each := range strings.Lines(l.Text) {
+			if w := strings.TrimSpace(each); len(w) >= 12 {
+				words = append(words, w)
+			}
+		}
+	}
+	if len(words) < 50 {
+		t.Fatalf("only %d words to search for", len(words))
+	}
+	for _, f := range files {
+		said, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range words {
+			if bytes.Contains(said, []byte(w)) {
+				t.Errorf("%s holds %q", filepath.Base(f), w)
+			}
+		}
 	}
 }
 
