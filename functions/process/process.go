@@ -32,9 +32,6 @@ const (
 	badItem       fault.Reason = "unreadable-item"  // a field of the item is missing or of the wrong type
 )
 
-// retentionClass is the one class there is so far; its place in the key is what matters.
-const retentionClass = "default"
-
 // decrypter is what process needs of a corp's library.
 type decrypter interface {
 	// Decrypt opens items whose random keys are opened already; the outcome of each is in its own place.
@@ -367,7 +364,7 @@ func (p *processor) archive(ctx context.Context, row ledger.BatchRow, opened []a
 	}
 	// The slice is named by its content: a run that could open other items writes another segment, never the same one differently.
 	segment, err := p.store.PutSegment(ctx, objstore.SegmentKey{
-		Class: retentionClass, Corp: row.Corp, Day: row.Pulled.UTC().Format(time.DateOnly), BatchHash: row.SHA256[:32], Slice: archive.HashHex(lines)[:16],
+		Class: objstore.DefaultClass, Corp: row.Corp, Day: row.Pulled.UTC().Format(time.DateOnly), BatchHash: row.SHA256[:32], Slice: archive.HashHex(lines)[:16],
 	}, lines)
 	if err != nil {
 		return "", fmt.Errorf("store a segment of batch %s: %w", row.Key(), err)

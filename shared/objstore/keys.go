@@ -21,7 +21,7 @@ const (
 )
 
 // DefaultClass is the retention class of segments as long as there is only one.
-const DefaultClass = "standard"
+const DefaultClass = "default"
 
 // Escape writes a name of any characters as one step of a key: ASCII letters, digits, ".", "_" and "-" stay, every other byte
 // becomes "!" and two upper-case hex digits. "!" needs no escaping itself in S3's keys, URLs and tools, unlike "%". Different names

@@ -17,7 +17,7 @@ func TestKeysAreAsTheArchiveHasThem(t *testing.T) {
 		{objstore.BatchKey{Corp: "ww17f0", First: 7, Last: 1<<64 - 1, Hash: hash}.String(),
 			"batches/corp=ww17f0/first=00000000000000000007-last=18446744073709551615-sha256=" + hash + ".json.gz"},
 		{objstore.SegmentKey{Class: objstore.DefaultClass, Corp: "ww17f0", Day: "2026-02-28", BatchHash: hash, Slice: "00c1d2e3f4a5b697"}.String(),
-			"segments/class=standard/corp=ww17f0/day=2026-02-28/" + hash + "-00c1d2e3f4a5b697.jsonl.zst"},
+			"segments/class=default/corp=ww17f0/day=2026-02-28/" + hash + "-00c1d2e3f4a5b697.jsonl.zst"},
 		{objstore.MediaKey("ww17f0", hash), "media/corp=ww17f0/" + hash},
 		{objstore.DirectoryKey("ww17f0", "2026-02-28", "members.json"), "directory/corp=ww17f0/2026-02-28/members.json"},
 		{objstore.ReportKey("ww17f0", "2026-02-28", "R1.json"), "reports/corp=ww17f0/day=2026-02-28/R1.json"},
