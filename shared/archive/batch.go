@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // Batch is one answer of GetChatData that was whole: what WeCom handed out after some seq. Items may be empty.
@@ -108,6 +109,14 @@ func parseChatData(index int, raw json.RawMessage) (ChatData, error) {
 	cd.Defect = "" // the opened message has the msgid too
 	read("encrypt_chat_msg", &cd.EncryptChatMsg)
 	read("encrypt_random_key", &cd.EncryptRandomKey)
+	// The version alone is taken as a string too: it says which key to try, and the key says whether that was right.
+	var text string
+	if v := fields["publickey_ver"]; json.Unmarshal(v, &text) == nil {
+		if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+			cd.KeyVersion = KeyVersion(n)
+			return cd, nil
+		}
+	}
 	read("publickey_ver", &cd.KeyVersion)
 	return cd, nil
 }

@@ -167,3 +167,22 @@ func FuzzParseBatch(f *testing.F) {
 		}
 	})
 }
+
+func TestAKeyVersionMayComeAsAString(t *testing.T) {
+	for version, want := range map[string]archive.ChatData{
+		`"7"`:  {KeyVersion: 7},
+		`7`:    {KeyVersion: 7},
+		`"x"`:  {Defect: "publickey_ver has the wrong type"},
+		`"-1"`: {Defect: "publickey_ver has the wrong type"},
+		`null`: {Defect: "publickey_ver is missing"},
+	} {
+		raw := `{"errcode":0,"chatdata":[{"seq":1,"msgid":"m","publickey_ver":` + version + `,"encrypt_random_key":"k","encrypt_chat_msg":"c"}]}`
+		batch, err := archive.ParseBatch([]byte(raw), 0)
+		if err != nil {
+			t.Fatalf("version %s: %v", version, err)
+		}
+		if got := batch.Items[0]; got.KeyVersion != want.KeyVersion || got.Defect != want.Defect {
+			t.Errorf("version %s is read as %d, defect %q; want %d, %q", version, got.KeyVersion, got.Defect, want.KeyVersion, want.Defect)
+		}
+	}
+}

@@ -70,10 +70,12 @@ func (l *Ledger) PutWaiting(ctx context.Context, corp archive.CorpID, files []Wa
 		return nil, err
 	}
 	var waiting []Waiting
+	written := map[string]bool{} // a message may name a file twice
 	for _, w := range files {
-		if _, settled := outcomes[w.FileID.Hash()]; settled {
+		if _, settled := outcomes[w.FileID.Hash()]; settled || written[w.Key()] {
 			continue
 		}
+		written[w.Key()] = true
 		it := key(waitingPK(corp), w.Key())
 		it["corp"], it["file_id"], it["clock"] = str(string(corp)), str(string(w.FileID)), when(w.Clock)
 		err := l.put(ctx, l.tables.Control, it, "attribute_not_exists(pk)", nil)

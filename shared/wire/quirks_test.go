@@ -205,7 +205,7 @@ func TestMediaIsFoundWhereverItStands(t *testing.T) {
 		`{"msgtype":"image","image":"{\"sdkfileid\":\"f\"}"}`:                                               {{FileID: "f", Kind: "image"}},
 		`{"msgtype":"text","text":{"content":"x","more":[[{"sdkfileid":"f","filename":"n"}]]}}`:             {{FileID: "f", Name: "n", Kind: "text"}},
 		`{"msgtype":"mixed","mixed":{"item":[{"type":"image","sdkfileid":"f"},{"type":"image","content":{"sdkfileid":"g"}},{"type":"file","content":"{\"sdkfileid\":\"f\"}"}]}}`: {
-			{FileID: "f", Kind: "image"}, {FileID: "g", Kind: "image"}},
+			{FileID: "f", Kind: "image"}, {FileID: "g", Kind: "image"}, {FileID: "f", Kind: "file"}},
 		`{"msgtype":"mixed","mixed":{"item":{"type":"image","content":"{\"sdkfileid\":\"f\"}"}}}`: {{FileID: "f", Kind: "image"}},
 		`{"msgtype":"chatrecord","chatrecord":{"item":[{"type":"chatrecord","content":"[{\"type\":\"ChatRecordVoice\",\"content\":\"{\\\"sdkfileid\\\":\\\"f\\\"}\"}]"}]}}`: {
 			{FileID: "f", Kind: "voice"}},

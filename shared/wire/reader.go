@@ -10,7 +10,6 @@ import (
 type reader struct {
 	lines []string
 	media []archive.Media
-	seen  map[archive.FileID]bool
 }
 
 // envelope is true for the top-level fields that are no part of what was said.
@@ -149,13 +148,9 @@ func (r *reader) attachment(v value, typ string) {
 			m.MD5 = strings.ToLower(p.val.scalar())
 		}
 	}
-	if id == "" || r.seen[id] {
+	if id == "" {
 		return
 	}
-	if r.seen == nil {
-		r.seen = map[archive.FileID]bool{}
-	}
-	r.seen[id] = true
 	m.FileID = id
 	r.media = append(r.media, m)
 }

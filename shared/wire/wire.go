@@ -56,8 +56,8 @@
 //
 // # Media
 //
-// Every object that has an sdkfileid is an attachment, in whatever type and however deep it stands, in the order of the document; one sdkfileid
-// counts once in a message.
+// Every object that has an sdkfileid is an attachment, in whatever type and however deep it stands, in the order of the document: one that a
+// message names twice, say in a record of records, is there twice, each time under the name it has there.
 package wire
 
 import (
