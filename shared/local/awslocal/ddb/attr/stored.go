@@ -142,9 +142,21 @@ func (d *storedReader) value(depth int) Value {
 		n := d.count()
 		for i := 0; i < n && !d.bad; i++ {
 			v.Set = append(v.Set, d.text())
+			d.number(v.Kind == NumberSet, v.Set[i])
 		}
 	default:
 		v.Text = d.text()
+		d.number(v.Kind == Number, v.Text)
 	}
 	return v
+}
+
+// number marks the item as damaged if a number in it is not one that this package writes: everything later relies on that form.
+func (d *storedReader) number(is bool, text string) {
+	if !is || d.bad {
+		return
+	}
+	if written, err := ParseNumber(text); err != nil || written != text {
+		d.bad = true
+	}
 }
