@@ -81,6 +81,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzTextAgreesWithEncodingJSON(f *testing.F) {
 	f.Add(`a\ud83d\ude00\n\/\\`)
 	f.Add("\xffé\\u0041")
+	f.Add("\xcc\\b\xb1")
 	f.Fuzz(func(t *testing.T, literal string) {
 		var want string
 		if json.Unmarshal([]byte(`"`+literal+`"`), &want) != nil {

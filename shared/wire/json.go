@@ -253,13 +253,19 @@ func (p *parser) string() (string, error) {
 		return validUTF8(s), nil
 	}
 	out := append(make([]byte, 0, p.i-start+64), p.b[start:p.i]...)
+	literal := 0 // where the bytes since the last escape begin in out
 	for p.i < len(p.b) {
 		switch c := p.b[p.i]; {
 		case c == '"':
 			p.i++
-			return validUTF8(out), nil
+			return string(out[:literal]) + validUTF8(out[literal:]), nil
 		case c == '\\':
+			// An escape ends a character, also one that leaves nothing: halves around it never join.
+			if !utf8.Valid(out[literal:]) {
+				out = append(out[:literal], validUTF8(out[literal:])...)
+			}
 			out = p.escape(out)
+			literal = len(out)
 		case c < ' ':
 			p.i++
 		default:

@@ -76,6 +76,7 @@ func TestTextIsUnchangedButForControlBytes(t *testing.T) {
 		`"\ud83d\u0041"`:                  "\uFFFDA",
 		"\"bad \xff\xfe utf-8 \xe4\xb8\"": "bad \uFFFD\uFFFD utf-8 \uFFFD\uFFFD",
 		"\"\xe4\x02\xb8\xad\"":            "中",
+		"\"\xcc\\b\xb1\\u0001\xb1\"":      "\uFFFD\uFFFD\uFFFD",
 		`"\q \u12 C:\\new\/"`:             `\q \u12 C:\new/`,
 		"\"\\\x01n\"":                     `\n`,
 		"\"\x7f\u0085\"":                  "\x7f\u0085",
