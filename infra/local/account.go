@@ -18,6 +18,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/house"
 )
 
 // seqLine is what the account reads of a line of vaultctl messages.
@@ -64,14 +65,14 @@ func (d *day) account(ctx context.Context) (int, error) {
 		lost, waits = append(lost, c.lost...), append(waits, c.waits...)
 	}
 	fmt.Fprintf(d.out, "  mails sent %d\n", sent)
-	jobs, dead := d.queued()
+	jobs, dead := d.Queued()
 	if jobs > 0 {
 		waits = append(waits, some(jobs, "job is", "jobs are")+" still in the queues")
 	}
 	if dead > 0 {
-		waits = append(waits, some(dead, "job is", "jobs are")+" in dead-letter queues: the logs in "+filepath.Join(d.house.data, "logs")+" say why")
+		waits = append(waits, some(dead, "job is", "jobs are")+" in dead-letter queues: the logs in "+filepath.Join(d.Data, "logs")+" say why")
 	}
-	if full := tight(d.house.data); full != "" && len(lost)+len(waits) > 0 {
+	if full := tight(d.Data); full != "" && len(lost)+len(waits) > 0 {
 		waits = append(waits, full)
 	}
 	for _, l := range lost {
@@ -250,7 +251,7 @@ func isAre(n int) string {
 
 // why is the last error of this run in a function's log, with a colon before it; "" if there is none.
 func (d *day) why(function string) string {
-	text, err := os.ReadFile(filepath.Join(d.house.data, "logs", d.template.StackName+"-"+function+".log"))
+	text, err := os.ReadFile(filepath.Join(d.Data, "logs", d.Template.StackName+"-"+function+".log"))
 	if err != nil {
 		return "" // the function has never run
 	}
@@ -271,19 +272,9 @@ func (d *day) why(function string) string {
 	return ""
 }
 
-// vaultctlOutput runs the operator's command and returns its exit code and what it said.
-func (o options) vaultctlOutput(ctx context.Context, env map[string]string, args []string) (int, string, error) {
-	text, err := o.vaultctlCommand(ctx, env, args).CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode(), strings.TrimSpace(string(text)), nil
-	}
-	return 0, strings.TrimSpace(string(text)), err
-}
-
 // vaultctlLines runs the operator's command and calls f for each line it prints.
 func (d *day) vaultctlLines(ctx context.Context, args []string, f func([]byte) error) (int, error) {
-	cmd := d.vaultctlCommand(ctx, d.environment(), args)
+	cmd := house.Vaultctl(ctx, d.binaries, d.Environment(), args)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -312,13 +303,4 @@ func (d *day) vaultctlLines(ctx context.Context, args []string, f func([]byte) e
 		return exit.ExitCode(), failed
 	}
 	return 0, errors.Join(failed, err)
-}
-
-func (o options) vaultctlCommand(ctx context.Context, env map[string]string, args []string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(o.binaries, "local", "vaultctl"), args...) // #nosec G204 -- the operator's own words
-	cmd.Env = os.Environ()
-	for k, v := range env {
-		cmd.Env = append(cmd.Env, k+"="+v)
-	}
-	return cmd
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wecomvault/wecomvault/shared/local/house"
 )
 
 // ctlPatience is how long ctl waits for a run that is just beginning or ending, or for another ctl.
@@ -51,7 +53,7 @@ func (o options) ctl(ctx context.Context, args []string) (code int, err error) {
 	var f *folder
 	var env map[string]string
 	// Free, or in use by a run that says where it is. A run that is just beginning or ending, or another ctl, is waited for.
-	free, err := until(ctx, ctlPatience, func() (bool, error) {
+	free, err := house.Until(ctx, ctlPatience, func() (bool, error) {
 		var busy error
 		if f, busy = own(ctx, o.data, 0); busy == nil {
 			return true, nil
@@ -72,27 +74,27 @@ func (o options) ctl(ctx context.Context, args []string) (code int, err error) {
 		return o.vaultctl(ctx, env, args)
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	simulator, wecom, err := o.simulator(ctx)
+	simulator, wecom, err := house.Simulator(ctx, o.binaries, o.data)
 	if err != nil {
 		return exitLost, err
 	}
-	defer func() { err = errors.Join(err, simulator.close()) }()
+	defer func() { err = errors.Join(err, simulator.Close()) }()
 	o.library = remembered(o.data)
-	h, err := open(ctx, o.wiring(wecom))
+	h, err := house.Open(ctx, o.wiring(wecom))
 	if err != nil {
 		return exitLost, err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
+	defer func() { err = errors.Join(err, h.Close()) }()
 	works := slices.Contains([]string{"keys", "redrive", "fsck"}, first(args))
 	if works {
 		// These put work into queues, or call a function: let it be done before the archive closes again.
-		if err := h.start(); err != nil {
+		if err := h.Start(); err != nil {
 			return exitLost, err
 		}
 	}
-	code, err = o.vaultctl(ctx, h.environment(), args)
+	code, err = o.vaultctl(ctx, h.Environment(), args)
 	if err == nil && works {
-		err = h.drain(ctx, time.Minute)
+		err = h.Drain(ctx, time.Minute)
 	}
 	return code, err
 }
@@ -106,7 +108,7 @@ func first(args []string) string {
 
 // vaultctl runs the operator's command. Its exit code is the answer; an error means that it could not be run.
 func (o options) vaultctl(ctx context.Context, env map[string]string, args []string) (int, error) {
-	cmd := o.vaultctlCommand(ctx, env, args)
+	cmd := house.Vaultctl(ctx, o.binaries, env, args)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := cmd.Run()
 	var exit *exec.ExitError

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wecomvault/wecomvault/shared/local/house"
 )
 
 // marker is the file by which a data folder is known as ours. Whoever uses the folder holds its lock.
@@ -40,7 +42,7 @@ func own(ctx context.Context, dir string, patience time.Duration) (*folder, erro
 	if err != nil {
 		return nil, unwritable(dir, err)
 	}
-	held, err := until(ctx, patience, func() (bool, error) {
+	held, err := house.Until(ctx, patience, func() (bool, error) {
 		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // #nosec G115 -- a descriptor
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return false, nil

@@ -33,25 +33,14 @@ func (d *day) serve() (*http.Server, error) {
 		return nil, err
 	}
 	d.mailed = "http://" + l.Addr().String() + "/"
-	p := &pages{mails: d.mails, ledger: d.ledger, depths: d.queues.Depths, now: d.now, windows: d.windows()}
+	p := &pages{mails: d.Mails, ledger: d.ledger, depths: d.Queues.Depths, now: d.Now, windows: d.Windows()}
 	server := &http.Server{Handler: p.routes(), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		if err := server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			fmt.Fprintln(d.log, "pages:", err)
+			fmt.Fprintln(d.Log, "pages:", err)
 		}
 	}()
 	return server, nil
-}
-
-// windows is how long WeCom is taken to keep things, as the template has it.
-func (h *house) windows() ledger.Windows {
-	var w ledger.Windows
-	for name, into := range map[string]*time.Duration{"MessageWindow": &w.Messages, "MediaWindow": &w.Media} {
-		if d, err := time.ParseDuration(h.template.Parameters[name]); err == nil {
-			*into = d
-		}
-	}
-	return w
 }
 
 // pages shows what is in the local archive to the person at the keyboard: its status, and the mails that its functions sent. It reads, and

@@ -12,14 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/sqs"
+	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
@@ -40,27 +37,27 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		return exitLost, err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	simulator, wecom, err := o.simulator(ctx)
+	simulator, wecom, err := house.Simulator(ctx, o.binaries, o.data)
 	if err != nil {
 		return exitLost, err
 	}
-	defer func() { err = errors.Join(err, simulator.close()) }()
-	h, err := open(ctx, o.wiring(wecom))
+	defer func() { err = errors.Join(err, simulator.Close()) }()
+	h, err := house.Open(ctx, o.wiring(wecom))
 	if err != nil {
 		return exitLost, err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
+	defer func() { err = errors.Join(err, h.Close()) }()
 	if o.reversed {
-		h.queues.SetOrder(sqs.Reverse)
+		h.Queues.SetOrder(sqs.Reverse)
 	}
-	d := &day{options: o, house: h, sim: wecomsim.NewClient(wecom), ledger: h.ledger(), out: out, began: clock.Real(), stop: func() {}}
+	d := &day{options: o, House: h, sim: wecomsim.NewClient(wecom), ledger: h.Ledger(), out: out, began: clock.Real(), stop: func() {}}
 	pages, err := d.serve()
 	if err != nil {
 		return exitLost, fmt.Errorf("-pages %s: %w", o.pages, err)
 	}
 	defer func() { err = errors.Join(err, pages.Close()) }()
 	defer func() { d.stop() }()
-	if err := f.announce(h.endpoint, wecom, h.environment()); err != nil {
+	if err := f.announce(h.Endpoint, wecom, h.Environment()); err != nil {
 		return exitLost, err
 	}
 	if err := errors.Join(d.forgive(ctx), f.remember(o.library)); err != nil {
@@ -146,24 +143,8 @@ func (o options) keyFiles() (map[archive.KeyVersion]string, error) {
 	return files, nil
 }
 
-// simulator starts the simulated WeCom over the data folder.
-func (o options) simulator(ctx context.Context) (*child, string, error) {
-	if err := os.MkdirAll(filepath.Join(o.data, "logs"), 0o700); err != nil {
-		return nil, "", fmt.Errorf("make the folder for logs: %w", err)
-	}
-	log, err := os.OpenFile(filepath.Join(o.data, "logs", "wecomsim.log"), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, "", fmt.Errorf("open the simulator's log: %w", err)
-	}
-	c, url, err := spawn(ctx, log, filepath.Join(o.binaries, "local", "wecomsim"), "-data", filepath.Join(o.data, "wecomsim.db"), "-until-eof")
-	if err != nil {
-		return nil, "", fmt.Errorf("the simulated WeCom does not start: %w. If its file is damaged, put it back from a copy, or begin anew in another folder with -data", err)
-	}
-	return c, url, nil
-}
-
 // wiring is the template's parameters for a simulator at wecom.
-func (o options) wiring(wecom string) wiring {
+func (o options) wiring(wecom string) house.Options {
 	if o.wecomURL != "" {
 		wecom = o.wecomURL
 	}
@@ -174,23 +155,13 @@ func (o options) wiring(wecom string) wiring {
 	if o.library != "" {
 		params["SdkHost"], params["SdkLib"] = "", o.library
 	}
-	return wiring{data: o.data, listen: o.listen, template: o.wiringFile, binaries: o.binaries, params: params}
-}
-
-// ledger reads the archive's ledger as the operator.
-func (h *house) ledger() *ledger.Ledger {
-	k := h.keys[operator]
-	db := dynamodb.New(dynamodb.Options{
-		Region: region, BaseEndpoint: aws.String(h.endpoint), Credentials: credentials.NewStaticCredentialsProvider(k.ID, k.Secret, ""),
-	})
-	out := h.template.Outputs
-	return ledger.New(db, ledger.Tables{Control: out["ControlTable"], Messages: out["MessagesTable"], Directory: out["DirectoryTable"], Audit: out["AuditTable"]})
+	return house.Options{Data: o.data, Listen: o.listen, Template: o.wiringFile, Binaries: o.binaries, Params: params}
 }
 
 // day is one day being played.
 type day struct {
 	options
-	*house
+	*house.House
 	sim    *wecomsim.Client
 	ledger *ledger.Ledger
 	out    io.Writer
@@ -208,7 +179,7 @@ type day struct {
 }
 
 func (d *day) say(format string, args ...any) {
-	fmt.Fprintf(d.out, "%s  %s\n", d.now().Format("2006-01-02 15:04"), fmt.Sprintf(format, args...))
+	fmt.Fprintf(d.out, "%s  %s\n", d.Now().Format("2006-01-02 15:04"), fmt.Sprintf(format, args...))
 }
 
 // setClock moves the played time forward to t, for the product and for the simulator. It never moves it back.
@@ -216,8 +187,8 @@ func (d *day) setClock(ctx context.Context, t time.Time) error {
 	d.moving.Lock()
 	defer d.moving.Unlock()
 	ahead := t.Sub(clock.Real())
-	ahead = max(ahead, time.Duration(d.ahead.Load()))
-	if err := d.setOffset(ahead); err != nil {
+	ahead = max(ahead, d.Ahead())
+	if err := d.SetOffset(ahead); err != nil {
 		return err
 	}
 	ns := int64(ahead)
@@ -232,7 +203,7 @@ func (d *day) polled(ctx context.Context, t time.Time) error {
 	if !d.scheduled {
 		return nil
 	}
-	_, err := until(ctx, deadLease+2*fetchPause, func() (bool, error) {
+	_, err := house.Until(ctx, deadLease+2*fetchPause, func() (bool, error) {
 		for _, corp := range d.corps {
 			c, err := d.ledger.Cursor(ctx, corp)
 			if err != nil {
@@ -244,7 +215,7 @@ func (d *day) polled(ctx context.Context, t time.Time) error {
 		}
 		return true, nil
 	})
-	d.host.Tick()
+	d.Host.Tick()
 	return err
 }
 
@@ -258,7 +229,7 @@ func (d *day) schedule(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	d.scheduled = true
-	d.host.Tick() // the first one only looks at the clock
+	d.Host.Tick() // the first one only looks at the clock
 	go func() {
 		defer close(ended)
 		second := time.NewTicker(time.Second)
@@ -269,7 +240,7 @@ func (d *day) schedule(ctx context.Context) (stop func()) {
 				return
 			case <-second.C:
 				d.moving.Lock()
-				d.host.Tick()
+				d.Host.Tick()
 				d.moving.Unlock()
 			}
 		}
@@ -282,7 +253,7 @@ func (d *day) schedule(ctx context.Context) (stop func()) {
 
 // operate runs the operator's command, as a person would.
 func (d *day) operate(ctx context.Context, args ...string) error {
-	code, text, err := d.vaultctlOutput(ctx, d.environment(), args)
+	code, text, err := d.Operate(ctx, args...)
 	if err != nil {
 		return err
 	}
@@ -314,7 +285,7 @@ func (o options) standstill() time.Duration { return min(o.patience, 90*time.Sec
 func (d *day) follow(ctx context.Context, holds func(archive.CorpID, ledger.Cursor) bool) error {
 	whole := map[archive.CorpID]time.Time{} // by the clock of events, as the ledger has it
 	since := map[archive.CorpID]time.Time{} // by the machine's own
-	_, err := until(ctx, 24*time.Hour, func() (bool, error) {
+	_, err := house.Until(ctx, 24*time.Hour, func() (bool, error) {
 		all := true
 		for _, corp := range d.corps {
 			if _, given := d.gaveUp[corp]; given {
@@ -376,7 +347,7 @@ func (d *day) progress(ctx context.Context) (progress, error) {
 			return p, err
 		}
 	}
-	p.jobs, _ = d.queued()
+	p.jobs, _ = d.Queued()
 	return p, nil
 }
 
@@ -384,7 +355,7 @@ func (d *day) progress(ctx context.Context) (progress, error) {
 func (d *day) settle(ctx context.Context) error {
 	var last progress
 	moved, watched := clock.Real(), clock.Real()
-	_, err := until(ctx, 24*time.Hour, func() (bool, error) {
+	_, err := house.Until(ctx, 24*time.Hour, func() (bool, error) {
 		p, err := d.progress(ctx)
 		if err != nil {
 			return false, err
@@ -398,7 +369,7 @@ func (d *day) settle(ctx context.Context) error {
 		if err := d.hasten(); err != nil {
 			return false, err
 		}
-		if p.jobs == 0 && d.host.Idle() && clock.Real().Sub(watched) > hurry {
+		if p.jobs == 0 && d.Host.Idle() && clock.Real().Sub(watched) > hurry {
 			// An announcement was lost with whoever was to make it: watch makes it again, as its schedule would.
 			watched = clock.Real()
 			if err := d.invoke(ctx, "WatchFunction"); err != nil {
@@ -415,16 +386,16 @@ const hurry = 5 * time.Second
 
 // hasten makes jobs that rest after a failure visible, once nobody can be at work on them.
 func (d *day) hasten() error {
-	if clock.Real().Sub(d.hastened) < hurry || !d.host.Idle() {
+	if clock.Real().Sub(d.hastened) < hurry || !d.Host.Idle() {
 		return nil
 	}
 	d.hastened = clock.Real()
-	return d.queues.ReleaseInFlight()
+	return d.Queues.ReleaseInFlight()
 }
 
 // noon lets 12:00 UTC come and waits for the day's reports.
 func (d *day) noon(ctx context.Context) error {
-	now := d.now()
+	now := d.Now()
 	noon := time.Date(now.Year(), now.Month(), now.Day(), 12, 0, 0, 0, time.UTC)
 	if !now.Before(noon) {
 		noon = noon.AddDate(0, 0, 1)
@@ -445,18 +416,18 @@ func (d *day) noon(ctx context.Context) error {
 	date := noon.Format(time.DateOnly)
 	began, asked := clock.Real(), clock.Real()
 	missing := ""
-	_, err := until(ctx, 24*time.Hour, func() (done bool, err error) {
+	_, err := house.Until(ctx, 24*time.Hour, func() (done bool, err error) {
 		if missing, err = d.undelivered(ctx, date); err != nil {
 			return false, err
 		}
-		jobs, _ := d.queued()
+		jobs, _ := d.Queued()
 		if missing == "" && jobs == 0 {
 			return true, nil
 		}
 		if err := d.hasten(); err != nil {
 			return false, err
 		}
-		if missing != "" && jobs == 0 && d.host.Idle() && clock.Real().Sub(asked) > hurry {
+		if missing != "" && jobs == 0 && d.Host.Idle() && clock.Real().Sub(asked) > hurry {
 			asked = clock.Real()
 			if err := d.invoke(ctx, "ReportFunction"); err != nil { // as its schedule would
 				return false, err
@@ -496,7 +467,7 @@ func (d *day) undelivered(ctx context.Context, date string) (string, error) {
 
 // invoke runs a function once, as its schedule would. That it fails is said and no error: its schedule would try again.
 func (d *day) invoke(ctx context.Context, logicalID string) error {
-	r, err := d.host.Invoke(ctx, logicalID, []byte(`{}`))
+	r, err := d.Host.Invoke(ctx, logicalID, []byte(`{}`))
 	if err != nil {
 		return err
 	}
@@ -530,12 +501,12 @@ func (d *day) playLibrary(ctx context.Context) error {
 		}
 	}
 	// No schedules: they would follow the other corps of this folder through a library that isn't theirs.
-	if err := d.start(); err != nil {
+	if err := d.Start(); err != nil {
 		return err
 	}
 	d.say("corp %s is pulled through %s", d.corp, filepath.Base(d.library))
 	stop := d.keepFetching(ctx, id)
-	began := d.now()
+	began := d.Now()
 	err = d.follow(ctx, func(_ archive.CorpID, c ledger.Cursor) bool { return c.Empties >= 2 && c.CaughtUp.After(began) })
 	if err == nil {
 		err = d.settle(ctx)
@@ -557,7 +528,7 @@ func (d *day) keepFetching(ctx context.Context, corp archive.CorpID) (stop func(
 		minute := time.NewTicker(time.Minute)
 		defer minute.Stop()
 		for {
-			if err := d.host.InvokeAsync("FetchFunction", event); err != nil {
+			if err := d.Host.InvokeAsync("FetchFunction", event); err != nil {
 				d.say("fetch could not be started: %v", err)
 			}
 			select {

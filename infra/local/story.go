@@ -10,6 +10,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
 
@@ -19,7 +20,7 @@ const receivers = "zh:compliance@bank.example,en:audit@bank.example"
 // playStory plays the demonstration's next day: the simulator tells what happens, and the product must keep up.
 func (d *day) playStory(ctx context.Context) error {
 	d.gaveUp = map[archive.CorpID]ledger.Trouble{}
-	if err := d.setClock(ctx, d.now()); err != nil {
+	if err := d.setClock(ctx, d.Now()); err != nil {
 		return err
 	}
 	story, err := d.sim.DemoStart(ctx, wecomsim.DemoStart{})
@@ -38,14 +39,14 @@ func (d *day) playStory(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.start(); err != nil {
+	if err := d.Start(); err != nil {
 		return err
 	}
 	d.stop = d.schedule(ctx)
 	if err := d.invoke(ctx, "DirectoryFunction"); err != nil {
 		return err
 	}
-	if err := d.host.InvokeAsync("FetchFunction", []byte(`{}`)); err != nil {
+	if err := d.Host.InvokeAsync("FetchFunction", []byte(`{}`)); err != nil {
 		return err
 	}
 	for _, step := range story.Steps {
@@ -143,15 +144,16 @@ func (d *day) step(ctx context.Context, step wecomsim.DemoStep) error {
 
 // caughtUp waits until WeCom has nothing more for any corp.
 func (d *day) caughtUp(ctx context.Context) error {
-	now := d.now()
+	now := d.Now()
 	return d.follow(ctx, func(_ archive.CorpID, c ledger.Cursor) bool { return c.CaughtUp.After(now) && c.Empties > 0 })
 }
 
 // where says where to look once the day is played.
 func (d *day) where() {
 	fmt.Fprintf(d.out, "\nThe day is played, and everything stays up until Ctrl-C.\n\n")
-	fmt.Fprintf(d.out, "  mailbox and status   %s\n  AWS endpoint         %s\n  messages             make ctl ARGS='-data %s messages -corp %s -format jsonl'\n", d.mailed, d.endpoint, d.data, d.corps[0])
-	fmt.Fprintf(d.out, "  AWS CLI              export AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", region, d.keys[operator].ID, d.keys[operator].Secret)
+	fmt.Fprintf(d.out, "  mailbox and status   %s\n  AWS endpoint         %s\n  messages             make ctl ARGS='-data %s messages -corp %s -format jsonl'\n", d.mailed, d.Endpoint, d.data, d.corps[0])
+	key := d.Key(house.Operator)
+	fmt.Fprintf(d.out, "  AWS CLI              export AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", house.Region, key.ID, key.Secret)
 	// Spelt out: the CLI takes queues' addresses from it only so.
-	fmt.Fprintf(d.out, "                       aws --endpoint-url %s dynamodb scan --table-name %s\n", d.endpoint, d.template.Outputs["ControlTable"])
+	fmt.Fprintf(d.out, "                       aws --endpoint-url %s dynamodb scan --table-name %s\n", d.Endpoint, d.Template.Outputs["ControlTable"])
 }

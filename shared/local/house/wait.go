@@ -1,4 +1,4 @@
-package main
+package house
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 // glance is how often a state that is waited for is looked at.
 const glance = 100 * time.Millisecond
 
-// until looks at a state again and again until it holds, an error comes, or the time is up.
-func until(ctx context.Context, limit time.Duration, holds func() (bool, error)) (bool, error) {
+// Until looks at a state again and again until it holds, an error comes, or the time is up.
+func Until(ctx context.Context, limit time.Duration, holds func() (bool, error)) (bool, error) {
 	end := clock.Real().Add(limit)
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
@@ -33,9 +33,9 @@ func until(ctx context.Context, limit time.Duration, holds func() (bool, error))
 	}
 }
 
-// queued counts the jobs in the queues, dead letters apart.
-func (h *house) queued() (jobs, dead int) {
-	for name, d := range h.queues.Depths() {
+// Queued counts the jobs in the queues, dead letters apart.
+func (h *House) Queued() (jobs, dead int) {
+	for name, d := range h.Queues.Depths() {
 		if n := d.Visible + d.InFlight + d.Delayed; strings.HasSuffix(name, "DeadLetters") || strings.Contains(name, "dead-letters") {
 			dead += n
 		} else {
@@ -45,17 +45,17 @@ func (h *house) queued() (jobs, dead int) {
 	return jobs, dead
 }
 
-// drain waits until no job is left.
-func (h *house) drain(ctx context.Context, limit time.Duration) error {
-	empty, err := until(ctx, limit, func() (bool, error) {
-		jobs, _ := h.queued()
+// Drain waits until no job is left.
+func (h *House) Drain(ctx context.Context, limit time.Duration) error {
+	empty, err := Until(ctx, limit, func() (bool, error) {
+		jobs, _ := h.Queued()
 		return jobs == 0, nil
 	})
 	if err != nil {
 		return err
 	}
 	if !empty {
-		jobs, _ := h.queued()
+		jobs, _ := h.Queued()
 		return fmt.Errorf("%d jobs are still in the queues after %v: they go on with the next make run", jobs, limit)
 	}
 	return nil
