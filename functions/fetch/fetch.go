@@ -25,6 +25,13 @@ import (
 // mostItems is the most that WeCom hands out in one call.
 const mostItems = 1000
 
+// fullAnswers is how many full answers in a row it takes until a limit that was halved is doubled again. It was halved for a stretch of large
+// messages, and stretches end; each refusal of a larger page doubles the number, so that a long stretch costs few calls.
+const (
+	fullAnswers = 3
+	mostWait    = 96
+)
+
 // The pauses after something went wrong: they double from the shortest to the longest.
 const (
 	shortestPause = 500 * time.Millisecond
@@ -207,6 +214,9 @@ type turn struct {
 	kept     int
 	answered bool          // WeCom gave a whole batch, empty or not
 	pause    time.Duration // the next one after trouble; 0: none yet
+	full     int           // full answers in a row under the present limit
+	grown    bool          // the present limit is one that was doubled
+	wait     int           // full answers that it takes to double it
 }
 
 func (t *turn) fetch(ctx context.Context) error {
@@ -240,6 +250,7 @@ func (t *turn) fetch(ctx context.Context) error {
 			}
 			t.whole()
 			t.cursor.Empties = 0
+			t.widen(len(batch.Items))
 		}
 		wanted, err := t.beat(ctx)
 		if err != nil || wanted {
@@ -260,11 +271,45 @@ func (t *turn) pull(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := t.cursor.Limit
-	if limit <= 0 || limit > mostItems {
-		limit = mostItems
+	return library.ChatData(ctx, t.cursor.Seq, t.limit())
+}
+
+// limit is how many items the next call asks for.
+func (t *turn) limit() int {
+	if n := t.cursor.Limit; n > 0 && n < mostItems {
+		return n
 	}
-	return library.ChatData(ctx, t.cursor.Seq, limit)
+	return mostItems
+}
+
+// narrow halves the limit, as far as it goes.
+func (t *turn) narrow() bool {
+	if t.grown {
+		t.wait = min(2*t.wait, mostWait)
+	}
+	t.full, t.grown = 0, false
+	if t.limit() == 1 {
+		return false
+	}
+	t.cursor.Limit = t.limit() / 2
+	return true
+}
+
+// widen doubles a halved limit after enough full answers: the cursor remembers it, and a corp would catch up slowly for ever after.
+func (t *turn) widen(items int) {
+	if t.limit() == mostItems {
+		return
+	}
+	if items < t.limit() {
+		t.full = 0
+		return
+	}
+	t.wait = max(t.wait, fullAnswers)
+	if t.full++; t.full < t.wait {
+		return
+	}
+	t.full, t.grown = 0, true
+	t.cursor.Limit = min(2*t.limit(), mostItems)
 }
 
 // keep brings a batch into the archive and moves the cursor over it.
@@ -338,15 +383,8 @@ func (t *turn) whole() {
 // troubled notes why nothing whole came and says how long to rest.
 func (t *turn) troubled(ctx context.Context, err error) time.Duration {
 	cause := financesdk.Explain(err)
-	if cause.Kind == financesdk.CausePageTooLarge {
-		limit := t.cursor.Limit
-		if limit <= 0 {
-			limit = mostItems
-		}
-		if limit > 1 {
-			t.cursor.Limit = limit / 2
-			return 0
-		}
+	if cause.Kind == financesdk.CausePageTooLarge && t.narrow() {
+		return 0
 	}
 	since := clock.Now()
 	if old := t.cursor.Trouble; old != nil && old.Cause == string(cause.Kind) {

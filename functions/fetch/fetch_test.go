@@ -192,6 +192,29 @@ func TestAPageTooLargeIsHalvedAndRemembered(t *testing.T) {
 	b.unbroken("wwtide", s.seqs)
 }
 
+func TestAHalvedLimitGrowsAgainAfterFullAnswers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.corp("wwtide", 9000, 1000)
+	large := s.seqs[700] // up to here no answer may hold more than 130 items
+	s.say(func(_ context.Context, after archive.Seq, limit int) ([]byte, error) {
+		if after < large && limit > 130 {
+			return []byte(`{"errcode":301058,"errmsg":"too large"}`), nil
+		}
+		return nil, nil
+	})
+	b.catchUp("wwtide")
+	b.unbroken("wwtide", s.seqs)
+	// 3 full answers of 125 and a refused 250; the next try takes 6 full answers, which end behind the large items.
+	want := []int{1000, 500, 250, 125, 125, 125, 250, 125, 125, 125, 125, 125, 125, 250, 250, 250, 250, 250, 250, 500}
+	if got := s.limits(); len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("it asked for %v, not for %v", got, want)
+	}
+	if c := b.cursor("wwtide"); c.Limit != 1000 {
+		t.Errorf("the cursor remembers %d", c.Limit)
+	}
+}
+
 func TestAnItemThatIsTooLargeAloneIsTrouble(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
