@@ -234,25 +234,25 @@ func (t *turn) fetch(ctx context.Context) error {
 			batch, err = archive.ParseBatch(raw, t.cursor.Seq)
 		}
 		var rest time.Duration
+		var wanted bool
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
 			rest = t.troubled(ctx, err)
+			wanted, err = t.beat(ctx)
 		case len(batch.Items) == 0:
 			t.whole()
 			t.cursor.CaughtUp = began
 			t.cursor.Empties++
 			rest = t.poll
+			wanted, err = t.beat(ctx)
 		default:
-			if err := t.keep(ctx, raw, batch); err != nil {
-				return err
-			}
 			t.whole()
 			t.cursor.Empties = 0
 			t.widen(len(batch.Items))
+			wanted, err = t.keep(ctx, raw, batch) // the cursor's move reports the poll too
 		}
-		wanted, err := t.beat(ctx)
 		if err != nil || wanted {
 			return err
 		}
@@ -312,11 +312,11 @@ func (t *turn) widen(items int) {
 	t.cursor.Limit = min(2*t.limit(), mostItems)
 }
 
-// keep brings a batch into the archive and moves the cursor over it.
-func (t *turn) keep(ctx context.Context, raw []byte, batch archive.Batch) error {
+// keep brings a batch into the archive and moves the cursor over it, with which the poll is reported. It says whether somebody wants the lease.
+func (t *turn) keep(ctx context.Context, raw []byte, batch archive.Batch) (wanted bool, err error) {
 	object, err := t.store.PutBatch(ctx, t.corp, batch.First(), batch.Last(), raw)
 	if err != nil {
-		return fmt.Errorf("keep a batch of corp %s: %w", t.corp, err)
+		return false, fmt.Errorf("keep a batch of corp %s: %w", t.corp, err)
 	}
 	row := ledger.BatchRow{
 		Corp: t.corp, First: batch.First(), Last: batch.Last(), Items: len(batch.Items), SHA256: object.SHA256, Size: len(raw),
@@ -325,31 +325,32 @@ func (t *turn) keep(ctx context.Context, raw []byte, batch archive.Batch) error 
 	}
 	row, err = t.ledger.PutBatch(ctx, row)
 	if err != nil {
-		return fmt.Errorf("record a batch of corp %s: %w", t.corp, err)
+		return false, fmt.Errorf("record a batch of corp %s: %w", t.corp, err)
 	}
-	if err := t.moveOver(ctx, row); err != nil {
-		return err
+	if wanted, err = t.moveOver(ctx, row); err != nil {
+		return false, err
 	}
 	t.kept += len(batch.Items)
-	return nil
+	return wanted, nil
 }
 
-// moveOver announces a recorded batch and moves the cursor over it.
-func (t *turn) moveOver(ctx context.Context, row ledger.BatchRow) error {
+// moveOver announces a recorded batch and moves the cursor over it. It says whether somebody wants the lease.
+func (t *turn) moveOver(ctx context.Context, row ledger.BatchRow) (wanted bool, err error) {
 	if row.State == ledger.Pending {
 		if err := t.batches.Send(ctx, t.corp, queue.BatchJob{Corp: t.corp, Batch: row.Key()}); err != nil {
-			return fmt.Errorf("announce batch %s: %w", row.Key(), err)
+			return false, fmt.Errorf("announce batch %s: %w", row.Key(), err)
 		}
 	}
 	chain := t.cursor.Chain
 	if t.follows(row) {
 		chain = row.Link
 	}
-	if err := t.ledger.Advance(ctx, t.lease, t.cursor.Seq, row.Last, chain); err != nil {
-		return err
+	c, err := t.ledger.Advance(ctx, t.lease, t.cursor.Seq, row.Last, chain, t.report())
+	if err != nil {
+		return false, err
 	}
 	t.cursor.Seq, t.cursor.Chain = row.Last, chain
-	return nil
+	return c.Wanted != "", nil
 }
 
 // follows says whether a batch is the next link of the chain. A batch that came again after the cursor was set back by hand has its place
@@ -368,7 +369,8 @@ func (t *turn) adopt(ctx context.Context) error {
 		if !ok || !t.follows(row) {
 			return nil
 		}
-		if err := t.moveOver(ctx, row); err != nil {
+		// Whoever wants the lease is seen at the first poll.
+		if _, err := t.moveOver(ctx, row); err != nil {
 			return err
 		}
 	}
@@ -405,10 +407,13 @@ func (t *turn) troubled(ctx context.Context, err error) time.Duration {
 
 // beat reports the poll and says whether somebody wants the lease.
 func (t *turn) beat(ctx context.Context) (wanted bool, err error) {
-	c, err := t.ledger.Beat(ctx, t.lease, ledger.Poll{
-		CaughtUp: t.cursor.CaughtUp, Empties: t.cursor.Empties, LastWhole: t.cursor.LastWhole, Limit: t.cursor.Limit, Trouble: t.cursor.Trouble,
-	})
+	c, err := t.ledger.Beat(ctx, t.lease, t.report())
 	return c.Wanted != "", err
+}
+
+// report is what the cursor's row says of the polls so far.
+func (t *turn) report() ledger.Poll {
+	return ledger.Poll{CaughtUp: t.cursor.CaughtUp, Empties: t.cursor.Empties, LastWhole: t.cursor.LastWhole, Limit: t.cursor.Limit, Trouble: t.cursor.Trouble}
 }
 
 // rest waits, beating often enough that nobody takes the holder for dead.

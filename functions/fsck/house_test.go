@@ -115,7 +115,8 @@ func (h *house) advance(b ledger.BatchRow) {
 	seen := rig.Must[ledger.Cursor](h.TB)(h.op.AskLease(ctx, corp, "fetcher"))
 	lease, cursor, err := h.op.TakeLease(ctx, corp, "fetcher", seen)
 	h.OK(err)
-	h.OK(h.op.Advance(ctx, lease, cursor.Seq, b.Last, b.Link))
+	_, err = h.op.Advance(ctx, lease, cursor.Seq, b.Last, b.Link, ledger.Poll{CaughtUp: cursor.CaughtUp, LastWhole: cursor.LastWhole})
+	h.OK(err)
 	h.OK(h.op.Release(ctx, lease))
 	h.seq, h.chain = b.Last, b.Link
 }

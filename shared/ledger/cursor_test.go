@@ -46,7 +46,7 @@ func TestALeaseIsTakenFromWhoeverStandsStillAndFencesHim(t *testing.T) {
 	if _, err := b.Beat(ctx, old, ledger.Poll{Empties: 9}); !errors.Is(err, ledger.ErrLost) {
 		t.Errorf("the old holder's beat: %v", err)
 	}
-	if err := b.Advance(ctx, old, 0, 5, ledger.Link{}.Next("aa")); !errors.Is(err, ledger.ErrLost) {
+	if _, err := b.Advance(ctx, old, 0, 5, ledger.Link{}.Next("aa"), ledger.Poll{}); !errors.Is(err, ledger.ErrLost) {
 		t.Errorf("the old holder's advance: %v", err)
 	}
 	if err := b.Release(ctx, old); err != nil {
@@ -98,10 +98,15 @@ func TestALostAnswerIsOnesOwn(t *testing.T) {
 		t.Fatalf("the batch: %v", err)
 	}
 	b.loseAnswer("UpdateItem")
-	if err := b.Advance(ctx, lease, 0, 4, row.Link); err != nil {
+	poll := ledger.Poll{CaughtUp: noon, LastWhole: noon.Add(time.Second), Limit: 125}
+	moved, err := b.Advance(ctx, lease, 0, 4, row.Link, poll)
+	if err != nil {
 		t.Fatalf("the cursor: %v", err)
 	}
 	c, err := b.Cursor(ctx, corp)
+	if diff := cmp.Diff(c, moved); diff != "" {
+		t.Errorf("what it answers is not what is there: %s", diff)
+	}
 	if err != nil || c.Seq != 4 || c.Chain != row.Link || c.Owner != "me" {
 		t.Fatalf("the cursor is %+v: %v", c, err)
 	}
@@ -129,14 +134,16 @@ func TestTheCursorMovesOnlyFromWhereItStands(t *testing.T) {
 	lease := b.take(corp, "me")
 	const big = archive.Seq(1<<64 - 2)
 	one := ledger.Link{}.Next("aa")
-	b.OK(b.Advance(ctx, lease, 0, big, one))
+	_, err := b.Advance(ctx, lease, 0, big, one, ledger.Poll{})
+	b.OK(err)
 	for name, from := range map[string]archive.Seq{"the beginning": 0, "below": big - 1, "above": big + 1} {
-		if err := b.Advance(ctx, lease, from, big+1, one.Next("bb")); !errors.Is(err, ledger.ErrLost) {
+		if _, err := b.Advance(ctx, lease, from, big+1, one.Next("bb"), ledger.Poll{Empties: 9}); !errors.Is(err, ledger.ErrLost) {
 			t.Errorf("from %s: %v", name, err)
 		}
 	}
-	b.OK(b.Advance(ctx, lease, big, big+1, one.Next("bb")))
-	if c, err := b.Cursor(ctx, corp); err != nil || c.Seq != big+1 || c.Chain.N != 2 {
+	_, err = b.Advance(ctx, lease, big, big+1, one.Next("bb"), ledger.Poll{})
+	b.OK(err)
+	if c, err := b.Cursor(ctx, corp); err != nil || c.Seq != big+1 || c.Chain.N != 2 || c.Empties != 0 {
 		t.Errorf("the cursor is %+v: %v", c, err)
 	}
 }
@@ -153,5 +160,17 @@ func TestAPollIsReadBackAsItWasReported(t *testing.T) {
 	}
 	if c, err = b.Beat(t.Context(), lease, ledger.Poll{}); err != nil || c.Trouble != nil || !c.CaughtUp.IsZero() {
 		t.Errorf("trouble that is over stays: %+v, %v", c, err)
+	}
+	// The cursor's move reports the poll as well, counts as a beat, and shows who asks for the lease.
+	before := c.Beat
+	_, err = b.AskLease(t.Context(), corp, "another")
+	b.OK(err)
+	c, err = b.Advance(t.Context(), lease, 0, 7, ledger.Link{}.Next("aa"), want)
+	b.OK(err)
+	if diff := cmp.Diff(want, ledger.Poll{CaughtUp: c.CaughtUp, Empties: c.Empties, LastWhole: c.LastWhole, Limit: c.Limit, Trouble: c.Trouble}); diff != "" {
+		t.Error(diff)
+	}
+	if c.Seq != 7 || c.Beat != before+1 || c.Wanted != "another" {
+		t.Errorf("the cursor that moved is %+v, after beat %d", c, before)
 	}
 }
