@@ -22,6 +22,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/opening"
 	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/telemetry"
@@ -57,12 +58,11 @@ func main() {
 	})
 	jobs := sqs.NewFromConfig(aws)
 	p := &processor{
-		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages}),
-		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
-		media:   queue.New[queue.MediaJob](jobs, s.Media),
-		keys:    &keyring{vault: secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)},
-		library: func(ctx context.Context, corp archive.CorpID) (decrypter, error) { return libraries.Of(ctx, corp) },
-		people:  &ledger.People{}, log: log, metrics: os.Stdout, run: newRun,
+		ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages}),
+		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
+		media:  queue.New[queue.MediaJob](jobs, s.Media),
+		opener: opening.New(opening.NewRing(secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)), libraries.Decrypt),
+		proven: &proofs{}, people: &ledger.People{}, log: log, metrics: os.Stdout, run: newRun,
 	}
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close, Pause: queue.NewPauser(jobs, s.Batches).Pause,

@@ -20,6 +20,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/opening"
 	"github.com/wecomvault/wecomvault/shared/queue"
 )
 
@@ -418,52 +419,8 @@ func TestABatchWaitsWhenTheLibraryDiesOften(t *testing.T) {
 	}
 }
 
-// moody is a library that answers one item with a code that says nothing about it, the first times it is asked.
-type moody struct {
-	decrypter
-	times int
-	word  string
-}
-
-func (m *moody) Decrypt(ctx context.Context, items []financesdk.Item) ([]financesdk.Result, error) {
-	results, err := m.decrypter.Decrypt(ctx, items)
-	for i := range results {
-		if items[i].Msg == m.word && m.times > 0 {
-			m.times--
-			results[i] = financesdk.Result{Err: &financesdk.Error{Op: "decrypt", Code: 10003, Reason: "decrypt-10003", Err: errors.New("system error")}}
-		}
-	}
-	return results, err
-}
-
-// echo opens everything to the same text.
-type echo struct{}
-
-func (echo) Decrypt(_ context.Context, items []financesdk.Item) ([]financesdk.Result, error) {
-	results := make([]financesdk.Result, len(items))
-	for i := range results {
-		results[i].Raw = []byte("{}")
-	}
-	return results, nil
-}
-
-func TestOneMoodyItemHoldsNobodyUp(t *testing.T) {
-	items := []financesdk.Item{{Msg: "a"}, {Msg: "b"}, {Msg: "c"}}
-	for times, opens := range map[int]bool{1: true, 2: true, 3: false, 9: false} {
-		results, err := decrypt(t.Context(), &moody{echo{}, times, "b"}, items)
-		if err != nil {
-			t.Fatalf("after %d refusals: %v", times, err)
-		}
-		if results[0].Err != nil || results[2].Err != nil || (results[1].Err == nil) != opens {
-			t.Errorf("after %d refusals the results are %v", times, results)
-		}
-	}
-}
-
 // busy is a library that answers each item with a code that says nothing about it.
-type busy struct{}
-
-func (busy) Decrypt(_ context.Context, items []financesdk.Item) ([]financesdk.Result, error) {
+func busy(_ context.Context, _ archive.CorpID, items []financesdk.Item) ([]financesdk.Result, error) {
 	results := make([]financesdk.Result, len(items))
 	for i := range results {
 		results[i].Err = &financesdk.Error{Op: "decrypt", Code: 10003, Reason: "decrypt-10003", Err: errors.New("system error")}
@@ -482,11 +439,13 @@ func TestOurOwnTroubleLeavesTheBatchPending(t *testing.T) {
 				return d
 			})
 		},
-		"the library": func(_ *bench, p *processor) {
-			p.library = func(context.Context, archive.CorpID) (decrypter, error) { return nil, errors.New("no library") }
+		"the library": func(b *bench, p *processor) {
+			p.opener = opening.New(opening.NewRing(b.Secrets(b.Config(self))), func(context.Context, archive.CorpID, []financesdk.Item) ([]financesdk.Result, error) {
+				return nil, errors.New("no library")
+			})
 		},
-		"an item that may open later": func(_ *bench, p *processor) {
-			p.library = func(context.Context, archive.CorpID) (decrypter, error) { return busy{}, nil }
+		"an item that may open later": func(b *bench, p *processor) {
+			p.opener = opening.New(opening.NewRing(b.Secrets(b.Config(self))), busy)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -24,6 +23,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/local/simcipher"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/opening"
 	"github.com/wecomvault/wecomvault/shared/queue"
 )
 
@@ -68,8 +68,7 @@ func (b *bench) processor(c aws.Config) *processor {
 	b.Helper()
 	return &processor{
 		ledger: b.Ledger(c), store: b.Store(c, "ArchiveBucket"), media: queue.New[queue.MediaJob](sqs.NewFromConfig(c), b.Name("MediaQueue")),
-		keys: &keyring{vault: b.Secrets(c)}, people: &ledger.People{}, log: slog.New(slog.DiscardHandler), metrics: io.Discard,
-		library: func(ctx context.Context, corp archive.CorpID) (decrypter, error) { return b.pool.Of(ctx, corp) },
+		opener: opening.New(opening.NewRing(b.Secrets(c)), b.pool.Decrypt), proven: &proofs{}, people: &ledger.People{}, log: slog.New(slog.DiscardHandler), metrics: io.Discard,
 		run: func() (string, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -65,6 +65,15 @@ func (p *Pool) Of(ctx context.Context, corp archive.CorpID) (*SDK, error) {
 	return sdk, nil
 }
 
+// Decrypt opens items with the library of a corp, as SDK.Decrypt does.
+func (p *Pool) Decrypt(ctx context.Context, corp archive.CorpID, items []Item) ([]Result, error) {
+	sdk, err := p.Of(ctx, corp)
+	if err != nil {
+		return nil, err
+	}
+	return sdk.Decrypt(ctx, items)
+}
+
 // Wake begins an invocation: time may have stood still since the last one. Children that don't answer are put away and started anew when
 // next asked for, and so are those that the last invocations did not ask for: nobody may be using a library from before.
 func (p *Pool) Wake(ctx context.Context) {

@@ -224,6 +224,14 @@ type Aside struct {
 	Clock      time.Time // when the attachments it may name began to age: last time caught up before its batch; zero: unknown
 }
 
+// Aside is the row of an item of this batch that is set aside.
+func (b BatchRow) Aside(item archive.ChatData, reason string, since time.Time) Aside {
+	return Aside{
+		Corp: b.Corp, Reason: reason, KeyVersion: item.KeyVersion, Seq: item.Seq, MsgID: item.MsgID, Batch: b.Key(), Index: item.Index,
+		Since: since, Clock: b.CaughtUp,
+	}
+}
+
 // Key is the sort key: it lists by reason, then key version, then seq.
 func (a Aside) Key() string {
 	return a.group() + a.Seq.Key() + "#" + a.Batch

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/derived"
 )
 
 // Waiting is an attachment that is not in yet. One file named by messages of different times waits under the oldest of them first.
@@ -85,6 +86,15 @@ func (l *Ledger) PutWaiting(ctx context.Context, corp archive.CorpID, files []Wa
 		waiting = append(waiting, w)
 	}
 	return waiting, nil
+}
+
+// WaitingFor is the attachments that messages of a corp name, as they wait.
+func WaitingFor(corp archive.CorpID, files []derived.File) []Waiting {
+	waiting := make([]Waiting, len(files))
+	for i, f := range files {
+		waiting[i] = Waiting{Corp: corp, FileID: f.ID, Clock: f.Clock}
+	}
+	return waiting
 }
 
 func hashes(files []Waiting) []string {

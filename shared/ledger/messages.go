@@ -8,20 +8,12 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/derived"
 )
 
 // longestText is how many bytes of text a message row holds; with the other attributes a row stays within one write unit. Longer texts are
 // read from the segment.
 const longestText = 300
-
-// FindingRow is what a compliance rule found in a message.
-type FindingRow struct {
-	Rule     string
-	Severity string
-	Seq      archive.Seq
-	MsgID    archive.MsgID
-	Time     time.Time // the message's, or its batch's if it has none
-}
 
 // People remembers which participant lists and person rows are written, so that a warm process writes each once. The zero value is ready.
 // Safe for concurrent use.
@@ -199,18 +191,30 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
 }
 
+// PutDerived writes what follows from a batch's opened items: PutMessages, and what the rules found. Identical by construction.
+func (l *Ledger) PutDerived(ctx context.Context, b BatchRow, rows derived.Rows, people *People) error {
+	if err := l.PutMessages(ctx, b.Key(), rows.Messages, people); err != nil {
+		return err
+	}
+	return l.PutFindings(ctx, b.Corp, rows.Findings)
+}
+
 // PutFindings writes what the rules found; identical by construction.
-func (l *Ledger) PutFindings(ctx context.Context, corp archive.CorpID, findings []FindingRow) error {
+func (l *Ledger) PutFindings(ctx context.Context, corp archive.CorpID, findings []derived.Finding) error {
 	rows := make([]item, 0, len(findings))
 	for _, f := range findings {
-		it := key("finding#"+corp.KeyPart()+"#"+f.Time.UTC().Format("20060102"), f.Rule+"#"+f.Seq.Key())
-		it["severity"], it["msgid"], it["seq"], it["time"] = str(f.Severity), str(string(f.MsgID)), num(uint64(f.Seq)), when(f.Time)
-		rows = append(rows, it)
+		rows = append(rows, findingRow(corp, f))
 	}
 	if err := l.write(ctx, l.tables.Messages, distinct(rows)); err != nil {
 		return fmt.Errorf("findings of corp %s: %w", corp, err)
 	}
 	return nil
+}
+
+func findingRow(corp archive.CorpID, f derived.Finding) item {
+	it := key("finding#"+corp.KeyPart()+"#"+f.Time.UTC().Format("20060102"), f.Rule+"#"+f.Seq.Key())
+	it["severity"], it["msgid"], it["seq"], it["time"] = str(string(f.Severity)), str(string(f.MsgID)), num(uint64(f.Seq)), when(f.Time)
+	return it
 }
 
 // Recall is one recall of a message.
