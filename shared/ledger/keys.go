@@ -25,6 +25,7 @@ import (
 //	  lost#<corp>         <file hash>                         an attachment whose outcome was once lost: an index of the few
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
+//	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
 //	  alarm#<corp>        <cause>                             an alarm: open or over
 //
 //	Messages (derived from batches and keys; replay rebuilds it)
@@ -56,7 +57,8 @@ import (
 //	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
 //	media      corp state size sha256 md5 object version reason at
 //	run        corp day report state owner until mails object version done_at
-//	mail       corp day report to object version state owner until attempt ses_id reason at
+//	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
+//	suppressed  corp address reason detail mail since lifted
 //	alarm      corp cause open since seen over affected deadline unknown code detail told
 //	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
 //	parts      ids
@@ -77,6 +79,7 @@ func settledPK(c archive.CorpID) string   { return "settled#" + c.KeyPart() }
 func lostPK(c archive.CorpID) string      { return "lost#" + c.KeyPart() }
 func runPK(c archive.CorpID) string       { return "run#" + c.KeyPart() }
 func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }
+func noMailPK(c archive.CorpID) string    { return "suppressed#" + c.KeyPart() }
 func alarmPK(c archive.CorpID) string     { return "alarm#" + c.KeyPart() }
 func watchPK(c archive.CorpID) string     { return "watch#" + c.KeyPart() }
 func recallPK(c archive.CorpID) string    { return "recall#" + c.KeyPart() }
