@@ -61,7 +61,11 @@ const (
 	FailAfter             // let it take effect, then answer with Code and Status as if it had failed
 	CutAfter              // let it take effect, then cut the connection instead of answering
 	CutInstead            // cut the connection without the effect
+	LateAfter             // let it take effect, and answer nothing for as long as the caller waits: at most a quarter of an hour, as Lambda does
 )
+
+// longestInvocation is how long any caller in Lambda can wait for an answer.
+const longestInvocation = 15 * time.Minute
 
 // FaultDecision is a fault plan's answer. Delay is waited before anything else happens.
 type FaultDecision struct {
@@ -188,6 +192,10 @@ func (f *Front) serve(rec *recorder, r *http.Request, call *Call, started time.T
 		shape.refuse(rec, r, decision.asError())
 	case CutAfter:
 		handler.ServeHTTP(&discard{header: http.Header{}}, r)
+		panic(http.ErrAbortHandler)
+	case LateAfter:
+		handler.ServeHTTP(&discard{header: http.Header{}}, r)
+		wait(ctx, longestInvocation)
 		panic(http.ErrAbortHandler)
 	case CutInstead:
 		panic(http.ErrAbortHandler)

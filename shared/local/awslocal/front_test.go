@@ -214,6 +214,23 @@ func TestFaultsHappenBeforeOrAfterTheEffect(t *testing.T) {
 	}
 }
 
+func TestALateAnswerIsThatOfADoneCall(t *testing.T) {
+	e := awstest.Start(t, awstest.Options{})
+	url := e.Queue(t, "jobs", nil)
+	e.Fault(func(awslocal.FaultRequest) awslocal.FaultDecision {
+		return awslocal.FaultDecision{Act: awslocal.LateAfter}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := sqs.NewFromConfig(e.Config("operator")).SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x")})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the caller heard %v before its patience ended", err)
+	}
+	if got := e.SQS.Depths()["jobs"].Visible; got != 1 {
+		t.Errorf("%d messages kept, want 1", got)
+	}
+}
+
 func TestADelayHoldsTheAnswerBack(t *testing.T) {
 	e := awstest.Start(t, awstest.Options{})
 	e.Fault(func(awslocal.FaultRequest) awslocal.FaultDecision {
