@@ -122,6 +122,13 @@ func TestEveryRefusalOfChatData(t *testing.T) {
 	size = 0
 	change(wecomsim.ChangeCorp{PageBytes: &size})
 	expect("a trusted address", pull(good), 0)
+	few := 2
+	change(wecomsim.ChangeCorp{PageItems: &few})
+	if r := pull(`{"seq":0,"limit":20}`); strings.Count(string(r.raw), `"seq":`) != 2 {
+		t.Errorf("a page of two: %s", r.raw)
+	}
+	few = 0
+	change(wecomsim.ChangeCorp{PageItems: &few})
 	token := b.token("wwone", wecomsim.KindArchive)
 	for _, code := range []int{0, 42001} {
 		if err := b.KillTokens(b.ctx(), wecomsim.KillTokens{Corp: "wwone", Kind: wecomsim.KindArchive, ErrCode: code}); err != nil {

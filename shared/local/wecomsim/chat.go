@@ -38,6 +38,9 @@ func (s *Sim) getChatData(c *call) (answer, error) {
 	if err != nil || limit < 1 || limit > LargestPage {
 		return answer{}, refuse(301039)
 	}
+	if most := c.corp.PageItems; most > 0 {
+		limit = min(limit, most)
+	}
 	oldest := ms(s.now().Add(-ChatWindow))
 	var page []json.RawMessage
 	var seqs []uint64

@@ -32,6 +32,7 @@ type NewCorp struct {
 	KeyVersion   uint32   `json:"publickey_ver,omitempty"`
 	NoKey        bool     `json:"no_key,omitempty"`
 	PageBytes    int      `json:"page_bytes,omitempty"`
+	PageItems    int      `json:"page_items,omitempty"`
 	TokenSeconds int      `json:"token_seconds,omitempty"`
 }
 
@@ -63,6 +64,7 @@ type ChangeCorp struct {
 	Service      *string  `json:"service,omitempty"`
 	Trusted      *Trusted `json:"trusted,omitempty"`
 	PageBytes    *int     `json:"page_bytes,omitempty"`
+	PageItems    *int     `json:"page_items,omitempty"` // the most that one answer holds, whatever the caller asks for; 0 lifts it
 	TokenSeconds *int     `json:"token_seconds,omitempty"`
 	Secret       *Secret  `json:"secret,omitempty"` // replaces the first of its kind, or is added
 }
@@ -313,7 +315,7 @@ func (s *Sim) addCorp(n NewCorp) (Corp, error) {
 func (s *Sim) newCorp(n NewCorp) (*corp, error) {
 	c := &corp{
 		ID: n.Corp, Name: n.Name, Secrets: n.Secrets, FirstSeq: max(1, n.FirstSeq), NextSeq: max(1, n.FirstSeq), Service: ServiceOpen,
-		PageBytes: n.PageBytes, TokenSeconds: n.TokenSeconds,
+		PageBytes: n.PageBytes, PageItems: n.PageItems, TokenSeconds: n.TokenSeconds,
 	}
 	if c.TokenSeconds == 0 {
 		c.TokenSeconds = 7200
@@ -357,6 +359,9 @@ func (s *Sim) changeCorp(n ChangeCorp) (Corp, error) {
 	}
 	if n.Trusted != nil {
 		c.Trusted = *n.Trusted
+	}
+	if n.PageItems != nil {
+		c.PageItems = *n.PageItems
 	}
 	if n.PageBytes != nil {
 		c.PageBytes = *n.PageBytes

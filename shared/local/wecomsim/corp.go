@@ -154,6 +154,8 @@ type corp struct {
 	Trusted  Trusted  `json:"trusted"`
 	// PageBytes is the size above which a page is refused with 301058; 0 is none.
 	PageBytes int `json:"page_bytes"`
+	// PageItems is the most that one answer holds; 0 is none.
+	PageItems int `json:"page_items,omitempty"`
 	// TokenSeconds is what expires_in says.
 	TokenSeconds int `json:"token_seconds"`
 	MsgCount     uint64
