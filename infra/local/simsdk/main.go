@@ -110,6 +110,7 @@ func (h *host) do(m frames.Message) error {
 		}
 		return h.answer(&frames.MediaAnswer{Code: part.code, Data: part.data, Next: part.next, Finished: part.finished, RSS: resident()})
 	case *frames.Ping:
+		h.play("ping", "")
 		return h.answer(&frames.Pong{RSS: resident()})
 	default:
 		return errProtocol

@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -460,10 +461,33 @@ func TestAScriptMakesItMisbehave(t *testing.T) {
 	if m := c.ask(&frames.ChatData{Seq: 8, Limit: 1}); m != nil {
 		t.Errorf("after a segfault came %+v", m)
 	}
-	for _, bad := range []string{"chatdata *", "chatdata * code", "chatdata * code x", "chatdata * dance"} {
+	for _, bad := range []string{"chatdata *", "chatdata * code", "chatdata * code x", "chatdata * dance", "chatdata * note", "chatdata * abort now", "once x chatdata *"} {
 		if _, err := parseScript(bad); err == nil {
 			t.Errorf("%q is taken as a script", bad)
 		}
+	}
+}
+
+func TestOneProcessPlaysALineThatIsForOne(t *testing.T) {
+	b := newBench(t)
+	b.send(wecomsim.Message{Text: "hello"})
+	dir := t.TempDir()
+	file, token, notes := filepath.Join(dir, "script"), filepath.Join(dir, "token"), filepath.Join(dir, "notes")
+	for name, text := range map[string]string{file: "* * note " + notes + "\nonce " + token + " chatdata * code 10003\n", token: ""} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := b.open(b.secret(), "-script", file), b.open(b.secret(), "-script", file)
+	var codes []int32
+	for _, c := range []*child{first, second, first} {
+		codes = append(codes, c.chat(0, 1).Code)
+	}
+	if want := []int32{10003, 0, 0}; !slices.Equal(codes, want) {
+		t.Errorf("the codes are %v, not %v", codes, want)
+	}
+	if got, err := os.ReadFile(notes); err != nil || string(got) != "open\nopen\nchatdata\nchatdata\nchatdata\n" {
+		t.Errorf("noted %q, %v", got, err)
 	}
 }
 
