@@ -59,6 +59,13 @@ template: ## judge template.yaml and what sam builds from it (installs sam, cfn-
 	./infra/ci/validate-template.sh
 
 SDK ?=
+LIBZ ?=
+DRY ?=
+.PHONY: sdk-layer
+sdk-layer: ## check SDK=PATH of Tencent's library, build its Lambda layer and publish it in your account (DRY=1: build only)
+	@mkdir -p '$(BUILD)' && $(GOBUILD) -o '$(BUILD)'/local/sdklayer ./infra/sdklayer
+	@'$(BUILD)'/local/sdklayer -sdk '$(SDK)' $(if $(LIBZ),-libz '$(LIBZ)') -out '$(BUILD)'/sdk-layer.zip $(if $(DRY),-dry) $(ARGS)
+
 .PHONY: test-sdk
 test-sdk: ## try Tencent's own library as far as it goes without WeCom (SDK=path of a copy; else it is fetched and checked)
 	SDK='$(SDK)' ./infra/ci/test-sdk.sh

@@ -36,7 +36,10 @@ func fileErrorf(word, format string, args ...any) error {
 
 // Inspect reads the file at path, without loading it, and returns a *FileError if it can't be the library for this processor: absent,
 // no shared object, built for another architecture, or without one of Names.
-func Inspect(path string) error {
+func Inspect(path string) error { return InspectFor(path, runtime.GOARCH) }
+
+// InspectFor is Inspect for another processor than this machine's: goarch is Go's word for it, amd64 or arm64.
+func InspectFor(path, goarch string) error {
 	const get = "download the Linux SDK from WeCom's archive page (会话内容存档) and give the path of its libWeWorkFinanceSdk_C.so"
 	if !filepath.IsAbs(path) {
 		return fileErrorf(frames.WordMissing, "the library's path %q is not absolute; %s", path, get)
@@ -55,18 +58,18 @@ func Inspect(path string) error {
 		return fileErrorf(frames.WordMissing, "the library at %s can't be read (%s); check the permissions", path, reason(err))
 	}
 	defer file.Close() // read only
-	return inspect(path, file, get)
+	return inspect(path, file, goarch, get)
 }
 
-func inspect(path string, file io.ReaderAt, get string) error {
+func inspect(path string, file io.ReaderAt, goarch, get string) error {
 	lib, err := elf.NewFile(file)
 	if err != nil {
 		return fileErrorf(frames.WordNotALibrary, "%s is no Linux library; %s", path, get)
 	}
-	if want, ok := machine(runtime.GOARCH); !ok || lib.Machine != want || lib.Class != elf.ELFCLASS64 {
+	if want, ok := machine(goarch); !ok || lib.Machine != want || lib.Class != elf.ELFCLASS64 {
 		return fileErrorf(frames.WordWrongArchitecture,
-			"the library at %s is built for %s, this process runs on %s; take the %s build of the SDK",
-			path, architecture(lib), runtime.GOARCH, vendorWord(runtime.GOARCH))
+			"the library at %s is built for %s, the process that loads it runs on %s; take the %s build of the SDK",
+			path, architecture(lib), goarch, vendorWord(goarch))
 	}
 	if lib.Type != elf.ET_DYN {
 		return fileErrorf(frames.WordNotALibrary, "%s is not a shared library; %s", path, get)
