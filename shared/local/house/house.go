@@ -53,11 +53,12 @@ type Options struct {
 	Binaries string // folder of the built programs, as make build lays it out
 	Params   map[string]string
 
-	// Fault and Observe see each call of the endpoints, as awslocal.Config has them; Meter is told the units of each DynamoDB request. They may
-	// be nil, and are called from many goroutines at once.
+	// Fault and Observe see each call of the endpoints, as awslocal.Config has them; Meter is told the units of each DynamoDB request, and Ran of
+	// each invocation. They may be nil, and are called from many goroutines at once.
 	Fault   func(awslocal.FaultRequest) awslocal.FaultDecision
 	Observe func(awslocal.Call)
 	Meter   func(operation, table string, write, read float64)
+	Ran     func(lambdahost.Ran)
 	// NoSync leaves out the disk's part in each commit: faster, and good for measurements and for data that nobody wants to keep.
 	NoSync bool
 }
@@ -147,7 +148,7 @@ func (h *House) prepare(ctx context.Context, listener net.Listener) error {
 	}
 	root := h.keys[Operator]
 	err = stack.Create(ctx, stack.Options{
-		Template: h.Template, Endpoint: h.Endpoint, AccessKey: root.ID, Secret: root.Secret, Buckets: h.Objects, Mail: h.Mails,
+		Template: h.Template, Endpoint: h.Endpoint, AccessKey: root.ID, Secret: root.Secret, Buckets: h.Objects, Mail: h.Mails, Deliver: h.Queues.Deliver,
 	})
 	if err != nil {
 		return fmt.Errorf("make what the template names: %w", err)
@@ -199,7 +200,7 @@ func (h *House) serve(ctx context.Context, listener net.Listener) error {
 		},
 		Credentials: func(id string) (string, string) { k := h.keys[id]; return k.ID, k.Secret },
 		Logs:        filepath.Join(h.Data, "logs"), Temporary: filepath.Join(h.Data, "tmp"),
-		Log: slog.New(slog.NewTextHandler(h.Log, nil)),
+		Log: slog.New(slog.NewTextHandler(h.Log, nil)), Ran: h.Ran,
 	})
 	if err != nil {
 		return err

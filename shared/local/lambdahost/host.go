@@ -54,8 +54,40 @@ type Options struct {
 	AsyncPauses []time.Duration
 	// Duplicate says whether an asynchronous event is to be delivered twice, as Lambda may. Nil means never.
 	Duplicate func(logicalID string) bool
+	// Ran, if not nil, is told of each invocation once it is over. It must be safe for concurrent use.
+	Ran func(Ran)
 	// Log receives the host's own words; nil discards them.
 	Log *slog.Logger
+}
+
+// Ran is what one invocation would be billed by.
+type Ran struct {
+	Function     template.Function
+	Duration     time.Duration // from the event's arrival to the answer
+	InitDuration time.Duration // 0 where the environment was there already
+	Failed       bool
+}
+
+// Process is the running process of one environment. What it has started itself is its child.
+type Process struct {
+	Function string // logical id
+	PID      int
+}
+
+// Processes lists the processes of all environments, busy and frozen, in no order.
+func (h *Host) Processes() []Process {
+	var list []Process
+	for _, id := range h.order {
+		f := h.functions[id]
+		f.mu.Lock()
+		for env := range f.all {
+			if env.alive() {
+				list = append(list, Process{Function: id, PID: env.proc.cmd.Process.Pid})
+			}
+		}
+		f.mu.Unlock()
+	}
+	return list
 }
 
 // Result is the answer of one invocation.
@@ -281,6 +313,9 @@ func (h *Host) serve(f *function, env *environment, inv *invocation) (Result, er
 	f.mu.Unlock()
 	if !reusable {
 		env.end()
+	}
+	if h.opts.Ran != nil {
+		h.opts.Ran(Ran{Function: f.Function, Duration: res.Duration, InitDuration: res.InitDuration, Failed: res.FunctionError != "" || err != nil})
 	}
 	res.LogTail = f.log.tail()
 	if res.FunctionError != "" {

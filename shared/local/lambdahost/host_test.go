@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -156,6 +157,29 @@ func TestIdleEnvironmentIsUsedAgain(t *testing.T) {
 	}
 	if first.Request == second.Request {
 		t.Error("two invocations under one request id")
+	}
+}
+
+func TestWhoeverBillsIsToldOfEachInvocationAndSeesItsProcess(t *testing.T) {
+	var mu sync.Mutex
+	var ran []Ran
+	h := newHost(t, func(o *Options, _ map[string]string) {
+		o.Ran = func(r Ran) {
+			mu.Lock()
+			defer mu.Unlock()
+			ran = append(ran, r)
+		}
+	})
+	first := where(t, h)
+	where(t, h)
+	if list := h.Processes(); len(list) != 1 || list[0] != (Process{Function: "WorkFunction", PID: first.PID}) {
+		t.Errorf("the processes are %v, the function's own id is %d", list, first.PID)
+	}
+	invoke(t, h, order{Do: "fail"})
+	mu.Lock()
+	defer mu.Unlock()
+	if len(ran) != 3 || ran[0].InitDuration <= 0 || ran[1].InitDuration != 0 || ran[0].Failed || !ran[2].Failed || ran[1].Duration <= 0 || ran[1].Function.MemoryMB != 256 {
+		t.Errorf("of three invocations it was told %+v", ran)
 	}
 }
 

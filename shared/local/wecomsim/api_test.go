@@ -170,6 +170,21 @@ func TestAnEmptyPageSometimesLacksChatdata(t *testing.T) {
 	}
 }
 
+func TestMessagesSentTogetherCarryAscendingSeqsOrNone(t *testing.T) {
+	b := newBench(t)
+	b.corp("wwall")
+	sent := must(b.SendAll(b.ctx(), wecomsim.Messages{Corp: "wwall", Messages: []wecomsim.Message{{Text: "a"}, {Text: "b"}, {Text: "c"}}}))(b)
+	if sent.Seq != sent.FirstSeq+2 {
+		t.Errorf("%+v", sent)
+	}
+	if _, err := b.SendAll(b.ctx(), wecomsim.Messages{Corp: "wwall", Messages: []wecomsim.Message{{Text: "d"}, {Text: "e", Seq: 1}}}); err == nil {
+		t.Error("a seq went back")
+	}
+	if a := must(b.Account(b.ctx(), "wwall"))(b); a.Items != 3 {
+		t.Errorf("%d items are there: a refused one took others with it, or left them", a.Items)
+	}
+}
+
 func TestSeqsAreAscendingNumbersOfAllSizes(t *testing.T) {
 	b := newBench(t)
 	must(b.AddCorp(b.ctx(), wecomsim.NewCorp{Corp: "wwbig", FirstSeq: 1<<53 + 1, Secrets: []wecomsim.Secret{{Kind: wecomsim.KindArchive, Value: "secret-archive"}}}))(b)

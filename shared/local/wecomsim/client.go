@@ -97,6 +97,11 @@ func (c *Client) Send(ctx context.Context, m Message) (Sent, error) {
 	return post[Sent](ctx, c, "/sim/message", m)
 }
 
+// SendAll sends messages of one corp in one go.
+func (c *Client) SendAll(ctx context.Context, n Messages) (Sent, error) {
+	return post[Sent](ctx, c, "/sim/messages", n)
+}
+
 // Recall takes a message back.
 func (c *Client) Recall(ctx context.Context, n Recall) (Sent, error) {
 	return post[Sent](ctx, c, "/sim/recall", n)

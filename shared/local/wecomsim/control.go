@@ -83,6 +83,12 @@ type ChangeContacts struct {
 	Remove      []string                   `json:"remove,omitempty"` // ids of members, externals, robots, rooms
 }
 
+// Messages are sent in one go, by their order; all of them or none. The corp is theirs, whatever they name themselves.
+type Messages struct {
+	Corp     string    `json:"corp"`
+	Messages []Message `json:"messages"`
+}
+
 // Recall takes a message back.
 type Recall struct {
 	Corp  string   `json:"corp"`
@@ -158,6 +164,13 @@ func (s *Sim) routeControl() {
 			return Sent{}, err
 		}
 		return s.send(c, m)
+	})
+	control(s, "POST /sim/messages", func(n Messages) (Sent, error) {
+		c, err := s.corpNamed(n.Corp)
+		if err != nil {
+			return Sent{}, err
+		}
+		return s.send(c, n.Messages...)
 	})
 	control(s, "POST /sim/recall", s.recall)
 	control(s, "POST /sim/file", s.addFile)
