@@ -148,7 +148,7 @@ func (h *House) prepare(ctx context.Context, listener net.Listener) error {
 	}
 	root := h.keys[Operator]
 	err = stack.Create(ctx, stack.Options{
-		Template: h.Template, Endpoint: h.Endpoint, AccessKey: root.ID, Secret: root.Secret, Buckets: h.Objects, Mail: h.Mails, Deliver: h.Queues.Deliver,
+		Template: h.Template, Endpoint: h.Endpoint, AccessKey: root.ID, Secret: root.Secret, Buckets: h.Objects, Mail: h.Mails,
 	})
 	if err != nil {
 		return fmt.Errorf("make what the template names: %w", err)
