@@ -70,6 +70,13 @@ sdk-layer: ## check SDK=PATH of Tencent's library, build its Lambda layer and pu
 test-sdk: ## try Tencent's own library as far as it goes without WeCom (SDK=path of a copy; else it is fetched and checked)
 	SDK='$(SDK)' ./infra/ci/test-sdk.sh
 
+N ?= 100000
+.PHONY: bench
+bench: build ## measure speed and memory against their aims and floors (N=1000000 for the million; ARGS='-only flow,delay -out FILE')
+	@$(GOBUILD) -o '$(BUILD)'/local/empty ./infra/local/bench/testdata/empty/main.go
+	@$(GOBUILD) -o '$(BUILD)'/local/bench ./infra/local/bench
+	@'$(OUT)/local/bench' -binaries '$(OUT)' -n $(N) $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built and the local data
 	rm -rf $(BUILD) .local .aws-sam

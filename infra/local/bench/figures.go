@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"strings"
+)
+
+// figure is one thing that is measured: what is aimed at, and below what the command fails. A floor lies at most half-way between what was
+// measured when it was set and the aim; it is moved when the product becomes faster, never when it becomes slower.
+type figure struct {
+	name  string
+	what  string
+	unit  string
+	more  bool    // more is better
+	aim   float64 // NaN: none
+	floor float64 // NaN: none; it is stated only
+}
+
+var none = math.NaN()
+
+// figures is the table of all figures, in the order of their printing.
+func figures() []figure {
+	return []figure{
+		{"ratio", "bare RSA's share of the processor time of fetch and process", "", true, 0.95, 0.85},
+		{"rate", "messages per CPU-second of fetch, process, gateway and library", "msg/s", true, none, none},
+		{"growth", "ten times the messages: times the processor time", "x", false, 10.5, 11},
+		{"fetch-memory", "fetch: peak above an empty handler, batches of 1,000", "MB", false, 22, 30},
+		{"process-memory", "process: peak above an empty handler, batches of 1,000", "MB", false, 22, 40},
+		{"child-memory", "the simulated library's process: peak, batches of 1,000", "MB", false, 25, 30},
+		{"empty-memory", "an empty handler: peak", "MB", false, none, none},
+		{"cold", "cold start of the slowest function, times an empty handler's", "x", false, 1.5, 4},
+		{"delay-p50", "message sent to queryable, polls of 5 s: half", "s", false, none, none},
+		{"delay-p99", "message sent to queryable, polls of 5 s: 99 of 100", "s", false, 6.5, 8},
+		{"delay-p99-disturbed", "the same while a corp hangs and another is a million behind", "s", false, 6.5, 12},
+		{"safe", "four days of 10,000 people (1.2 million): until all is in S3", "min", false, 10, 30},
+		{"caught-up", "four days of 10,000 people: until all can be queried, two processors", "min", false, 15, 40},
+		{"files", "waiting attachments of 200 KB brought in", "files/s", true, 20, 10},
+		{"file-memory", "media: peak with a file of 1 GB above that with one of 64 MB", "MB", false, 2, 8},
+		{"file-speed", "a file of 1 GB through library, gateway and S3", "MB/s", true, none, none},
+		{"fsck", "fsck, every batch, segment and row", "msg/s", true, 5000, 2500},
+		{"replay", "replay into new tables", "msg/s", true, 3000, 1000},
+	}
+}
+
+// results gathers what was measured, and writes it.
+type results struct {
+	values map[string]float64
+	lines  []string // in the format of Go's benchmarks
+	notes  []string
+}
+
+func (r *results) set(figure string, value float64) {
+	r.values[figure] = value
+	r.sample(figure, value)
+}
+
+// sample adds a value for benchstat, which needs several of each.
+func (r *results) sample(name string, value float64) {
+	unit := strings.ToLower(name)
+	for _, f := range figures() {
+		if f.name == name && f.unit != "" {
+			unit = f.unit
+		}
+	}
+	r.lines = append(r.lines, fmt.Sprintf("Benchmark%s 1 %g %s", camel(name), value, unit))
+}
+
+func camel(name string) string {
+	var b strings.Builder
+	for part := range strings.SplitSeq(name, "-") {
+		b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return b.String()
+}
+
+func (r *results) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+// print writes the table and returns the figures that are below their floors.
+func (r *results) print(w io.Writer) (below []string) {
+	fmt.Fprintf(w, "\n%-72s %10s %-8s %9s %9s\n", "figure", "measured", "", "aim", "floor")
+	for _, f := range figures() {
+		v, ok := r.values[f.name]
+		if !ok {
+			continue
+		}
+		verdict := ""
+		switch {
+		case !math.IsNaN(f.floor) && f.worse(v, f.floor):
+			verdict = "  BELOW ITS FLOOR"
+			below = append(below, f.name)
+		case !math.IsNaN(f.aim) && f.worse(v, f.aim):
+			verdict = "  short of its aim"
+		}
+		fmt.Fprintf(w, "%-72s %10s %-8s %9s %9s%s\n", f.what, plain(v), f.unit, plain(f.aim), plain(f.floor), verdict)
+	}
+	for _, n := range r.notes {
+		fmt.Fprintln(w, "  "+n)
+	}
+	return below
+}
+
+func (f figure) worse(a, b float64) bool {
+	if f.more {
+		return a < b
+	}
+	return a > b
+}
+
+func plain(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "-"
+	case math.Abs(v) >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case math.Abs(v) >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.3g", v)
+	}
+}
+
+// benchmarks writes the samples as Go's benchmarks are written, for benchstat.
+func (r *results) benchmarks(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "goos: %s\ngoarch: %s\npkg: wecomvault/bench\n", runtime.GOOS, runtime.GOARCH); err != nil {
+		return err
+	}
+	for _, l := range r.lines {
+		if _, err := fmt.Fprintln(w, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}

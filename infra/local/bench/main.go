@@ -1,0 +1,173 @@
+// Command bench measures what the README claims of speed and memory: the unmodified function binaries over the local endpoints, with a WeCom and a
+// library that take next to no time of their own. It prints a table, and fails when a figure is below its floor.
+//
+//	make bench [N=1000000] [ARGS='-only flow,delay …']
+//	make bench-compare BASE=<commit>
+//
+// Processor time is counted of the functions' own processes alone, with the library's child and the gateway; the endpoints' is not, since AWS
+// runs those. What depends on the machine is stated beside what it was measured against in the same run: bare RSA, an empty handler.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The program's exit codes.
+const (
+	exitGood  = 0
+	exitBelow = 1 // a figure is below its floor, or could not be measured
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := program(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// options are the program's flags.
+type options struct {
+	n        int
+	data     string
+	binaries string
+	template string
+	out      string
+	only     []string
+	floors   bool
+	size     int64
+	watch    time.Duration
+}
+
+// parts are what can be measured by itself, in their order.
+var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay"}
+
+func parseOptions(args []string, stderr io.Writer) (options, error) {
+	var o options
+	var only string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.IntVar(&o.n, "n", 100_000, "messages of the main measurement")
+	f.StringVar(&o.data, "data", "", "folder for the data of the run, removed afterwards; empty: one in the system's temporary folder")
+	f.StringVar(&o.binaries, "binaries", "build", "folder of the built programs")
+	f.StringVar(&o.template, "template", "template.yaml", "the wiring")
+	f.StringVar(&o.out, "out", "", "file for the samples in the format of Go's benchmarks, appended to")
+	f.StringVar(&only, "only", strings.Join(parts, ","), "what to measure")
+	f.BoolVar(&o.floors, "floors", true, "fail when a figure is below its floor")
+	f.Int64Var(&o.size, "file", 1<<30, "bytes of the large attachment")
+	f.DurationVar(&o.watch, "watch", time.Minute, "how long messages are sent for each of the two measurements of delay")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	o.only = strings.Split(only, ",")
+	for _, p := range o.only {
+		if !slices.Contains(parts, p) {
+			return o, fmt.Errorf("-only %s: there are %s", p, strings.Join(parts, ", "))
+		}
+	}
+	if f.NArg() > 0 || o.n < 1000 || o.size < 64<<20 {
+		return o, errors.New("bench takes flags only; -n is 1,000 and more, -file 64 MiB and more")
+	}
+	var err error
+	if o.binaries, err = filepath.Abs(o.binaries); err != nil {
+		return o, fmt.Errorf("-binaries: %w", err)
+	}
+	return o, nil
+}
+
+func program(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stderr)
+	if err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(stderr, "bench:", err)
+		}
+		return exitUsage
+	}
+	r := &results{values: map[string]float64{}}
+	err = o.run(ctx, r, stdout)
+	below := r.print(stdout)
+	if o.out != "" {
+		err = errors.Join(err, o.write(r))
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return exitBelow
+	}
+	if len(below) > 0 && o.floors {
+		fmt.Fprintf(stdout, "\nBelow the floor: %s (exit %d)\n", strings.Join(below, ", "), exitBelow)
+		return exitBelow
+	}
+	return exitGood
+}
+
+// run measures what was asked for, in a folder that is gone afterwards.
+func (o options) run(ctx context.Context, r *results, out io.Writer) (err error) {
+	o.data, err = os.MkdirTemp(o.data, "wecomvault-bench-*")
+	if err != nil {
+		return fmt.Errorf("make a folder for the data: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
+	m, err := startMeter()
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	w, err := startWeCom()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	r.note("%s, %d processors, %s", machine(), runtime.NumCPU(), runtime.Version())
+	b := &bench{options: o, results: r, meter: m, wecom: w, out: out}
+	for _, stage := range []struct {
+		parts []string
+		run   func(context.Context) error
+	}{
+		{[]string{"cold"}, b.cold},
+		{[]string{"flow", "catchup", "fsck", "replay", "media"}, b.archive},
+		{[]string{"delay"}, b.delay},
+	} {
+		if slices.ContainsFunc(stage.parts, b.wanted) {
+			if err := stage.run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", strings.Join(stage.parts, ", "), err)
+			}
+		}
+	}
+	return nil
+}
+
+func (o options) wanted(part string) bool { return slices.Contains(o.only, part) }
+
+func (o options) write(r *results) error {
+	f, err := os.OpenFile(o.out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	return errors.Join(r.benchmarks(f), f.Close())
+}
+
+// machine is the processor's name.
+func machine() string {
+	raw, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for line := range strings.Lines(string(raw)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
