@@ -1,6 +1,8 @@
 package ddb
 
 import (
+	"fmt"
+
 	"slices"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/ddb/attr"
@@ -102,7 +104,8 @@ func (t *table) checkKeySizes(it attr.Item) error {
 	for _, n := range t.Keys.names() {
 		v := it[n]
 		if v.Kind != attr.Number && v.Text == "" {
-			return validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyWord(v.Kind), n)
+			return &refusal{code: "ValidationException", input: true,
+				message: fmt.Sprintf("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyWord(v.Kind), n)}
 		}
 	}
 	if n := it[t.Keys.Hash].Size(); n > attr.MaxHashSize {

@@ -138,6 +138,7 @@ type refusal struct {
 	message string
 	item    attr.Item
 	reasons []reason
+	input   bool // the request itself is wrong, whatever is in the table: never a reason of a transaction's cancellation
 }
 
 func (e *refusal) Error() string { return e.code + ": " + e.message }

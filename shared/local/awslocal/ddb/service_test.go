@@ -326,6 +326,15 @@ func TestTransactionsAreAllOrNothingAndSayWhy(t *testing.T) {
 	if code(err) != "ValidationException" || !strings.Contains(message(err), "multiple operations on one item") {
 		t.Errorf("one item twice: %v", err)
 	}
+	nameless := types.TransactWriteItem{Delete: &types.Delete{TableName: aws.String(rooms), Key: key("", 1)}}
+	if _, err = r.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{nameless}}); code(err) != "ValidationException" {
+		t.Errorf("an empty key is the request's own mistake, not the table's: %v", err)
+	}
+	_, err = r.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{
+		{Get: &types.Get{TableName: aws.String(rooms), Key: key("a", 1)}}, {Get: &types.Get{TableName: aws.String(rooms), Key: row{"room": s("a")}}}}})
+	if !errors.As(err, &cancelled) || len(cancelled.CancellationReasons) != 2 || aws.ToString(cancelled.CancellationReasons[1].Code) != "ValidationError" {
+		t.Errorf("a read with half a key: %v", err)
+	}
 	got, err := r.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{
 		{Get: &types.Get{TableName: aws.String(rooms), Key: key("a", 1), ProjectionExpression: aws.String("#o"), ExpressionAttributeNames: map[string]string{"#o": "owner"}}},
 		{Get: &types.Get{TableName: aws.String(rooms), Key: key("none", 1)}}}})

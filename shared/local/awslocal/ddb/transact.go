@@ -188,7 +188,6 @@ func (s *Service) allowPart(r *request, action, table string) error {
 func planTransaction(st *store, tx *bbolt.Tx, intents []*intent, used map[string]*units) ([]*change, error) {
 	changes := make([]*change, len(intents))
 	reasons := make([]reason, len(intents))
-	codes := make([]string, len(intents))
 	seen := map[string]bool{}
 	cancelled := false
 	size := 0
@@ -197,7 +196,7 @@ func planTransaction(st *store, tx *bbolt.Tx, intents []*intent, used map[string
 		changes[i], reasons[i] = c, reason{Code: "None"}
 		if r := asRefusal(err); err != nil {
 			switch {
-			case r == nil || r.code == "ResourceNotFoundException":
+			case r == nil || r.code == "ResourceNotFoundException" || r.input:
 				return nil, err
 			case r.code == "ConditionalCheckFailedException":
 				reasons[i] = reason{Code: "ConditionalCheckFailed", Message: r.message, Item: r.item}
@@ -206,7 +205,6 @@ func planTransaction(st *store, tx *bbolt.Tx, intents []*intent, used map[string
 			}
 			cancelled = true
 		}
-		codes[i] = reasons[i].Code
 		if c == nil {
 			continue
 		}
@@ -222,10 +220,18 @@ func planTransaction(st *store, tx *bbolt.Tx, intents []*intent, used map[string
 		return nil, validation("The aggregate size of the items in the transaction exceeds the limit of 4 MB")
 	}
 	if cancelled {
-		return nil, &refusal{code: "TransactionCanceledException", reasons: reasons,
-			message: "Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]"}
+		return nil, cancellation(reasons)
 	}
 	return changes, nil
+}
+
+func cancellation(reasons []reason) error {
+	codes := make([]string, len(reasons))
+	for i, r := range reasons {
+		codes[i] = r.Code
+	}
+	return &refusal{code: "TransactionCanceledException", reasons: reasons,
+		message: "Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]"}
 }
 
 // requestToken makes a transaction idempotent: for ten minutes the same token with the same content is answered without a second effect.
@@ -351,8 +357,14 @@ func (s *Service) transactGetItems(r *request) (any, error) {
 	err := s.store.db.View(func(tx *bbolt.Tx) error {
 		seen := map[string]bool{}
 		size := 0
+		reasons, wrong := make([]reason, len(in.TransactItems)), false
 		for i, part := range in.TransactItems {
+			reasons[i] = reason{Code: "None"}
 			it, err := s.store.get(tx, part.Get.TableName, part.Get.Key)
+			if r := asRefusal(err); r != nil && !r.input && r.code == "ValidationException" {
+				reasons[i], wrong = reason{Code: "ValidationError", Message: r.message}, true
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -369,6 +381,9 @@ func (s *Service) transactGetItems(r *request) (any, error) {
 				shown := projected(it, paths[i])
 				answers[i].Item = &shown
 			}
+		}
+		if wrong {
+			return cancellation(reasons)
 		}
 		return nil
 	})

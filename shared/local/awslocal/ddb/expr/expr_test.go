@@ -212,6 +212,7 @@ func TestUpdatesWriteWhatTheySay(t *testing.T) {
 		{"DELETE s :v", `{":v":{"SS":["a","zz"]}}`, `{"s":{"SS":["a","c"]}}`, `{"s":{"SS":["c"]}}`},
 		{"DELETE s :v", `{":v":{"SS":["a","c"]}}`, `{"s":{"SS":["a","c"]}}`, `{}`}, // an empty set is no set
 		{"DELETE s :v", `{":v":{"SS":["a"]}}`, `{}`, `{}`},
+		{"DELETE m.k :v", `{":v":{"SS":["a"]}}`, `{"m":{"M":{}}}`, `{"m":{"M":{}}}`},
 		{"set a = :v remove b Add n :n delete s :s", `{":v":{"S":"1"},":n":{"N":"1"},":s":{"SS":["x"]}}`, `{"b":{"S":"2"},"s":{"SS":["x","y"]}}`,
 			`{"a":{"S":"1"},"n":{"N":"1"},"s":{"SS":["y"]}}`},
 	} {
@@ -291,6 +292,8 @@ func TestUpdatesThatDoNotFitTheItemAreRefused(t *testing.T) {
 		"SET s[0] = :n":              "invalid for update",
 		"SET l.k = :n":               "invalid for update",
 		"REMOVE m.k":                 "invalid for update",
+		"DELETE m.k :ss":             "invalid for update",
+		"DELETE n[0] :ss":            "invalid for update",
 	} {
 		u, err := expr.ParseUpdate(text, vars(t, nil, updateValues))
 		if err == nil {

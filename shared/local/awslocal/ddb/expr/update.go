@@ -196,6 +196,8 @@ func (u *Update) Apply(old attr.Item) (attr.Item, error) {
 	for _, a := range u.delete {
 		before, ok := a.path.lookup(old)
 		if !ok {
+			// Nothing to take away; but what the path leads through must be there, as for REMOVE.
+			removals = append(removals, a)
 			continue
 		}
 		gone, ok := a.value.(valueNode)
