@@ -27,6 +27,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/financesdk/sdkhost"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
@@ -44,6 +45,9 @@ type settings struct {
 	Secrets   string `env:"SECRETS_PREFIX"`
 	Seal      string `env:"SECRETS_KEY_ARN"` // the KMS key that the functions may open secrets with
 
+	Host    string `env:"SDK_HOST" optional:"true"` // program that holds the library; empty: this one
+	Library string `env:"SDK_LIB" optional:"true"`  // path of Tencent's library; only replay from batches needs it
+
 	Fsck  string        `env:"FSCK_FUNCTION" optional:"true"` // only the command fsck needs it
 	Chats time.Duration `env:"MESSAGE_WINDOW" default:"120h"`
 	Files time.Duration `env:"MEDIA_WINDOW" default:"72h"`
@@ -57,6 +61,9 @@ type program struct {
 	store    *objstore.Store
 	vault    *secrets.Store
 	redrives *queue.Queue[queue.RedriveJob]
+
+	tables        ledger.Tables
+	host, library string // of Tencent's library
 
 	functions *lambda.Client
 	check     string // the function fsck
@@ -78,11 +85,13 @@ func commands() []command {
 		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N]: try set-aside items again", redrive},
+		{"replay", replayUsage, replay},
 		{"fsck", "fsck [-corp ID]: check the archive against its ledger, mend what can be mended, one JSON object a finding", fsck},
 	}
 }
 
 func main() {
+	sdkhost.RunIfChild()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -133,9 +142,10 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
+	tables := ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit}
 	return &program{
-		out: out, log: log, actor: actor(),
-		ledger:   ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit}),
+		out: out, log: log, actor: actor(), tables: tables, host: s.Host, library: s.Library,
+		ledger:   ledger.New(dynamodb.NewFromConfig(aws), tables),
 		store:    objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		vault:    secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets).SealWith(s.Seal),
 		redrives: queue.New[queue.RedriveJob](sqs.NewFromConfig(aws), s.Redrives),

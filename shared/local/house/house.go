@@ -148,7 +148,7 @@ func (h *House) prepare(ctx context.Context, listener net.Listener) error {
 	}
 	root := h.keys[Operator]
 	err = stack.Create(ctx, stack.Options{
-		Template: h.Template, Endpoint: h.Endpoint, AccessKey: root.ID, Secret: root.Secret, Buckets: h.Objects, Mail: h.Mails,
+		Template: h.Template, Endpoint: h.Endpoint, AccessKey: root.ID, Secret: root.Secret, Buckets: h.Objects, Mail: h.Mails, Deliver: h.Queues.Deliver,
 	})
 	if err != nil {
 		return fmt.Errorf("make what the template names: %w", err)
@@ -291,6 +291,8 @@ func (h *House) Environment() map[string]string {
 		clock.FileVariable: h.ClockFile(), "SECRETS_PREFIX": h.Template.Parameters["SecretsPrefix"],
 		"REDRIVE_QUEUE_URL": h.Template.Outputs["RedriveQueueUrl"], "FSCK_FUNCTION": h.Template.Outputs["FsckFunction"],
 		"MESSAGE_WINDOW": h.Template.Parameters["MessageWindow"], "MEDIA_WINDOW": h.Template.Parameters["MediaWindow"],
+		// What holds the library for replay from batches: on AWS the operator names a copy.
+		"SDK_HOST": h.Template.Parameters["SdkHost"], "SDK_LIB": h.Template.Parameters["SdkLib"],
 	}
 	for variable, output := range map[string]string{
 		"CONTROL_TABLE": "ControlTable", "MESSAGES_TABLE": "MessagesTable", "DIRECTORY_TABLE": "DirectoryTable", "AUDIT_TABLE": "AuditTable", "ARCHIVE_BUCKET": "ArchiveBucket",
