@@ -379,7 +379,7 @@ func TestEverythingThatCanFailIsWatchedByAnAlarm(t *testing.T) {
 			t.Errorf("no alarm on %s of %s", metric, q.LogicalID)
 		}
 	}
-	for _, metric := range []string{"FetchOK", "HoursToLoss"} {
+	for _, metric := range []string{"FetchOK", "HoursToLossMessages", "HoursToLossMedia"} {
 		if len(watched[metric]) == 0 {
 			t.Errorf("no alarm on %s", metric)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/financesdk"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
@@ -93,7 +94,7 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 	}
 	corps = corps[:min(f.most, len(corps))]
 	var wg sync.WaitGroup
-	var items, answered atomic.Int64
+	var items, answered, denied atomic.Int64
 	for _, corp := range corps {
 		wg.Go(func() {
 			began := clock.Real()
@@ -104,6 +105,9 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 			}
 			attrs := []any{slog.String("corp", string(corp)), slog.Int("items", n), slog.Duration("took", clock.Real().Sub(began))}
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if fault.Denied(err) {
+					denied.Add(1)
+				}
 				f.log.ErrorContext(ctx, "following a corp ended", append(attrs, slog.String("error", err.Error()))...)
 				return
 			}
@@ -114,7 +118,10 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 	m := telemetry.NewMetrics(f.metrics, "fetch")
 	m.Add("FetchOK", float64(answered.Load())) // corps that answered with a whole batch; the heartbeat of the archive
 	m.Add("Items", float64(items.Load()))
-	return errors.Join(others, m.Flush(clock.Real()))
+	if n := denied.Load(); n > 0 {
+		m.Add("Denied", float64(n)) // as lambdas counts them for whole runs
+	}
+	return errors.Join(others, m.Flush(clock.Now()))
 }
 
 func (f *fetcher) corps(ctx context.Context, only []archive.CorpID) ([]archive.CorpID, error) {

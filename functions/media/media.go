@@ -85,7 +85,7 @@ func (f *fetcher) fetch(ctx context.Context, job queue.MediaJob) error {
 	} else {
 		m.Add("MediaLost", 1)
 	}
-	return m.Flush(clock.Real())
+	return m.Flush(clock.Now())
 }
 
 // download takes a file from where an earlier run left off to its end.

@@ -74,25 +74,6 @@ func (w *watcher) run(ctx context.Context) error {
 	return errors.Join(append(failed, w.measure(found))...)
 }
 
-// measure writes the figures of all corps: the fewest hours left of any, and the sums of what waits.
-func (w *watcher) measure(found []facts) error {
-	messages, media := w.windows.Messages, w.windows.Media
-	for _, f := range found {
-		if f.corp.ID == "" {
-			continue // it could not be read
-		}
-		messages = min(messages, f.clocks.Messages.Left(f.now, w.windows.Messages))
-		media = min(media, f.clocks.Media.Left(f.now, w.windows.Media))
-		w.metrics.Add("Pending", float64(f.pending))
-		w.metrics.Add("Waiting", float64(f.waiting))
-		w.metrics.Add("SetAside", float64(f.aside()))
-	}
-	w.metrics.Add("HoursToLossMessages", messages.Hours())
-	w.metrics.Add("HoursToLossMedia", media.Hours())
-	w.metrics.Add("HoursToLoss", min(messages, media).Hours())
-	return w.metrics.Flush(w.now())
-}
-
 // watch looks at one corp.
 func (w *watcher) watch(ctx context.Context, corp ledger.Corp) (facts, error) {
 	began := clock.Real()
@@ -132,6 +113,8 @@ type facts struct {
 	riskiest ledger.Clock     // of the first of them
 	media    []ledger.Waiting // waiting ones that are to be announced, or noted, again
 	lost     int              // attachments that WeCom no longer has, of the last day
+
+	letters letters
 }
 
 func (f facts) aside() int {
@@ -186,6 +169,9 @@ func (w *watcher) look(ctx context.Context, corp ledger.Corp) (facts, error) {
 		return f, err
 	}
 	if err = w.lookAtMedia(ctx, &f); err != nil {
+		return f, err
+	}
+	if err = w.lookAtMails(ctx, &f); err != nil {
 		return f, err
 	}
 	if f.clocks, err = w.ledger.Clocks(ctx, corp.ID, w.windows, f.now); err != nil {

@@ -285,12 +285,13 @@ func TestTheClocksCountFromWhatIsKnown(t *testing.T) {
 		return out
 	}
 	pulled := 71 + 59.0/60
-	want := map[string]float64{"HoursToLoss": pulled, "HoursToLossMessages": 100, "HoursToLossMedia": pulled, "Pending": 1, "Waiting": 0, "SetAside": 0}
+	want := map[string]float64{"HoursToLossMessages": 100, "HoursToLossMedia": pulled, "Pending": 1, "PendingMinutes": 0, "Waiting": 0, "SetAside": 0, "Corps": 1, "CorpsRefused": 0,
+		"CorpsStandingStill": 0, "LibraryTrouble": 0, "KeysMissing": 0, "SetAsideBursts": 0, "MediaLost": 0, "Unaccounted": 0, "MailsLate": 0, "MailsRefused": 0, "PossibleDoubles": 0}
 	if diff := cmp.Diff(want, figures()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	h.waits("file", h.at.Add(-60*time.Hour))
-	if got := figures(); got["HoursToLossMedia"] != 12 || got["HoursToLoss"] != 12 {
+	if got := figures(); got["HoursToLossMedia"] != 12 {
 		t.Errorf("with an attachment of 60 hours ago: %v", got)
 	}
 	if open, all := h.alarms(); !slices.Equal(open, []string{"media-at-risk"}) || !all["media-at-risk"].Deadline.Equal(h.at.Add(12*time.Hour)) {

@@ -5,6 +5,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind is what becomes of failed work.
@@ -73,4 +74,20 @@ func ReasonOf(err error) Reason {
 		return e.Reason
 	}
 	return ""
+}
+
+// Denied says whether err is AWS's word that we may not do this, or not with the key that seals it: a permission, a key or a policy was changed,
+// and no repetition helps until somebody changes it back. It reads the error code that AWS's errors carry.
+func Denied(err error) bool {
+	var e interface{ ErrorCode() string }
+	if !errors.As(err, &e) {
+		return false
+	}
+	code := strings.ToLower(e.ErrorCode())
+	for _, word := range []string{"accessdenied", "kms", "decryptionfailure", "authorizationerror", "unauthorized", "unrecognizedclient", "invalidclienttokenid"} {
+		if strings.Contains(code, word) {
+			return true
+		}
+	}
+	return false
 }

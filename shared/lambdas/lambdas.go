@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
 // Function is what a program offers to its triggers. Nil where a trigger is not used.
@@ -38,10 +42,23 @@ type Function struct {
 
 	// Close runs when the environment is shut down.
 	Close func()
+
+	// Name is the function's name in its metrics, and Metrics is where those go that tell of failed work. Run fills them in.
+	Name    string
+	Metrics io.Writer
 }
+
+// The metrics that every function has, beside those of its own. They are written only where there is something to tell.
+const (
+	metricRetried = "JobsRetried" // jobs that failed and come back
+	metricDenied  = "Denied"      // jobs and runs that failed because AWS denied us something
+)
 
 // Run hands the process over to the Lambda runtime and does not return.
 func Run(f Function) {
+	// The template names functions after the stack and their folder.
+	f.Name = lambdacontext.FunctionName[strings.LastIndex(lambdacontext.FunctionName, "-")+1:]
+	f.Metrics = os.Stdout
 	options := []lambda.Option{}
 	if f.Close != nil {
 		options = append(options, lambda.WithEnableSIGTERM(f.Close))
@@ -65,6 +82,7 @@ func (f Function) Invoke(ctx context.Context, event json.RawMessage) (any, error
 		answer, err := f.Call(ctx, event)
 		if err != nil {
 			f.Log.ErrorContext(ctx, "run failed", slog.String("error", err.Error()))
+			f.tell(ctx, []error{err}, 0)
 		}
 		return answer, err
 	}
@@ -73,9 +91,29 @@ func (f Function) Invoke(ctx context.Context, event json.RawMessage) (any, error
 	}
 	if err := f.Schedule(ctx, event); err != nil {
 		f.Log.ErrorContext(ctx, "run failed", slog.String("error", err.Error()))
+		f.tell(ctx, []error{err}, 0)
 		return nil, err
 	}
 	return nil, nil
+}
+
+// tell writes an invocation's failures as metrics. retried is how many of them are jobs that come back.
+func (f Function) tell(ctx context.Context, all []error, retried int) {
+	if f.Metrics == nil {
+		return
+	}
+	m := telemetry.NewMetrics(f.Metrics, f.Name)
+	for _, err := range all {
+		if fault.Denied(err) {
+			m.Add(metricDenied, 1)
+		}
+	}
+	if retried > 0 {
+		m.Add(metricRetried, float64(retried))
+	}
+	if err := m.Flush(clock.Now()); err != nil {
+		f.Log.WarnContext(ctx, "metrics can't be written", slog.String("error", err.Error()))
+	}
 }
 
 // farewell is kept at the end of an invocation to say which jobs failed. An invocation that is ended at its time-out says nothing, and then
@@ -90,11 +128,13 @@ func (f Function) jobs(ctx context.Context, event events.SQSEvent) events.SQSEve
 		working, cancel = context.WithDeadline(ctx, end.Add(-min(farewell, end.Sub(clock.Real())/10)))
 		defer cancel()
 	}
+	var failed []error
 	for _, record := range event.Records {
 		err := f.job(working, record)
 		if err == nil {
 			continue
 		}
+		failed = append(failed, err)
 		if fault.KindOf(err) == fault.Permanent {
 			f.Log.WarnContext(ctx, "job ended for good", slog.String("job", record.MessageId), slog.String("error", err.Error()))
 			continue
@@ -110,6 +150,7 @@ func (f Function) jobs(ctx context.Context, event events.SQSEvent) events.SQSEve
 		}
 		response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
 	}
+	f.tell(ctx, failed, len(response.BatchItemFailures))
 	return response
 }
 

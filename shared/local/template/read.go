@@ -185,6 +185,8 @@ var kinds = map[string]typeInfo{
 	"AWS::SES::ConfigurationSet":            {nameProperty: "Name", ref: "name"},
 	"AWS::SNS::Topic":                       {nameProperty: "TopicName", ref: "arn", arn: "arn:{p}:sns:{r}:{a}:{n}", attributes: map[string]string{"TopicArn": "arn:{p}:sns:{r}:{a}:{n}"}},
 	"AWS::SNS::TopicPolicy":                 {ref: "name"},
+	"AWS::SNS::Subscription":                {ref: "arn", arn: "arn:{p}:sns:{r}:{a}:{n}"},
+	"AWS::CloudWatch::Dashboard":            {nameProperty: "DashboardName", ref: "name"},
 	"AWS::CloudWatch::Alarm":                {nameProperty: "AlarmName", ref: "name", arn: "arn:{p}:cloudwatch:{r}:{a}:alarm:{n}"},
 	"AWS::EC2::VPC":                         {ref: "vpc-", attributes: map[string]string{"VpcId": "{i}"}},
 	"AWS::EC2::Subnet":                      {ref: "subnet-", attributes: map[string]string{"SubnetId": "{i}"}},

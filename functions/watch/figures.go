@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// lateAfter is how long a mail may take: what is due at noon should be with SES by half past.
+const lateAfter = 30 * time.Minute
+
+// noonHour is when a day's report becomes due, in UTC.
+const noonHour = 12
+
+// mailDays is how far back mails are looked at: older ones are no longer sent.
+const mailDays = 4
+
+// letters is what is known of a corp's mails.
+type letters struct {
+	late    int // due for more than half an hour, and not with SES
+	refused int // that SES refused for good, of the last day
+	doubles int // that may have been sent twice, of the last day
+}
+
+func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
+	oldest := f.now.AddDate(0, 0, -mailDays).UTC().Format(time.DateOnly)
+	err := w.ledger.Mails(ctx, f.corp.ID, func(m ledger.MailRow) bool {
+		switch {
+		case m.Day < oldest:
+			return false
+		case m.State == ledger.MailPlanned || m.State == ledger.MailSending:
+			if f.now.Sub(dueAt(m)) > lateAfter {
+				f.letters.late++
+			}
+		case f.now.Sub(m.At) >= lastDay:
+		case m.State == ledger.MailRefused:
+			f.letters.refused++
+		case m.Attempt > 1:
+			f.letters.doubles++
+		}
+		return true
+	})
+	if err != nil || len(f.corp.ReportTo) == 0 {
+		return err
+	}
+	noon := time.Date(f.now.UTC().Year(), f.now.UTC().Month(), f.now.UTC().Day(), noonHour, 0, 0, 0, time.UTC)
+	if f.now.Sub(noon) <= lateAfter || !noon.After(f.corp.Added) {
+		return nil
+	}
+	run, err := w.ledger.RunOf(ctx, f.corp.ID, noon.Format(time.DateOnly), string(report.UserStatus))
+	if err != nil && !errors.Is(err, ledger.ErrAbsent) {
+		return err
+	}
+	if run.State != ledger.RunDone {
+		f.letters.late++ // no mail of it may be planned yet
+	}
+	return nil
+}
+
+// dueAt is when a mail should have been sent. A throttled attempt makes a mail's row look new; the day of a daily report does not change.
+func dueAt(m ledger.MailRow) time.Time {
+	day, err := time.Parse(time.DateOnly, m.Day)
+	if noon := day.Add(noonHour * time.Hour); err == nil && noon.Before(m.At) {
+		return noon
+	}
+	return m.At
+}
+
+// grouped counts a corp's open alarms by the metric that tells of them. Of causes that are not here, other metrics tell: hours, ages, counts.
+func (f facts) grouped(all wanted) map[string]bool {
+	groups := map[string]bool{}
+	for cause := range all {
+		groups[groupOf(cause)] = true
+	}
+	for _, a := range f.alarms {
+		if _, asked := all[a.Cause]; !asked && a.Open && f.keep(a) {
+			groups[groupOf(a.Cause)] = true
+		}
+	}
+	return groups
+}
+
+// The metrics that count corps with an open alarm of some kind.
+const (
+	corpsRefused       = "CorpsRefused"       // WeCom refuses: secret, address, service, certificate
+	corpsStandingStill = "CorpsStandingStill" // nothing says why, or it may pass by itself
+	libraryTrouble     = "LibraryTrouble"     // Tencent's library can't be loaded, or keeps dying
+	keysMissing        = "KeysMissing"        // messages wait for a private key
+	setAsideBursts     = "SetAsideBursts"     // most of what comes is set aside
+	unaccounted        = "Unaccounted"        // fsck found what it could not mend
+)
+
+func groupOf(alarm string) string {
+	cause, _, _ := strings.Cut(alarm, ":")
+	switch report.Cause(cause) {
+	case report.ServiceNotOpened, report.ServiceExpired, report.AddressNotTrusted, report.SecretRefused, report.AccessForbidden, report.CertRefused:
+		return corpsRefused
+	case report.LibraryMissing, report.LibraryDies:
+		return libraryTrouble
+	case report.KeyMissing, report.KeyDoesNotFit:
+		return keysMissing
+	case report.MostlySetAside:
+		return setAsideBursts
+	case report.Unaccounted:
+		return unaccounted
+	case report.NotOpening, report.SetAsideWaiting, report.MediaAtRisk, report.MediaLost, report.MessagesAtRisk, report.NeverCaughtUp:
+		return ""
+	default: // a refusal of WeCom's that has no cause of its own stops fetching too
+		return corpsStandingStill
+	}
+}
+
+// measure writes the figures of all corps: the fewest hours left of any, the age of the oldest that waits, and sums. Every figure is written
+// by every run: silence means that watch is dead, and the alarms take it so.
+func (w *watcher) measure(found []facts) error {
+	messages, media := w.windows.Messages, w.windows.Media
+	oldest := time.Duration(0)
+	sums := map[string]int{"Corps": 0, "Pending": 0, "Waiting": 0, "SetAside": 0, "MediaLost": 0, "MailsLate": 0, "MailsRefused": 0, "PossibleDoubles": 0,
+		corpsRefused: 0, corpsStandingStill: 0, libraryTrouble: 0, keysMissing: 0, setAsideBursts: 0, unaccounted: 0}
+	for _, f := range found {
+		if f.corp.ID == "" {
+			continue // it could not be read
+		}
+		messages = min(messages, f.clocks.Messages.Left(f.now, w.windows.Messages))
+		media = min(media, f.clocks.Media.Left(f.now, w.windows.Media))
+		if f.pending > 0 {
+			oldest = max(oldest, f.now.Sub(f.oldest))
+		}
+		sums["Corps"]++
+		sums["Pending"] += f.pending
+		sums["Waiting"] += f.waiting
+		sums["SetAside"] += f.aside()
+		sums["MediaLost"] += f.lost
+		sums["MailsLate"] += f.letters.late
+		sums["MailsRefused"] += f.letters.refused
+		sums["PossibleDoubles"] += f.letters.doubles
+		for group := range f.grouped(w.judge(f)) {
+			if group != "" {
+				sums[group]++
+			}
+		}
+	}
+	for name, n := range sums {
+		w.metrics.Add(name, float64(n))
+	}
+	w.metrics.Add("PendingMinutes", oldest.Minutes())
+	w.metrics.Add("HoursToLossMessages", messages.Hours())
+	w.metrics.Add("HoursToLossMedia", media.Hours())
+	return w.metrics.Flush(w.now())
+}
