@@ -326,6 +326,15 @@ func TestTransactionsAreAllOrNothingAndSayWhy(t *testing.T) {
 	if code(err) != "ValidationException" || !strings.Contains(message(err), "multiple operations on one item") {
 		t.Errorf("one item twice: %v", err)
 	}
+	large := types.TransactWriteItem{Put: &types.Put{TableName: aws.String(rooms), Item: merge(key("large", 1), row{"x": s(strings.Repeat("x", 400<<10))})}}
+	if _, err = r.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{large}}); code(err) != "ValidationException" {
+		t.Errorf("an item too large for any table: %v", err)
+	}
+	undoable := types.TransactWriteItem{Update: &types.Update{TableName: aws.String(rooms), Key: key("a", 1), UpdateExpression: aws.String("REMOVE nothing[0]")}}
+	_, err = r.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{undoable, twice}})
+	if code(err) != "ValidationException" || !strings.Contains(message(err), "multiple operations on one item") {
+		t.Errorf("one item twice, once in a way that can't be: %v", err)
+	}
 	nameless := types.TransactWriteItem{Delete: &types.Delete{TableName: aws.String(rooms), Key: key("", 1)}}
 	if _, err = r.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{nameless}}); code(err) != "ValidationException" {
 		t.Errorf("an empty key is the request's own mistake, not the table's: %v", err)

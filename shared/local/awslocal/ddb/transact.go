@@ -188,7 +188,9 @@ func (s *Service) allowPart(r *request, action, table string) error {
 func planTransaction(st *store, tx *bbolt.Tx, intents []*intent, used map[string]*units) ([]*change, error) {
 	changes := make([]*change, len(intents))
 	reasons := make([]reason, len(intents))
-	seen := map[string]bool{}
+	if err := apart(st, tx, intents); err != nil {
+		return nil, err
+	}
 	cancelled := false
 	size := 0
 	for i, w := range intents {
@@ -208,11 +210,6 @@ func planTransaction(st *store, tx *bbolt.Tx, intents []*intent, used map[string
 		if c == nil {
 			continue
 		}
-		id := w.table + "\x00" + string(c.key)
-		if seen[id] {
-			return nil, validation("Transaction request cannot include multiple operations on one item")
-		}
-		seen[id] = true
 		size += max(sizeOf(c.old), sizeOf(c.new))
 		count(used, w.table, c.written().times(2))
 	}
@@ -223,6 +220,30 @@ func planTransaction(st *store, tx *bbolt.Tx, intents []*intent, used map[string
 		return nil, cancellation(reasons)
 	}
 	return changes, nil
+}
+
+// apart refuses a transaction of which two parts have one item, whatever else is wrong with them.
+func apart(st *store, tx *bbolt.Tx, intents []*intent) error {
+	seen := map[string]bool{}
+	for _, w := range intents {
+		t, err := st.table(tx, w.table)
+		if err != nil {
+			return err
+		}
+		key := w.key
+		if w.item != nil {
+			key = w.item.Pick(t.Keys.names()...)
+		}
+		if t.checkKey(key) != nil {
+			continue // the part itself says what is wrong with it
+		}
+		id := w.table + "\x00" + string(t.key(key))
+		if seen[id] {
+			return validation("Transaction request cannot include multiple operations on one item")
+		}
+		seen[id] = true
+	}
+	return nil
 }
 
 func cancellation(reasons []reason) error {

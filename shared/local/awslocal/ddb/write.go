@@ -79,7 +79,7 @@ func (w *intent) plan(st *store, tx *bbolt.Tx) (*change, error) {
 			return nil, err
 		}
 		if w.item.Size() > attr.MaxItemSize {
-			return nil, validation("Item size has exceeded the maximum allowed size")
+			return nil, &refusal{code: "ValidationException", message: "Item size has exceeded the maximum allowed size", input: true}
 		}
 		key = w.item
 	} else if err := t.checkKey(key); err != nil {
