@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/egress"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
@@ -32,6 +32,9 @@ type settings struct {
 	Bucket    string `env:"ARCHIVE_BUCKET"`  // where WeCom's answers are kept
 	Secrets   string `env:"SECRETS_PREFIX"`  // what the names of the corps' secrets begin with
 	WeCom     string `env:"WECOM_URL"`       // WeCom's server
+
+	Proxy     string `env:"EGRESS_PROXY" optional:"true"`      // proxy by which WeCom is reached; empty: directly
+	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
 }
 
 func main() {
@@ -46,11 +49,17 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
+	vault := secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)
+	way, err := egress.Of(s.Proxy, s.ProxyAuth, vault.EgressProxy)
+	if err != nil {
+		log.Error("configuration", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
 	r := &refresher{
 		ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory}),
 		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
-		vault:  secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets),
-		server: wecom.New(s.WeCom, &http.Client{Timeout: 10 * time.Second}, clock.Real),
+		vault:  vault,
+		server: wecom.New(s.WeCom, way.Client(10*time.Second), clock.Real),
 		log:    log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second,
 	}
 	lambdas.Run(r.function())

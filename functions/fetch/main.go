@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/egress"
 	"github.com/wecomvault/wecomvault/shared/financesdk"
 	"github.com/wecomvault/wecomvault/shared/financesdk/sdkhost"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
@@ -45,6 +45,9 @@ type settings struct {
 	Poll    time.Duration `env:"POLL_INTERVAL" default:"5s"`               // rest between polls of a corp that is caught up
 	Corps   int           `env:"FETCH_CORPS" default:"20"`                 // corps of one invocation; the rest go to another one
 	Self    string        `env:"AWS_LAMBDA_FUNCTION_NAME" optional:"true"` // set by Lambda
+
+	Proxy     string `env:"EGRESS_PROXY" optional:"true"`      // proxy by which WeCom is reached; empty: directly
+	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
 }
 
 // childMost is how many bytes a corp's child may keep resident before it is replaced. They all live in one invocation's memory: a child has 19 MB
@@ -65,10 +68,15 @@ func main() {
 		os.Exit(1)
 	}
 	vault := secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)
-	server := wecom.New(s.WeCom, &http.Client{Timeout: 10 * time.Second}, clock.Real)
+	way, err := egress.Of(s.Proxy, s.ProxyAuth, vault.EgressProxy)
+	if err != nil {
+		log.Error("configuration", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	server := wecom.New(s.WeCom, way.Client(10*time.Second), clock.Real)
 	libraries := financesdk.NewPool(log, func(corp archive.CorpID) financesdk.Config {
 		tokens := server.Tokens(corp, vault.Reader(corp, secrets.Archive))
-		return financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Corp: corp, Upstream: s.WeCom, Token: tokens.Token, MaxRSS: childMost, Log: log}
+		return financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Corp: corp, Upstream: s.WeCom, Token: tokens.Token, Route: way.Fit, MaxRSS: childMost, Log: log}
 	})
 	f := &fetcher{
 		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),

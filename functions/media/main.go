@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/egress"
 	"github.com/wecomvault/wecomvault/shared/financesdk"
 	"github.com/wecomvault/wecomvault/shared/financesdk/sdkhost"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
@@ -38,6 +38,9 @@ type settings struct {
 	WeCom   string `env:"WECOM_URL"`                // WeCom's server
 	Host    string `env:"SDK_HOST" optional:"true"` // program that holds the library; empty: this one
 	Library string `env:"SDK_LIB" optional:"true"`  // path of Tencent's library
+
+	Proxy     string `env:"EGRESS_PROXY" optional:"true"`      // proxy by which WeCom is reached; empty: directly
+	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
 }
 
 func main() {
@@ -54,10 +57,15 @@ func main() {
 		os.Exit(1)
 	}
 	vault := secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)
-	server := wecom.New(s.WeCom, &http.Client{Timeout: 10 * time.Second}, clock.Real)
+	way, err := egress.Of(s.Proxy, s.ProxyAuth, vault.EgressProxy)
+	if err != nil {
+		log.Error("configuration", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	server := wecom.New(s.WeCom, way.Client(10*time.Second), clock.Real)
 	libraries := financesdk.NewPool(log, func(corp archive.CorpID) financesdk.Config {
 		tokens := server.Tokens(corp, vault.Reader(corp, secrets.Archive))
-		return financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Corp: corp, Upstream: s.WeCom, Token: tokens.Token, Log: log}
+		return financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Corp: corp, Upstream: s.WeCom, Token: tokens.Token, Route: way.Fit, Log: log}
 	})
 	f := &fetcher{
 		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),

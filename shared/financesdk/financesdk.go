@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -58,6 +59,8 @@ type Config struct {
 	// ErrCode() int and ErrMsg() string. It is called from another goroutine, one call at a time. Nil: this SDK only decrypts, there is
 	// no gateway, and the library is given no way to the network.
 	Token func(ctx context.Context, refresh bool) (string, error)
+	// Route sets the gateway's transport to WeCom on its way, for example through a company's proxy; nil: directly.
+	Route func(*http.Transport)
 	// Timeout is what the library is told for one call of GetChatData or GetMediaData, in whole seconds and at least 2. The gateway gives
 	// up a little earlier, so that the reason is known; the child is killed 3 s later.
 	Timeout time.Duration
@@ -108,7 +111,7 @@ func Start(ctx context.Context, cfg Config) (*SDK, error) {
 	s := &SDK{cfg: cfg, turn: make(chan struct{}, 1)}
 	if cfg.Token != nil {
 		g, err := gateway.New(gateway.Config{
-			Upstream: cfg.Upstream, Token: cfg.Token, Timeout: cfg.Timeout * 4 / 5,
+			Upstream: cfg.Upstream, Token: cfg.Token, Timeout: cfg.Timeout * 4 / 5, Route: cfg.Route,
 			PassThrough: cfg.GiveTheSecretToTheLibrary != "",
 		})
 		if err != nil {

@@ -103,6 +103,24 @@ func (s *Store) Reader(corp archive.CorpID, kind Kind) func(context.Context) (st
 	}
 }
 
+// EgressProxy returns the credentials, "user:password", of the proxy by which WeCom is reached. It is the secret <prefix>egress-proxy, a JSON
+// object with the field "secret" as those of the corps are, and it is read anew at each call. It reveals them, for clients that must not
+// know this package.
+func (s *Store) EgressProxy(ctx context.Context) (string, error) {
+	const name = "egress-proxy"
+	text, err := s.get(ctx, s.prefix+name)
+	if err != nil {
+		return "", fmt.Errorf("read the secret %s: %w", name, err)
+	}
+	var doc struct {
+		Secret string `json:"secret"`
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil || !strings.Contains(doc.Secret, ":") {
+		return "", fmt.Errorf("read the secret %s: it is no JSON object with a field \"secret\" of the form user:password", name)
+	}
+	return doc.Secret, nil
+}
+
 // PutSecret adds or replaces a corp's secret.
 func (s *Store) PutSecret(ctx context.Context, corp archive.CorpID, kind Kind, v Value) error {
 	doc, err := json.Marshal(map[string]string{"secret": v.Reveal()})

@@ -40,6 +40,9 @@ type Config struct {
 	Timeout time.Duration
 	// Roots that WeCom's certificate is verified against; nil means the system's, and SSL_CERT_FILE.
 	Roots *x509.CertPool
+	// Route sets the transport to WeCom on its way, for example through a company's proxy; nil: directly. WeCom's certificate is verified
+	// either way.
+	Route func(*http.Transport)
 	// PassThrough hands the library's own TLS on to Upstream, unread. The library then has to hold the secret, and gives it to whoever
 	// answers.
 	PassThrough bool
@@ -68,6 +71,9 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.PassThrough && cfg.Route != nil {
+		return nil, errors.New("the library's own TLS is passed through directly or not at all: it knows no way by a proxy")
+	}
 	certificate, err := selfSigned(Host)
 	if err != nil {
 		return nil, fmt.Errorf("make the gateway's certificate: %w", err)
@@ -76,18 +82,22 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on the loopback for the library: %w", err)
 	}
+	transport := &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
+		DisableCompression:  true, // the bytes are the library's, not ours to unpack
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     50 * time.Second,
+		TLSHandshakeTimeout: cfg.Timeout,
+	}
+	if cfg.Route != nil {
+		cfg.Route(transport)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Gateway{
 		cfg: cfg, upstream: upstream, listener: listener,
 		tls: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 		client: &http.Client{
-			Transport: &http.Transport{
-				TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
-				DisableCompression:  true, // the bytes are the library's, not ours to unpack
-				MaxIdleConnsPerHost: 4,
-				IdleConnTimeout:     50 * time.Second,
-				TLSHandshakeTimeout: cfg.Timeout,
-			},
+			Transport: transport,
 			// A redirect would carry the token to another place.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wecomvault/wecomvault/shared/egress"
 	"github.com/wecomvault/wecomvault/shared/financesdk/gateway"
 )
 
@@ -499,5 +500,66 @@ func TestPassThroughIsBlind(t *testing.T) {
 	}
 	if seen := b.session.Seen(); seen != (gateway.Seen{Connected: true}) {
 		t.Errorf("%+v", seen)
+	}
+}
+
+// connectProxy leads every CONNECT to one server, and tells what it was asked for.
+func connectProxy(t *testing.T, to string) (address string, asked func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var seen []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen = append(seen, r.Method+" "+r.Host)
+		mu.Unlock()
+		far, err := net.Dial("tcp", to)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer far.Close()
+		w.WriteHeader(http.StatusOK)
+		near, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer near.Close()
+		go func() { _, _ = io.Copy(far, near) }()
+		_, _ = io.Copy(near, far)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), seen...) }
+}
+
+func TestTheWayByAProxyEndsAtWeComsVerifiedCertificate(t *testing.T) {
+	wecom := httptest.NewTLSServer(says(http.StatusOK, `{"errcode":0}`))
+	t.Cleanup(wecom.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(wecom.Certificate())
+	proxy, asked := connectProxy(t, wecom.Listener.Addr().String())
+	way, err := egress.New(proxy, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		roots  *x509.CertPool
+		status int
+	}{"WeCom's": {roots, http.StatusOK}, "an impostor's": {x509.NewCertPool(), http.StatusBadGateway}} {
+		b := newBench(t, gateway.Config{Upstream: "https://example.com", Roots: c.roots, Route: way.Fit})
+		b.token()
+		if got := b.ask(chat, "tok", "{}", nil); got.status != c.status {
+			t.Errorf("%s certificate: %+v", name, got)
+		}
+	}
+	if got := asked(); len(got) != 2 || got[0] != "CONNECT example.com:443" || got[1] != got[0] {
+		t.Errorf("the proxy was asked %q", got)
+	}
+}
+
+func TestAProxyAndABlindTunnelExcludeEachOther(t *testing.T) {
+	_, err := gateway.New(gateway.Config{Upstream: "https://example.com", PassThrough: true, Route: func(*http.Transport) {}})
+	if err == nil {
+		t.Error("the library would go round the proxy")
 	}
 }

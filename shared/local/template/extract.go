@@ -383,7 +383,7 @@ func (r *resolver) role(d declared, props value) Role {
 		out.Policies = append(out.Policies, document.plainObject())
 		p.done()
 	}
-	c.ignore("RoleName", "Description", "Path", "MaxSessionDuration")
+	c.ignore("RoleName", "Description", "Path", "MaxSessionDuration", "PermissionsBoundary")
 	c.done()
 	return out
 }

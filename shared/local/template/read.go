@@ -18,9 +18,9 @@ func (r *resolver) read(root *yaml.Node) *Template {
 	keys, sections := r.fields(root, "the template")
 	for _, k := range keys {
 		switch k {
-		case "AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Parameters", "Conditions", "Globals", "Resources", "Outputs":
+		case "AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Parameters", "Rules", "Conditions", "Globals", "Resources", "Outputs":
 		default:
-			r.fail(sections[k].Line, "the local reader knows Parameters, Conditions, Globals, Resources and Outputs", "there is no support for the section %s", k)
+			r.fail(sections[k].Line, "the local reader knows Parameters, Rules, Conditions, Globals, Resources and Outputs", "there is no support for the section %s", k)
 		}
 	}
 	if n := sections["Transform"]; n == nil || n.Value != "AWS::Serverless-2016-10-31" {
@@ -29,6 +29,9 @@ func (r *resolver) read(root *yaml.Node) *Template {
 	r.readParameters(sections["Parameters"])
 	if n := sections["Conditions"]; n != nil {
 		_, r.conditions = r.fields(n, "Conditions")
+	}
+	if n := sections["Rules"]; n != nil {
+		r.checkRules(n)
 	}
 	t := &Template{Path: r.path, Region: r.params[Region], AccountID: r.params[AccountID], StackName: r.params[StackName], Endpoint: r.params[Endpoint],
 		Parameters: map[string]string{}, Outputs: map[string]string{}}
@@ -286,7 +289,11 @@ func (r *resolver) attribute(line int, d declared, attr string) (string, bool) {
 func (r *resolver) readOutputs(t *Template, section *yaml.Node) {
 	names, nodes := r.fields(section, "Outputs")
 	for _, name := range names {
+		if c := child(nodes[name], "Condition"); c != nil && !r.condition(c.Line, c.Value) {
+			continue
+		}
 		o := r.object(r.eval(nodes[name]), "output "+name)
+		o.text("Condition")
 		t.Outputs[name] = o.must("Value")
 		o.text("Description")
 		o.done()

@@ -73,7 +73,7 @@ func (v value) plainObject() map[string]any {
 }
 
 // functions are the intrinsic functions that the reader resolves; all others are refused by name.
-var functions = []string{"Ref", "Condition", "Fn::Sub", "Fn::GetAtt", "Fn::If", "Fn::Join", "Fn::Select", "Fn::GetAZs", "Fn::Cidr", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or"}
+var functions = []string{"Ref", "Condition", "Fn::Sub", "Fn::GetAtt", "Fn::If", "Fn::Join", "Fn::Split", "Fn::Select", "Fn::GetAZs", "Fn::Cidr", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or"}
 
 type resolver struct {
 	path       string
@@ -219,6 +219,20 @@ func (r *resolver) evalCall(line int, name string, arg *yaml.Node) value {
 			words = append(words, it.text)
 		}
 		return text(line, strings.Join(words, parts[0].Value))
+	case "Fn::Split":
+		parts := r.args(line, name, arg, 2)
+		if parts == nil {
+			return value{line: line, bad: true}
+		}
+		whole := r.eval(parts[1])
+		if whole.bad {
+			return whole
+		}
+		out := value{kind: list, line: line}
+		for _, word := range strings.Split(whole.text, parts[0].Value) {
+			out.items = append(out.items, text(line, word))
+		}
+		return out
 	case "Fn::Select":
 		parts := r.args(line, name, arg, 2)
 		if parts == nil {

@@ -97,6 +97,7 @@ Resources:
           NEITHER: !If [Both, yes, !If [Either, one, none]]
           JOIN: !Join ['-', [a, !Ref Colour, c]]
           SELECT: !Select [1, [a, b]]
+          SPLIT: !Select [1, !Split [',', 'a,b,c']]
           SUB: !Sub 'x-${Colour}-${WorkQueue.QueueName}-${!literal}-${AWS::Region}'
           LONG: {'Fn::GetAtt': [WorkQueue, Arn]}
           CIDR: !Select [1, !Cidr [10.1.0.0/24, 4, 6]]
@@ -105,8 +106,13 @@ Resources:
         Queue:
           Type: SQS
           Properties: {Queue: !GetAtt WorkQueue.Arn, BatchSize: 1}
+Rules:
+  OnlyIfBlue:
+    RuleCondition: !Equals [!Ref Days, '99']
+    Assertions: [{Assert: !Equals [a, b], AssertDescription: never}]
 Outputs:
   Url: {Value: !Ref WorkQueue}
+  Never: {Condition: Blue, Value: x}
 `
 
 func TestFunctionsAreResolved(t *testing.T) {
@@ -114,10 +120,13 @@ func TestFunctionsAreResolved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"SHARED": "global", "OWN": "function", "IF": "is red", "NEITHER": "one", "JOIN": "a-red-c", "SELECT": "b",
+	want := map[string]string{"SHARED": "global", "OWN": "function", "IF": "is red", "NEITHER": "one", "JOIN": "a-red-c", "SELECT": "b", "SPLIT": "b",
 		"SUB": "x-red-wecomvault-WorkQueue-${literal}-eu-west-1", "LONG": "arn:aws:sqs:eu-west-1:000000000000:wecomvault-WorkQueue", "CIDR": "10.1.0.64/26", "ZONE": "eu-west-1a"}
 	if diff := cmp.Diff(want, tmpl.Functions[0].Environment); diff != "" {
 		t.Error(diff)
+	}
+	if _, given := tmpl.Outputs["Never"]; given {
+		t.Error("an output whose condition does not hold is given")
 	}
 	if tmpl.Outputs["Url"] != "https://sqs.eu-west-1.amazonaws.com/000000000000/wecomvault-WorkQueue" {
 		t.Error(tmpl.Outputs)
@@ -137,7 +146,10 @@ func TestWrongEditIsNamedWithItsLineAndARemedy(t *testing.T) {
 		{"condition outside", "IF: !If [Red, is red, is not]", "IF: !Equals [a, b]", "LINE: !Equals stands outside the section Conditions"},
 		{"wrong number of items", "!If [Red, is red, is not]", "!If [Red, is red]", "LINE: !If has the wrong number of items: write !If [..] with exactly 3 items"},
 		{"item that isn't there", "!Select [1, [a, b]]", "!Select [2, [a, b]]", "LINE: !Select asks for item \"2\": the list has 2 items"},
-		{"unknown section", "Outputs:", "Rules: {}\nOutputs:", "there is no support for the section Rules"},
+		{"unknown section", "Outputs:", "Mappings: {}\nOutputs:", "there is no support for the section Mappings"},
+		{"broken rule", "Rules:\n", "Rules:\n  R: {RuleCondition: !Equals [a, a], Assertions: [{Assert: !Equals [!Ref Colour, blue], AssertDescription: blue is meant}]}\n", "the parameters break the rule R: blue is meant"},
+		{"rule without assertions", "Rules:\n", "Rules:\n  R: {RuleCondition: !Equals [a, a]}\n", "rule R asserts nothing: list its Assertions"},
+		{"half an assertion", "Rules:\n", "Rules:\n  R: {Assertions: [{Assert: !Equals [a, a]}]}\n", "an assertion of rule R is not whole"},
 		{"unknown event", "Type: SQS\n", "Type: Kinesis\n", "LINE: event Queue of WorkFunction has the type Kinesis"},
 		{"batch too large", "BatchSize: 1", "BatchSize: 11", "LINE: BatchSize of Properties of Queue of Events of WorkFunction is 11: AWS takes 1 to 10"},
 		{"visibility shorter than the time-out", "VisibilityTimeout: 60", "VisibilityTimeout: 5", "line 22: queue WorkQueue hides its messages for less than the time-out of WorkFunction"},
