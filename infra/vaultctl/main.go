@@ -63,7 +63,8 @@ type program struct {
 	redrives *queue.Queue[queue.RedriveJob]
 
 	tables        ledger.Tables
-	host, library string // of Tencent's library
+	host, library string        // of Tencent's library
+	second        time.Duration // before replay looks again at what may only be under way
 
 	functions *lambda.Client
 	check     string // the function fsck
@@ -144,7 +145,7 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 	}
 	tables := ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit}
 	return &program{
-		out: out, log: log, actor: actor(), tables: tables, host: s.Host, library: s.Library,
+		out: out, log: log, actor: actor(), tables: tables, host: s.Host, library: s.Library, second: 2 * time.Second,
 		ledger:   ledger.New(dynamodb.NewFromConfig(aws), tables),
 		store:    objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		vault:    secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets).SealWith(s.Seal),

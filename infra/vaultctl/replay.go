@@ -212,7 +212,7 @@ func (r *replayer) run(ctx context.Context) error {
 			break
 		}
 		if look < looks-1 {
-			if err := pause(ctx, 2*time.Second); err != nil {
+			if err := pause(ctx, r.second); err != nil {
 				return err
 			}
 		}
