@@ -247,9 +247,13 @@ func lessColumns(x, y []int) bool {
 }
 
 // numberSize follows AWS's rule of thumb: a byte, and a byte for every two significant digits; a sign costs one more.
+// QUIRK: the pairs of digits are counted from the decimal point, as AWS's own DynamoDB Local shows: 15 is one pair, 1.5 and 150 are two.
 func numberSize(s string) int {
 	d := canonical(s)
-	n := 1 + (len(d.digits)+1)/2
+	n := 1
+	if d.digits != "" {
+		n += (d.exp-1)>>1 - (d.exp-len(d.digits))>>1 + 1
+	}
 	if d.negative {
 		n++
 	}

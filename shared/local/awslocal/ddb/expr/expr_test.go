@@ -268,6 +268,7 @@ func TestWrongUpdatesAreRefused(t *testing.T) {
 		"SET a = list_append(b, :s)":  "operator or function: list_append, operand type: S",
 		"SET a = b + :s":              "operator or function: +, operand type: S",
 		"ADD a :s":                    "operator: ADD, operand type: STRING",
+		"SET a = if_not_exists(b, b)": "The first operand must be distinct from the remaining operands",
 		"DELETE a :n":                 "operator: DELETE, operand type: NUMBER",
 		"ADD a :m":                    "operator: ADD, operand type: MAP",
 	} {

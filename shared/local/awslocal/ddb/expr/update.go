@@ -140,7 +140,7 @@ func checkUpdateCall(c callNode) *Error {
 		if _, ok := c.args[0].(pathNode); !ok {
 			return refuse("Operator or function requires a document path; operator or function: if_not_exists")
 		}
-		return nil
+		return distinct(c.name, c.args)
 	}
 	for _, a := range c.args {
 		if v, ok := a.(valueNode); ok && v.value.Kind != "" && v.value.Kind != attr.List {
