@@ -62,6 +62,7 @@ func New(db *bbolt.DB, region, account string, meter func(op, table string, writ
 		"DescribeTable":             (*Service).describeTable,
 		"DeleteTable":               (*Service).deleteTable,
 		"ListTables":                (*Service).listTables,
+		"UpdateTable":               (*Service).updateTable,
 		"UpdateContinuousBackups":   (*Service).updateContinuousBackups,
 		"DescribeContinuousBackups": (*Service).describeContinuousBackups,
 		"UpdateTimeToLive":          (*Service).updateTimeToLive,

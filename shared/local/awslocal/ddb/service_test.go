@@ -64,6 +64,15 @@ func TestTablesAndTheirSettingsAreKept(t *testing.T) {
 	if _, err := r.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: aws.String("ledger")}); code(err) != "ValidationException" || !strings.Contains(message(err), "protected against deletion") {
 		t.Errorf("delete of a protected table: %v", err)
 	}
+	if _, err := r.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: aws.String("ledger"), DeletionProtectionEnabled: aws.Bool(false)}); err != nil {
+		t.Errorf("lift the protection: %v", err)
+	}
+	if _, err := r.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: aws.String("ledger"), BillingMode: types.BillingModeProvisioned}); code(err) != "ValidationException" {
+		t.Errorf("a change that is not known here: %v", err)
+	}
+	if d, err := r.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String("ledger")}); err != nil || *d.Table.DeletionProtectionEnabled {
+		t.Errorf("after it: %v", err)
+	}
 	list, err := r.ListTables(ctx, &dynamodb.ListTablesInput{Limit: aws.Int32(1)})
 	if err != nil || len(list.TableNames) != 1 || aws.ToString(list.LastEvaluatedTableName) != "ledger" {
 		t.Errorf("first page of tables: %+v, %v", list, err)

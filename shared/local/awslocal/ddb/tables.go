@@ -271,6 +271,38 @@ func (s *Service) deleteTable(r *request) (any, error) {
 	return map[string]any{"TableDescription": s.description(t, "DELETING", 0)}, nil
 }
 
+// updateTable changes whether a table is protected against deletion, and nothing else: read refuses every other parameter by name.
+func (s *Service) updateTable(r *request) (any, error) {
+	in := struct {
+		TableName                 string
+		DeletionProtectionEnabled *bool
+	}{}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	if err := s.allow(r, "UpdateTable", in.TableName, ""); err != nil {
+		return nil, err
+	}
+	if in.DeletionProtectionEnabled == nil {
+		return nil, validation("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
+	}
+	var t *table
+	err := s.store.write(func(tx *bbolt.Tx) error {
+		held, err := s.store.table(tx, in.TableName)
+		if err != nil {
+			return named(err, in.TableName)
+		}
+		changed := *held // others read the one that is held
+		changed.Protected = *in.DeletionProtectionEnabled
+		t = &changed
+		return t.save(tx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"TableDescription": s.description(t, "UPDATING", 0)}, nil
+}
+
 func (s *Service) listTables(r *request) (any, error) {
 	in := struct {
 		Limit                   *int
