@@ -280,21 +280,22 @@ func TestWrongUpdatesAreRefused(t *testing.T) {
 func TestUpdatesThatDoNotFitTheItemAreRefused(t *testing.T) {
 	from := `{"s":{"S":"text"},"n":{"N":"1"},"l":{"L":[]},"ss":{"SS":["a"]}}`
 	for text, want := range map[string]string{
-		"SET a = b":                  "refers to an attribute that does not exist in the item",
-		"SET a = l[0]":               "refers to an attribute that does not exist in the item",
-		"SET a = b + :n":             "refers to an attribute that does not exist in the item",
-		"SET a = s + :n":             "An operand in the update expression has an incorrect data type",
-		"SET a = list_append(s, :l)": "incorrect data type",
-		"ADD s :n":                   "incorrect data type",
-		"ADD n :ss":                  "incorrect data type",
-		"DELETE n :ss":               "incorrect data type",
-		"SET m.k = :n":               "document path provided in the update expression is invalid for update",
-		"SET s.k = :n":               "invalid for update",
-		"SET s[0] = :n":              "invalid for update",
-		"SET l.k = :n":               "invalid for update",
-		"REMOVE m.k":                 "invalid for update",
-		"DELETE m.k :ss":             "invalid for update",
-		"DELETE n[0] :ss":            "invalid for update",
+		"SET a = b":                   "refers to an attribute that does not exist in the item",
+		"SET a = l[0]":                "refers to an attribute that does not exist in the item",
+		"SET a = b + :n":              "refers to an attribute that does not exist in the item",
+		"SET a = s + :n":              "An operand in the update expression has an incorrect data type",
+		"SET a = list_append(s, :l)":  "incorrect data type",
+		"ADD s :n":                    "incorrect data type",
+		"ADD n :ss":                   "incorrect data type",
+		"DELETE n :ss":                "incorrect data type",
+		"SET m.k = :n":                "document path provided in the update expression is invalid for update",
+		"SET s.k = :n":                "invalid for update",
+		"SET s[0] = :n":               "invalid for update",
+		"SET l.k = :n":                "invalid for update",
+		"REMOVE m.k":                  "invalid for update",
+		"SET a = if_not_exists(n, b)": "refers to an attribute that does not exist in the item",
+		"DELETE m.k :ss":              "invalid for update",
+		"DELETE n[0] :ss":             "invalid for update",
 	} {
 		u, err := expr.ParseUpdate(text, vars(t, nil, updateValues))
 		if err == nil {

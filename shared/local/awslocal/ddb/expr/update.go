@@ -257,12 +257,14 @@ func operandOf(n node, it attr.Item) (attr.Value, error) {
 		return total(x, y, n.minus)
 	case callNode:
 		if n.name == "if_not_exists" {
-			if p, ok := n.args[0].(pathNode); ok {
+			// QUIRK: AWS's own DynamoDB Local wants the second operand to be there even if the first is.
+			instead, err := operandOf(n.args[1], it)
+			if p, ok := n.args[0].(pathNode); ok && err == nil {
 				if v, ok := p.path.lookup(it); ok {
 					return v, nil
 				}
 			}
-			return operandOf(n.args[1], it)
+			return instead, err
 		}
 		return appended(n, it)
 	}
