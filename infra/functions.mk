@@ -7,6 +7,7 @@ ARCH_media := amd64
 ARCH_directory := arm64
 ARCH_report := arm64
 ARCH_mail := arm64
+ARCH_feedback := arm64
 ARCH_watch := arm64
 ARCH_redrive := arm64
 ARCH_fsck := arm64

@@ -17,26 +17,30 @@ import (
 )
 
 const (
-	// claimTime is how long a mail counts as being sent. It outlasts an invocation (60 s in the template), so that whoever claimed it is
-	// certainly gone when it runs out. Waiting longer would help only if SES's own events were read here.
-	claimTime = 90 * time.Second
+	// leastWait outlasts an invocation (60 s in the template), so that whoever claimed a mail is certainly gone when the claim runs out.
+	leastWait = time.Minute
 	// answerTime is how long SES may take to answer. It leaves an invocation time to record what came of it.
 	answerTime = 30 * time.Second
 	// attemptHeader marks a mail that may be a double, with the number of the attempt.
 	attemptHeader = "X-WecomVault-Attempt"
+	// suppressed is why a mail is refused whose receiver gets none.
+	suppressed fault.Reason = "receiver-suppressed"
 )
 
 // postman sends mails.
 //
-// Order of effects: the mail is claimed in the ledger; SES is asked once; its answer is recorded. Which way the rest falls: if the answer is
-// lost, or we die before it is recorded, the mail stays "sending" until the claim runs out and is then sent again, for a report that
-// comes twice is better than one that never comes. The second one is marked by a header and by the count of attempts in its row, so that
-// every double can be told and counted. An attempt that SES certainly did not take is no attempt.
+// Order of effects: the mail is claimed in the ledger; SES is asked once; its answer is recorded. If the answer is lost, or we die before it is
+// recorded, the mail stays "sending" and nobody sends it for as long as wait: meanwhile SES's own event says that it took the mail, and feedback
+// settles it. Which way the rest falls: if no event comes either, the mail is sent again, for a report that comes twice is better than one that
+// never comes. The second one is marked by a header, a tag and the count of attempts in its row, so that every possible double can be told and
+// counted. An attempt that SES certainly did not take is no attempt. A receiver that is suppressed gets nothing, and the mail says so.
 type postman struct {
 	ledger *ledger.Ledger
 	store  *objstore.Store
 	mailer *mailer.Mailer
 	log    *slog.Logger
+	count  func(figure string, n float64)
+	wait   time.Duration // for SES's event, by the machine's own clock
 	now    func() time.Time
 	real   func() time.Time
 	owner  func() (string, error)
@@ -52,8 +56,11 @@ func (p *postman) send(ctx context.Context, job queue.MailJob) error {
 	if err != nil {
 		return err
 	}
-	if settled(m) {
+	if m.Settled() {
 		return nil
+	}
+	if err := p.open(ctx, m); err != nil {
+		return err
 	}
 	raw, err := p.store.Get(ctx, objstore.Object{Key: m.Object, VersionID: m.Version})
 	if err != nil {
@@ -64,28 +71,41 @@ func (p *postman) send(ctx context.Context, job queue.MailJob) error {
 		return err
 	}
 	began := p.real()
-	m, err = p.ledger.ClaimMail(ctx, m, owner, began, began.Add(claimTime))
-	if errors.Is(err, ledger.ErrLost) && settled(m) {
+	m, err = p.ledger.ClaimMail(ctx, m, owner, began, began.Add(p.wait))
+	if errors.Is(err, ledger.ErrLost) && m.Settled() {
 		return nil
 	}
 	if err != nil {
 		return err // being sent by somebody, or unsettled: the job comes back until that is decided
 	}
-	if m.Attempt > 1 {
+	if m.PossibleDouble() {
+		p.count("PossibleDoubles", 1)
 		raw = append([]byte(attemptHeader+": "+strconv.Itoa(m.Attempt)+"\r\n"), raw...)
 		p.log.WarnContext(ctx, "mail may be a double", slog.String("corp", string(m.Corp)), slog.String("mail", m.Key()), slog.Int("attempt", m.Attempt))
 	}
 	return p.settle(ctx, m, owner, raw)
 }
 
-func settled(m ledger.MailRow) bool {
-	return m.State == ledger.MailSent || m.State == ledger.MailRefused
+// open ends a mail whose receiver is suppressed: the outcome is final until the operator lifts it, and then new mails go out.
+func (p *postman) open(ctx context.Context, m ledger.MailRow) error {
+	s, err := p.ledger.SuppressionOf(ctx, m.Corp, m.To)
+	if errors.Is(err, ledger.ErrAbsent) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.ledger.RefuseMail(ctx, m, string(suppressed), p.real(), p.now()); err != nil {
+		return err
+	}
+	p.count("MailsSuppressed", 1)
+	return fault.Newf(fault.Permanent, suppressed, "mail %s of corp %s is not sent: its receiver is suppressed (%s)", m.Key(), m.Corp, s.Reason)
 }
 
 // settle asks SES and records what it said.
 func (p *postman) settle(ctx context.Context, m ledger.MailRow, owner string, raw []byte) error {
 	asking, cancel := context.WithTimeout(ctx, answerTime)
-	id, err := p.mailer.Send(asking, m.To, reportID(m), raw)
+	id, err := p.mailer.Send(asking, m.To, mailer.Name{Corp: m.Corp, Mail: m.Key(), ReportID: reportID(m), Attempt: m.Attempt}, raw)
 	cancel()
 	state, reason := ledger.MailSent, ""
 	if err != nil {
@@ -104,6 +124,9 @@ func (p *postman) settle(ctx context.Context, m ledger.MailRow, owner string, ra
 	defer cancel()
 	if recorded := p.ledger.SettleMail(recording, m, owner, state, id, reason, p.now()); recorded != nil {
 		return recorded // and not what SES said: a refusal that is not recorded is not final yet
+	}
+	if state == ledger.MailSent {
+		p.count("MailsSent", 1)
 	}
 	p.log.InfoContext(ctx, "mail", slog.String("corp", string(m.Corp)), slog.String("mail", m.Key()), slog.String("state", state),
 		slog.String("ses_id", id), slog.String("reason", reason), slog.Int("attempt", m.Attempt), slog.Int("bytes", len(raw)))

@@ -33,17 +33,18 @@ type office struct {
 	reports  *objstore.Store
 	real     time.Time
 	log      bytes.Buffer
+	figures  map[string]float64
 	n        int
 }
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{Rig: rig.Start(t, rig.Options{}), real: clock.Real()}
+	o := &office{Rig: rig.Start(t, rig.Options{}), real: clock.Real(), figures: map[string]float64{}}
 	o.operator, o.reports = o.Ledger(o.Config(rig.Operator)), o.Store(o.Config(rig.Operator), "ReportsBucket")
 	c := o.Once("MailFunction")
 	o.postman = &postman{
 		ledger: o.Ledger(c), store: o.Store(c, "ReportsBucket"), mailer: mailer.New(awsses.NewFromConfig(c), "vault@mail.example", o.Name("MailConfigurationSet")),
-		log: slog.New(slog.NewTextHandler(&o.log, nil)), now: clock.Now, real: func() time.Time { return o.real }, owner: newOwner,
+		log: slog.New(slog.NewTextHandler(&o.log, nil)), wait: 15 * time.Minute, count: func(figure string, n float64) { o.figures[figure] += n }, now: clock.Now, real: func() time.Time { return o.real }, owner: newOwner,
 	}
 	return o
 }
@@ -149,7 +150,7 @@ func TestLostAnswerMakesOneMarkedDoubleAtMost(t *testing.T) {
 			if now, _ := o.delivered(m); len(now) != len(before) {
 				t.Fatal("it was sent again while its sender might have lived")
 			}
-			o.real = o.real.Add(claimTime + time.Second)
+			o.real = o.real.Add(o.wait + time.Second)
 			o.OK(o.deliver(m))
 			o.OK(o.deliver(m))
 			raws, _ := o.delivered(m)
@@ -232,7 +233,7 @@ func TestEveryWriteMayFailAndTheMailArrives(t *testing.T) {
 			t.Errorf("%s: not noticed", c.name)
 		}
 		o.Fault(nil)
-		o.real = o.real.Add(claimTime + time.Second)
+		o.real = o.real.Add(o.wait + time.Second)
 		if err := o.deliver(m); err != nil {
 			t.Errorf("%s: the second job ends with %v", c.name, err)
 		}

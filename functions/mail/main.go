@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -32,6 +34,8 @@ type settings struct {
 	Mails            string `env:"MAIL_QUEUE_URL"`                        // its own queue
 	From             string `env:"MAIL_FROM"`                             // the envelope's sender
 	ConfigurationSet string `env:"SES_CONFIGURATION_SET" optional:"true"` // by which SES reports what became of a mail
+
+	Wait time.Duration `env:"MAIL_WAIT"` // for SES's own word that it took a mail whose answer was lost; then it is sent again
 }
 
 func main() {
@@ -41,17 +45,22 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
+	if s.Wait < leastWait {
+		log.Error("configuration", slog.String("error", fmt.Sprintf("MAIL_WAIT is %v: below %v a mail would be sent again while its sender may live", s.Wait, leastWait)))
+		os.Exit(1)
+	}
 	aws, err := awsconfig.LoadDefaultConfig(context.Background())
 	if err != nil {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
 	once := func(o *ses.Options) { o.RetryMaxAttempts = 1 } // SES takes no token that would make a second call harmless
+	metrics := telemetry.NewMetrics(os.Stdout, "mail")
 	p := &postman{
 		ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),
 		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		mailer: mailer.New(ses.NewFromConfig(aws, once), s.From, s.ConfigurationSet),
-		log:    log, now: clock.Now, real: clock.Real, owner: newOwner,
+		log:    log, count: metrics.Add, wait: s.Wait, now: clock.Now, real: clock.Real, owner: newOwner,
 	}
 	lambdas.Run(lambdas.Function{
 		Log: log, Pause: queue.NewPauser(sqs.NewFromConfig(aws), s.Mails).Pause,
@@ -60,7 +69,7 @@ func main() {
 			if err != nil {
 				return err
 			}
-			return p.send(ctx, job)
+			return errors.Join(p.send(ctx, job), metrics.Flush(clock.Now()))
 		},
 	})
 }

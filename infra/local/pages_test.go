@@ -54,7 +54,7 @@ func newShop(t *testing.T) *shop {
 		m.ID = report.ID("wwpages", string(m.Kind))
 		raw, err := m.Bytes("vault@mail.example", "reader@bamboo.example", at, m.ID)
 		s.OK(err)
-		_, err = post.Send(t.Context(), "reader@bamboo.example", m.ID, raw)
+		_, err = post.Send(t.Context(), "reader@bamboo.example", mailer.Name{Corp: "wwbamboo", Mail: "m", ReportID: m.ID}, raw)
 		s.OK(err)
 	}
 	p := &pages{mails: s.SES, ledger: l, depths: s.SQS.Depths, now: clock.Now, windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}}

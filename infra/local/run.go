@@ -150,7 +150,7 @@ func (o options) wiring(wecom string) house.Options {
 	}
 	params := map[string]string{
 		"WecomUrl": wecom, "SdkHost": filepath.Join(o.binaries, "local", "simsdk"), "PollInterval": "1s", "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
-		"Trial": "true", "MailFrom": "archive@wecomvault.example",
+		"Trial": "true", "MailFrom": "archive@wecomvault.example", "MailWait": "90s",
 	}
 	if o.library != "" {
 		params["SdkHost"], params["SdkLib"] = "", o.library

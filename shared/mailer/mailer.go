@@ -4,8 +4,10 @@ package mailer
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ses/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
@@ -26,6 +29,42 @@ const (
 	Unsettled fault.Reason = "mail-unsettled"
 )
 
+// Name is what a mail is called in its tags, by which SES's own events name it: ids, never a name or an address.
+type Name struct {
+	Corp     archive.CorpID
+	Mail     string // ledger.MailRow.Key
+	ReportID string // in the mail's own header too
+	Attempt  int    // how often it was, or may have been, given to SES, with this time
+}
+
+// The tags that the template's rules ask for.
+const (
+	corpTag = "corp"
+	mailTag = "mail"
+)
+
+// tags are the name as SES takes it: letters, digits, "-" and "_" only.
+func (n Name) tags() []types.MessageTag {
+	pair := func(name, value string) types.MessageTag { return types.MessageTag{Name: &name, Value: &value} }
+	return []types.MessageTag{
+		pair("report_id", n.ReportID), pair("attempt", strconv.Itoa(n.Attempt)),
+		pair(corpTag, base64.RawURLEncoding.EncodeToString([]byte(n.Corp))), pair(mailTag, base64.RawURLEncoding.EncodeToString([]byte(n.Mail))),
+	}
+}
+
+// ParseTags reads what an event's tags corp and mail say.
+func ParseTags(corp, mail string) (archive.CorpID, string, error) {
+	c, err := base64.RawURLEncoding.Strict().DecodeString(corp)
+	if err != nil || len(c) == 0 {
+		return "", "", errors.New("the tag corp names no corp")
+	}
+	m, err := base64.RawURLEncoding.Strict().DecodeString(mail)
+	if err != nil || len(m) == 0 {
+		return "", "", errors.New("the tag mail names no mail")
+	}
+	return archive.CorpID(c), string(m), nil
+}
+
 // Mailer sends from one address.
 type Mailer struct {
 	client           *ses.Client
@@ -38,13 +77,13 @@ func New(client *ses.Client, from, configurationSet string) *Mailer {
 	return &Mailer{client: client, from: from, configurationSet: configurationSet}
 }
 
-// Send gives one mail's bytes to SES for one address and returns SES's message id. reportID becomes a tag, by which SES's own events name
-// the mail. Errors are classified: Rejected is permanent; Throttled is retryable and certain that nothing was sent; Unsettled is
+// Send gives one mail's bytes to SES for one address and returns SES's message id. Its name goes along as tags. Errors are classified: Rejected is permanent; Throttled is retryable and certain that nothing was sent; Unsettled is
 // retryable and uncertain.
-func (m *Mailer) Send(ctx context.Context, to, reportID string, raw []byte) (string, error) {
+func (m *Mailer) Send(ctx context.Context, to string, name Name, raw []byte) (string, error) {
+	reportID := name.ReportID
 	in := &ses.SendRawEmailInput{
 		Source: &m.from, Destinations: []string{to}, RawMessage: &types.RawMessage{Data: raw},
-		Tags: []types.MessageTag{{Name: aws.String("report_id"), Value: &reportID}},
+		Tags: name.tags(),
 	}
 	if m.configurationSet != "" {
 		in.ConfigurationSetName = &m.configurationSet

@@ -18,6 +18,8 @@ import (
 
 const self = "MailFunction"
 
+var called = mailer.Name{Corp: "ww 潮水", Mail: "2032-02-10#R1#0123456789abcdef", ReportID: "report-7", Attempt: 2}
+
 func mail(body string) []byte {
 	return []byte("From: vault@mail.example\r\nTo: ann@tide.example\r\nSubject: The noon report\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + body + "\r\n")
 }
@@ -36,11 +38,14 @@ func accepted(r *rig.Rig) int {
 
 func TestAMailGoesOutAsItIsWithItsTag(t *testing.T) {
 	r, m := bench(t)
-	id, err := m.Send(t.Context(), "ann@tide.example", "report-7", mail("潮水"))
+	id, err := m.Send(t.Context(), "ann@tide.example", called, mail("潮水"))
 	r.OK(err)
 	mails := rig.Must[[]localses.Mail](t)(r.SES.Mails())
 	if len(mails) != 1 || mails[0].ID != id || mails[0].Tags["report_id"] != "report-7" || mails[0].Destinations[0] != "ann@tide.example" || mails[0].Source != "vault@mail.example" {
 		t.Errorf("SES has %+v", mails)
+	}
+	if corp, m, err := mailer.ParseTags(mails[0].Tags["corp"], mails[0].Tags["mail"]); err != nil || corp != called.Corp || m != called.Mail || mails[0].Tags["attempt"] != "2" {
+		t.Errorf("the tags %v say %s and %s: %v", mails[0].Tags, corp, m, err)
 	}
 	if raw := rig.Must[[]byte](t)(r.SES.Raw(id)); !strings.Contains(string(raw), "潮水") {
 		t.Errorf("the bytes are %q", raw)
@@ -89,7 +94,7 @@ func TestEachFailureSaysWhatIsCertain(t *testing.T) {
 			if to == "" {
 				to = "ann@tide.example"
 			}
-			_, err := m.Send(t.Context(), to, "report-7", mail(c.body))
+			_, err := m.Send(t.Context(), to, called, mail(c.body))
 			if err == nil || fault.KindOf(err) != c.kind || fault.ReasonOf(err) != c.reason {
 				t.Errorf("%v: %v %q", err, fault.KindOf(err), fault.ReasonOf(err))
 			}
@@ -107,7 +112,7 @@ func TestEachFailureSaysWhatIsCertain(t *testing.T) {
 func TestASenderThatIsNotVerifiedYetLosesNoMail(t *testing.T) {
 	r, _ := bench(t)
 	m := mailer.New(ses.NewFromConfig(r.Once(self)), "nobody@else.example", "")
-	_, err := m.Send(t.Context(), "ann@tide.example", "report-7", mail(""))
+	_, err := m.Send(t.Context(), "ann@tide.example", called, mail(""))
 	if err == nil || fault.KindOf(err) != fault.Retryable || fault.ReasonOf(err) != mailer.Throttled {
 		t.Errorf("%v: %v %q", err, fault.KindOf(err), fault.ReasonOf(err))
 	}
@@ -122,7 +127,18 @@ func TestALateAnswerIsUnsettled(t *testing.T) {
 		once.Do(cancel)
 		return awslocal.FaultDecision{Delay: time.Minute}
 	})
-	if _, err := m.Send(ctx, "ann@tide.example", "report-7", mail("")); err == nil || fault.ReasonOf(err) != mailer.Unsettled {
+	if _, err := m.Send(ctx, "ann@tide.example", called, mail("")); err == nil || fault.ReasonOf(err) != mailer.Unsettled {
 		t.Errorf("%v: %q", err, fault.ReasonOf(err))
 	}
+}
+
+func FuzzTags(f *testing.F) {
+	f.Add("d3d0aWRl", "MjAzMg")
+	f.Add("", "=")
+	f.Fuzz(func(t *testing.T, c, m string) {
+		corp, mail, err := mailer.ParseTags(c, m)
+		if err == nil && (corp == "" || mail == "") {
+			t.Errorf("%q and %q name corp %q and mail %q", c, m, corp, mail)
+		}
+	})
 }

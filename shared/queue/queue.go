@@ -48,6 +48,28 @@ type RedriveJob struct {
 	KeyVersion archive.KeyVersion `json:"key_version,omitempty"`
 }
 
+// MailEvent is what SES says of a mail, in the form that the template's rules give to its events. Nobody enqueues it with Send.
+type MailEvent struct {
+	Event        string `json:"event"`  // SES's eventType: "Send", "Bounce" and so on
+	SESID        string `json:"ses_id"` // SES's message id
+	At           string `json:"at"`     // RFC 3339
+	Corp         Tag    `json:"corp"`   // the mail's tags, as package mailer made them
+	Mail         Tag    `json:"mail"`
+	Bounce       string `json:"bounce,omitempty"`        // bounceType of a bounce: "Permanent", "Transient" or "Undetermined"
+	BounceDetail string `json:"bounce_detail,omitempty"` // its bounceSubType
+}
+
+// Tag is the values of a mail's tag. SES writes them as a list.
+type Tag []string
+
+// Value is the tag's only value, "" if it has none or several.
+func (t Tag) Value() string {
+	if len(t) != 1 {
+		return ""
+	}
+	return t[0]
+}
+
 // Queue sends jobs of one form to one SQS queue. Safe for concurrent use.
 type Queue[Job any] struct {
 	client *sqs.Client

@@ -136,7 +136,7 @@ func Start(t testing.TB, o Options) *Rig {
 		}
 	})
 	r.OK(stack.Create(t.Context(), stack.Options{Template: r.Template, Endpoint: r.URL, AccessKey: "AK" + Operator, Secret: secretOf("AK" + Operator),
-		Buckets: r.Objects, Mail: r.SES}))
+		Buckets: r.Objects, Mail: r.SES, Deliver: r.SQS.Deliver}))
 	r.OK(r.SES.Verify("vault@mail.example"))
 	return r
 }

@@ -19,6 +19,7 @@ import (
 	queues "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/eventbridge"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/iam"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 	"github.com/wecomvault/wecomvault/shared/local/template"
@@ -32,6 +33,7 @@ type bucketMaker interface {
 // mailService is the local SES, which likewise forgets its configuration sets.
 type mailService interface {
 	SetConfigurationSets(names ...string)
+	SetEvents(sets map[string][]string, publish func(event []byte) error) error
 }
 
 // Options say where to make the stack. Buckets or Mail may be nil: then there are none.
@@ -42,6 +44,8 @@ type Options struct {
 	AccessKey, Secret string
 	Buckets           bucketMaker
 	Mail              mailService
+	// Deliver puts a message into a queue in the name of a service and of one of its resources. Nil: what happens to mails is told to nobody.
+	Deliver func(service, sourceARN, queueARN, body string) error
 }
 
 // Create makes what is missing and waits until it is usable. It may be run again at any time; a table whose key has changed in the
@@ -77,8 +81,34 @@ func Create(ctx context.Context, o Options) error {
 			names = append(names, c.Name)
 		}
 		o.Mail.SetConfigurationSets(names...)
+		if o.Deliver != nil {
+			return connectEvents(o)
+		}
 	}
 	return nil
+}
+
+// connectEvents leads the mails' events over the rules of the event bus into their queues.
+func connectEvents(o Options) error {
+	bus := eventbridge.New(func(ruleARN, queueARN, body string) error {
+		return o.Deliver("events.amazonaws.com", ruleARN, queueARN, body)
+	})
+	var rules []eventbridge.Rule
+	for _, r := range o.Template.EventRules {
+		rule := eventbridge.Rule{Name: r.LogicalID, ARN: r.ARN, Pattern: r.Pattern}
+		for _, t := range r.Targets {
+			rule.Targets = append(rule.Targets, eventbridge.Target{Queue: t.QueueARN, Paths: t.Paths, Template: t.Template})
+		}
+		rules = append(rules, rule)
+	}
+	if err := bus.SetRules(rules); err != nil {
+		return fmt.Errorf("set the rules of the event bus: %w", err)
+	}
+	sets := map[string][]string{}
+	for _, d := range o.Template.EventDestinations {
+		sets[d.ConfigurationSet] = append(sets[d.ConfigurationSet], d.Types...)
+	}
+	return o.Mail.SetEvents(sets, bus.Put)
 }
 
 func createTable(ctx context.Context, client *dynamodb.Client, t template.Table) error {

@@ -41,6 +41,8 @@ func (r *recorder) EnsureBucket(_ context.Context, b s3front.Bucket) error {
 
 func (r *recorder) SetConfigurationSets(names ...string) { r.sets = names }
 
+func (r *recorder) SetEvents(map[string][]string, func([]byte) error) error { return nil }
+
 // endpoint serves DynamoDB and SQS over one store, for the operator with the key OPERATOR.
 func endpoint(t *testing.T) string {
 	t.Helper()

@@ -228,6 +228,10 @@ func (r *resolver) readResources(t *Template, globals value) {
 			c.done()
 		case "AWS::SES::ConfigurationSet":
 			t.ConfigurationSets = append(t.ConfigurationSets, ConfigurationSet{LogicalID: id, Line: d.line, Name: r.name(d.line, d)})
+		case "AWS::SES::ConfigurationSetEventDestination":
+			t.EventDestinations = append(t.EventDestinations, r.eventDestination(d, props))
+		case "AWS::Events::Rule":
+			t.EventRules = append(t.EventRules, r.eventRule(d, props))
 		}
 		t.Resources = append(t.Resources, res)
 	}
@@ -269,6 +273,13 @@ func (r *resolver) connect(t *Template) {
 				r.fail(f.Line, "give it `Queue: !GetAtt <Queue>.Arn` of a queue in this file", "event %s of function %s reads a queue that isn't here", s.Event, f.LogicalID)
 			} else if q.Visibility < f.Timeout {
 				r.fail(q.Line, "AWS refuses the event source; six times the time-out is the rule", "queue %s hides its messages for less than the time-out of %s", q.LogicalID, f.LogicalID)
+			}
+		}
+	}
+	for _, rule := range t.EventRules {
+		for _, target := range rule.Targets {
+			if _, ok := t.Queue(target.QueueARN); !ok {
+				r.fail(rule.Line, "give it the ARN of a queue in this file", "rule %s leads to %s, which isn't here", rule.LogicalID, target.QueueARN)
 			}
 		}
 	}

@@ -40,6 +40,8 @@ type Template struct {
 	Tables            []Table
 	Buckets           []Bucket
 	ConfigurationSets []ConfigurationSet
+	EventDestinations []EventDestination
+	EventRules        []EventRule
 	Outputs           map[string]string
 
 	// Resources holds everything in the file, known types and others, for tests that look at all of it.
@@ -174,6 +176,34 @@ type ConfigurationSet struct {
 	LogicalID string
 	Line      int
 	Name      string
+}
+
+// EventDestination is an AWS::SES::ConfigurationSetEventDestination that leads to the default event bus.
+type EventDestination struct {
+	LogicalID        string
+	Line             int
+	ConfigurationSet string   // its name
+	Types            []string // of events: send, bounce and so on
+}
+
+// EventRule is an AWS::Events::Rule of the default event bus.
+type EventRule struct {
+	LogicalID string
+	Line      int
+	Name      string
+	ARN       string
+	Pattern   map[string]any
+	Targets   []EventTarget
+}
+
+// EventTarget is a queue to which a rule sends what its input transformer makes of an event.
+type EventTarget struct {
+	ID              string
+	QueueARN        string
+	Paths           map[string]string
+	Template        string
+	MaximumRetries  int
+	MaximumEventAge time.Duration
 }
 
 // Error is one mistake in the file: where it is, what is wrong and what to do.

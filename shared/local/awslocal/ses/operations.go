@@ -150,7 +150,7 @@ func (s *Service) sendRaw(ctx context.Context, f *form) (any, error) {
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
-	id, err := s.keep(Mail{Source: envelope.Address, Destinations: destinations, ConfigurationSet: configuration, Tags: tags, Subject: subject(header)}, raw)
+	id, err := s.keep(Mail{Source: envelope.Address, Destinations: destinations, ConfigurationSet: configuration, Tags: tags, Subject: subject(header)}, raw, header)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package ses is Amazon SES v1 on one machine, in AWS's query protocol: it takes raw mails and keeps each byte for byte, with what SES
-// would put on the envelope, in a bbolt store. It refuses what SES refuses, never drops a mail that came twice, and delivers nothing to
-// anyone. Every recipient is accepted, as in an account that AWS has let out of its sandbox.
+// would put on the envelope, in a bbolt store, and tells by events what became of it. It refuses what SES refuses, never drops a mail that came
+// twice, and delivers nothing to anyone. Every recipient is accepted, as in an account that AWS has let out of its sandbox.
 package ses
 
 import (
@@ -71,6 +71,13 @@ type Service struct {
 	quota          Quota
 	configurations map[string]bool
 	recent         []time.Time // of the last 24 hours, ascending
+	published      map[string][]string
+	publish        func([]byte) error
+	outcomes       func(Mail, string) Outcome
+	course         func(Event) Course
+	late           error // of an event that was due while nobody asked for anything
+
+	publishing sync.Mutex // held while events go out, so that each goes out in its turn
 }
 
 var (
@@ -84,7 +91,7 @@ var (
 func New(db *bbolt.DB, region, account string, now func() time.Time) (*Service, error) {
 	s := &Service{region: region, account: account, now: now, db: db, quota: Quota{PerDay: 50_000, PerSecond: 14}, configurations: map[string]bool{}}
 	err := db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{mailBucket, rawBucket, idBucket, identityBucket} {
+		for _, name := range [][]byte{mailBucket, rawBucket, idBucket, identityBucket, eventBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -208,8 +215,8 @@ func (s *Service) find(id string) (m Mail, raw []byte, err error) {
 	return m, raw, nil
 }
 
-// keep stores a mail under a new id.
-func (s *Service) keep(m Mail, raw []byte) (string, error) {
+// keep stores a mail under a new id, and what will be told of it.
+func (s *Service) keep(m Mail, raw []byte, header mail.Header) (string, error) {
 	m.Accepted = s.now().UTC()
 	m.Size = len(raw)
 	m.ID = fmt.Sprintf("0100%012x-%s-000000", m.Accepted.UnixMilli(), protocol.RequestID())
@@ -223,12 +230,13 @@ func (s *Service) keep(m Mail, raw []byte) (string, error) {
 			return err
 		}
 		key := binary.BigEndian.AppendUint64(nil, seq)
-		return errors.Join(tx.Bucket(mailBucket).Put(key, v), tx.Bucket(rawBucket).Put(key, raw), tx.Bucket(idBucket).Put([]byte(m.ID), key))
+		return errors.Join(tx.Bucket(mailBucket).Put(key, v), tx.Bucket(rawBucket).Put(key, raw), tx.Bucket(idBucket).Put([]byte(m.ID), key),
+			s.keepEvents(tx, m, header))
 	})
 	if err != nil {
 		return "", fmt.Errorf("writing mail %s to the store: %w", m.ID, err)
 	}
-	return m.ID, nil
+	return m.ID, s.flush(false)
 }
 
 // admit applies the account's mood and its quota, and counts the send.
