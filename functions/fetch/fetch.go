@@ -328,7 +328,7 @@ func (t *turn) keep(ctx context.Context, raw []byte, batch archive.Batch) (wante
 	row := ledger.BatchRow{
 		Corp: t.corp, First: batch.First(), Last: batch.Last(), Items: len(batch.Items), SHA256: object.SHA256, Size: len(raw),
 		Object: object.Key, Version: object.VersionID, Pulled: clock.Now(), CaughtUp: t.cursor.CaughtUp,
-		Prev: t.cursor.Chain.Hash, Link: t.cursor.Chain.Next(object.SHA256),
+		Prev: t.cursor.Chain.Hash, Link: t.cursor.Chain.Next(object.SHA256), After: t.cursor.Seq, AfterKnown: true,
 	}
 	row, err = t.ledger.PutBatch(ctx, row)
 	if err != nil {

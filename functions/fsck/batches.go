@@ -128,6 +128,40 @@ type walk struct {
 	strays   []stray
 	groups   []ledger.AsideGroup
 	grouped  bool
+	covered  archive.Seq // the highest seq that a batch so far has
+	gap      *gap        // that the next batch may close
+}
+
+// gap is a stretch of seqs that nobody asked for, as far as is known.
+type gap struct {
+	from, to archive.Seq // nothing was asked for above from up to to
+	row      ledger.BatchRow
+}
+
+// asked looks at whether a batch was asked for as what follows the ones before it. Whoever moves a cursor forward by hand leaves a stretch that WeCom
+// was never asked for: a jump in the seqs alone would not show it, since WeCom's own have jumps.
+func (w *walk) asked(ctx context.Context, row ledger.BatchRow) {
+	if g := w.gap; g != nil {
+		if row.First == g.row.First && row.AfterKnown && row.After <= g.from {
+			w.gap = nil // the same stretch was asked for as a whole
+		} else if row.First > g.row.First {
+			w.tellGap(ctx)
+		}
+	}
+	begun := w.from == "" || w.previous.Corp != "" // before the first batch of a later part nothing is known
+	if row.AfterKnown && row.After > w.covered && begun && w.chain.knows(row.Prev) && w.gap == nil {
+		w.gap = &gap{from: w.covered, to: row.After, row: row}
+	}
+	w.covered = max(w.covered, row.Last)
+}
+
+func (w *walk) tellGap(ctx context.Context) {
+	if w.gap == nil {
+		return
+	}
+	g := *w.gap
+	w.gap = nil
+	w.find(ctx, Gap, g.row.Key(), Open, "WeCom was never asked for the seqs above %s up to %s: the cursor was moved over them by hand. Set it back to %s, as long as WeCom's window lasts", g.from, g.to, g.from)
 }
 
 // stray is an object of a batch without a row.
@@ -144,6 +178,7 @@ func (w *walk) row(ctx context.Context, row ledger.BatchRow, objects *objects) e
 		return err
 	}
 	defer func() { w.previous = row }()
+	w.asked(ctx, row)
 	w.chain.add(row)
 	if row.Link.N > 0 && row.Link != (ledger.Link{N: row.Link.N - 1, Hash: row.Prev}).Next(row.SHA256) {
 		w.find(ctx, RowAltered, row.Key(), Open, "the row's link is not what follows from its own hash and the link before it")
@@ -260,6 +295,7 @@ func (w *walk) lookAgain(ctx context.Context) error {
 		row, err := w.ledger.Batch(ctx, w.corp, rowKey(s.key))
 		if err == nil {
 			w.chain.add(row)
+			w.covered = max(w.covered, row.Last)
 			continue
 		}
 		if !errors.Is(err, ledger.ErrAbsent) {
@@ -361,6 +397,7 @@ func (w *walk) adopt(ctx context.Context, rows []ledger.BatchRow) error {
 				return err
 			}
 			w.chain.add(kept)
+			w.covered = max(w.covered, kept.Last)
 			if err := w.announce(ctx, kept); err != nil {
 				return err
 			}
@@ -374,6 +411,7 @@ func (w *walk) adopt(ctx context.Context, rows []ledger.BatchRow) error {
 // endOfChain says what the chain lacks, once every row is known.
 func (w *walk) endOfChain(ctx context.Context, cursor ledger.Cursor) error {
 	whole := w.from == "" && w.Next == ""
+	w.tellGap(ctx)
 	for _, row := range w.chain.orphans() {
 		w.find(ctx, ChainBroken, row.Key(), Open, "link %d has no predecessor: the row of batch %d is gone or was changed, and no object takes its place", row.Link.N, row.Link.N-1)
 	}
@@ -383,6 +421,9 @@ func (w *walk) endOfChain(ctx context.Context, cursor ledger.Cursor) error {
 	if cursor.Chain.N > 0 && !w.chain.seen(cursor.Chain) {
 		// A row may have been recorded and gone over between the reading of the cursor and the end of the walk, never the other way round.
 		w.find(ctx, ChainBroken, cursor.Chain.Hash, Open, "the cursor stands on link %d, which no row has: the newest batches' rows are gone or were changed", cursor.Chain.N)
+	}
+	if w.chain.knows(cursor.Chain.Hash) && cursor.Seq > w.covered {
+		w.find(ctx, Gap, cursor.Seq.String(), Open, "the cursor stands at seq %s, and nothing above %s was ever handed out: it was moved by hand. Set it back to %s, as long as WeCom's window lasts", cursor.Seq, w.covered, w.covered)
 	}
 	for _, row := range w.chain.leaves(cursor.Chain) {
 		w.find(ctx, SideLeaf, row.Key(), Noted, "the chain goes past link %d of this batch: two invocations pulled at the same time, and both batches are kept", row.Link.N)
@@ -509,6 +550,9 @@ func (c *chain) seen(l ledger.Link) bool {
 	_, isEnd := c.ends[l.Hash]
 	return isEnd || c.joined[l.Hash]
 }
+
+// knows says whether the batch of a link was met, or is none: what precedes the first.
+func (c *chain) knows(hash string) bool { return hash == "" || c.seen(ledger.Link{Hash: hash}) }
 
 // leaves are the ends beside which the corp's chain goes on.
 func (c *chain) leaves(head ledger.Link) []ledger.BatchRow {

@@ -64,6 +64,7 @@ const (
 	MediaForgotten      Kind = "media-forgotten" // an attachment has no outcome and does not wait
 	MediaMissing        Kind = "media-missing"   // a kept attachment's object is gone
 	MediaAltered        Kind = "media-altered"   // a kept attachment is not what was kept
+	Gap                 Kind = "gap"             // seqs that were never asked for
 	TwoTexts            Kind = "two-texts"       // one seq came with two cipher texts
 )
 
@@ -279,5 +280,5 @@ func (p *pass) over(k Kind, a ledger.Alarm) bool {
 
 // kinds are those that can stay open.
 var kinds = []Kind{
-	BatchMissing, BatchAltered, BatchWrittenOver, RowMissing, RowAltered, ChainBroken, SegmentMissing, SegmentAltered, SeqMissing, MediaMissing, MediaAltered, TwoTexts,
+	BatchMissing, BatchAltered, BatchWrittenOver, RowMissing, RowAltered, ChainBroken, SegmentMissing, SegmentAltered, SeqMissing, MediaMissing, MediaAltered, Gap, TwoTexts,
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
@@ -471,5 +473,79 @@ func slow(d time.Duration) func(*middleware.Stack) error {
 			<-time.After(d)
 			return next.HandleInitialize(ctx, in)
 		}), middleware.Before)
+	}
+}
+
+// Seqs that were jumped over by hand are told from seqs that WeCom jumps over.
+func TestSeqsThatNobodyAskedForAreAGap(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	rows := h.archived()
+	last := rows[4].Last
+	next := func(first archive.Seq) ledger.BatchRow {
+		raw, _ := h.chat(first, 2, "")
+		b := h.record(first, first+1, raw, h.chain)
+		h.advance(b)
+		h.open(b, 0)
+		return b
+	}
+	next(last + 10) // WeCom's own jump
+	if got := h.found(); len(got) > 0 {
+		t.Fatalf("a jump of WeCom's is found: %q", got)
+	}
+	move := func(to archive.Seq) {
+		key := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "corp#" + corp.KeyPart()}, "sk": &types.AttributeValueMemberS{Value: "cursor"}}
+		_, err := dynamodb.NewFromConfig(h.Config(rig.Operator)).UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: aws.String(h.Name("ControlTable")), Key: key,
+			UpdateExpression: aws.String("SET seq = :to"), ExpressionAttributeValues: map[string]types.AttributeValue{":to": &types.AttributeValueMemberN{Value: to.String()}}})
+		h.OK(err)
+		h.seq = to
+	}
+	from := last + 11
+	move(from + 20)
+	if diff := cmp.Diff([]string{"gap open " + (from + 20).String()}, h.found()); diff != "" {
+		t.Errorf("the cursor was moved (-want +got)\n%s", diff)
+	}
+	b := next(from + 25)
+	if diff := cmp.Diff([]string{"gap open " + b.Key()}, h.found()); diff != "" {
+		t.Errorf("and a batch came (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"unaccounted:gap"}, h.alarms()); diff != "" {
+		t.Error(diff)
+	}
+	// Set back: what lies between comes now, with what came already or without.
+	move(from)
+	raw, _ := h.chat(from+25, 2, "")
+	again := h.record(from+25, from+26, raw, h.chain)
+	if again.After != from || again.Key() != b.Key() {
+		t.Fatalf("the batch that came again says that it was asked for after %v", again.After)
+	}
+	move(b.Last)
+	if got := h.found(); len(got) > 0 {
+		t.Errorf("nothing lay between: %q", got)
+	}
+	if got := h.alarms(); len(got) > 0 {
+		t.Errorf("alarms: %q", got)
+	}
+}
+
+func TestAGapIsClosedByABatchThatAskedForAllOfIt(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	rows := h.archived()
+	last := rows[4].Last
+	h.seq = last + 10
+	raw, _ := h.chat(last+21, 2, "")
+	b := h.record(last+21, last+22, raw, h.chain)
+	h.advance(b)
+	h.open(b, 0)
+	if diff := cmp.Diff([]string{"gap open " + b.Key()}, h.found()); diff != "" {
+		t.Fatalf("(-want +got)\n%s", diff)
+	}
+	h.seq = last
+	raw, _ = h.chat(last+21, 3, "") // the same seqs and one more, as what follows the last
+	wider := h.record(last+21, last+23, raw, h.chain)
+	h.open(wider, 0)
+	if got := h.found(); len(got) > 0 {
+		t.Errorf("after it: %q", got)
 	}
 }

@@ -102,7 +102,7 @@ func (h *house) record(first, last archive.Seq, raw []byte, after ledger.Link) l
 	h.OK(err)
 	b, err := h.op.PutBatch(h.Context(), ledger.BatchRow{
 		Corp: corp, First: first, Last: last, Items: len(batch.Items), SHA256: object.SHA256, Size: len(raw), Object: object.Key, Version: object.VersionID,
-		Pulled: h.at, CaughtUp: h.at.Add(-time.Minute), Prev: after.Hash, Link: after.Next(object.SHA256),
+		Pulled: h.at, CaughtUp: h.at.Add(-time.Minute), Prev: after.Hash, Link: after.Next(object.SHA256), After: min(h.seq, first-1), AfterKnown: true,
 	})
 	h.OK(err)
 	h.rows = append(h.rows, b)

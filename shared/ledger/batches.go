@@ -21,18 +21,21 @@ const (
 
 // BatchRow is what the ledger knows of a batch.
 type BatchRow struct {
-	Corp     archive.CorpID
-	First    archive.Seq
-	Last     archive.Seq
-	Items    int
-	SHA256   string // lower-case hex, of the bytes as received
-	Size     int    // bytes as received
-	Object   string // key in the archive bucket
-	Version  string // version id of the object
-	Pulled   time.Time
-	CaughtUp time.Time // when the corp was last known to be caught up before this pull; zero: never
-	Prev     string    // hash of the previous link
-	Link     Link
+	Corp    archive.CorpID
+	First   archive.Seq
+	Last    archive.Seq
+	Items   int
+	SHA256  string // lower-case hex, of the bytes as received
+	Size    int    // bytes as received
+	Object  string // key in the archive bucket
+	Version string // version id of the object
+
+	After      archive.Seq // it was asked for as what follows this seq: nothing lies between it and First
+	AfterKnown bool        // false in rows of before this was recorded, and in rows made anew
+	Pulled     time.Time
+	CaughtUp   time.Time // when the corp was last known to be caught up before this pull; zero: never
+	Prev       string    // hash of the previous link
+	Link       Link
 
 	State    string
 	Archived int      // items archived so far
@@ -57,17 +60,34 @@ func (l *Ledger) PutBatch(ctx context.Context, b BatchRow) (BatchRow, error) {
 	it["pulled"], it["caught_up"] = when(b.Pulled), when(b.CaughtUp)
 	it["prev"], it["chain_n"], it["chain_hash"] = str(b.Prev), num(b.Link.N), str(b.Link.Hash)
 	it["state"], it["archived"], it["set_aside"], it["segments"] = str(b.State), count(0), count(0), list(nil)
+	if b.AfterKnown {
+		it["after"] = num(uint64(b.After))
+	}
 	if b.Slot != "" {
 		it["slot"] = str(b.Slot) // of a row that is made anew: what its items were set aside for before is looked at again
 	}
 	err := l.put(ctx, l.tables.Control, it, "attribute_not_exists(pk)", nil)
 	if row, refused := refusedRow(err); refused {
-		return batchOf(row), nil
+		there := batchOf(row)
+		if b.AfterKnown && there.AfterKnown && b.After < there.After {
+			return l.askedFrom(ctx, there, b.After)
+		}
+		return there, nil
 	}
 	if err != nil {
 		return BatchRow{}, err
 	}
 	return b, nil
+}
+
+// askedFrom records that a batch came again as what follows a lower seq: nothing lies between them either.
+func (l *Ledger) askedFrom(ctx context.Context, b BatchRow, after archive.Seq) (BatchRow, error) {
+	it, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET #after = :after", "attribute_exists(pk)",
+		map[string]string{"#after": "after"}, item{":after": num(uint64(after))})
+	if err != nil {
+		return BatchRow{}, err
+	}
+	return batchOf(it), nil
 }
 
 // Batch reads a batch's row, or returns an error that wraps ErrAbsent.
@@ -182,6 +202,7 @@ func (l *Ledger) SetWatermark(ctx context.Context, corp archive.CorpID, batchKey
 
 func batchOf(it item) BatchRow {
 	return BatchRow{
+		After: archive.Seq(getNum(it, "after")), AfterKnown: it["after"] != nil,
 		Corp: archive.CorpID(getStr(it, "corp")), First: archive.Seq(getNum(it, "first")), Last: archive.Seq(getNum(it, "last")),
 		Items: getCount(it, "items"), SHA256: getStr(it, "sha256"), Size: getCount(it, "size"),
 		Object: getStr(it, "object"), Version: getStr(it, "version"), Pulled: getTime(it, "pulled"), CaughtUp: getTime(it, "caught_up"),

@@ -52,7 +52,7 @@ import (
 //	corps      corp name report_to (JSON) simulated added
 //	cursor     seq chain_n chain_hash owner fence wanted beat caught_up empties last_whole page_limit trouble (JSON)
 //	key        key_version fingerprint (SHA-256 of the public key's DER) added proven
-//	batch      corp first last items sha256 size object version pulled caught_up prev chain_n chain_hash state archived set_aside segments slot failure announced announcements
+//	batch      corp after first last items sha256 size object version pulled caught_up prev chain_n chain_hash state archived set_aside segments slot failure announced announcements
 //	watch      batch; redriven: at times
 //	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
 //	media      corp state size sha256 md5 object version reason at
