@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -255,6 +256,43 @@ func (p *pass) checkMedia(ctx context.Context) error {
 	return nil
 }
 
+// readFile reads an attachment's bytes to their end, where their hash shows itself.
+func (p *pass) readFile(ctx context.Context, object objstore.Object) error {
+	content, err := p.store.OpenMedia(ctx, object)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, content)
+	return errors.Join(err, content.Close())
+}
+
+// restoredFile looks for another version of an attachment that has exactly its bytes: somebody has put it back. The error wraps
+// objstore.ErrAbsent if there is none.
+func (p *pass) restoredFile(ctx context.Context, m ledger.MediaRow) error {
+	all, err := p.store.Versions(ctx, m.Object)
+	if err != nil {
+		return err
+	}
+	for _, v := range all {
+		if v.Marker || v.VersionID == m.Version {
+			continue
+		}
+		err := p.readFile(ctx, objstore.Object{Key: m.Object, VersionID: v.VersionID, SHA256: m.SHA256})
+		if errors.Is(err, objstore.ErrAltered) || errors.Is(err, objstore.ErrAbsent) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := p.ledger.MediaRestored(ctx, m, v.VersionID); err != nil {
+			return err
+		}
+		p.find(ctx, MediaMissing, m.Object, Mended, "the version that was kept was gone; version %s has the same bytes and takes its place", v.VersionID)
+		return nil
+	}
+	return fmt.Errorf("no version of %s has its bytes: %w", m.Object, objstore.ErrAbsent)
+}
+
 func (p *pass) checkFile(ctx context.Context, m ledger.MediaRow, read bool) error {
 	object := objstore.Object{Key: m.Object, VersionID: m.Version, SHA256: m.SHA256}
 	if !read {
@@ -265,10 +303,9 @@ func (p *pass) checkFile(ctx context.Context, m ledger.MediaRow, read bool) erro
 		}
 		return err
 	}
-	content, err := p.store.OpenMedia(ctx, object)
-	if err == nil {
-		_, err = io.Copy(io.Discard, content)
-		err = errors.Join(err, content.Close())
+	err := p.readFile(ctx, object)
+	if errors.Is(err, objstore.ErrAbsent) {
+		err = p.restoredFile(ctx, m)
 	}
 	switch {
 	case errors.Is(err, objstore.ErrAbsent):

@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -168,6 +170,21 @@ func TestWhatIsPlantedIsFound(t *testing.T) {
 				h.burn(v.Key, v.VersionID)
 			}
 			return []string{"media-missing open " + key}
+		}},
+		{name: "an attachment put back from a copy", plant: func(h *house, b []ledger.BatchRow) []string {
+			key := objstore.MediaKey(corp, archive.FileID("file of "+b[1].First.String()).Hash())
+			out, err := h.s3.GetObject(h.Context(), &s3.GetObjectInput{Bucket: aws.String("archive"), Key: &key})
+			h.OK(err)
+			content, err := io.ReadAll(out.Body)
+			h.OK(errors.Join(err, out.Body.Close()))
+			for _, v := range rig.Must[[]objstore.Version](h.TB)(h.store.Versions(h.Context(), key)) {
+				h.burn(v.Key, v.VersionID)
+			}
+			for _, c := range [][]byte{content, []byte("not it")} { // the copy, and over it something else
+				_, err = h.s3.PutObject(h.Context(), &s3.PutObjectInput{Bucket: aws.String("archive"), Key: &key, Body: bytes.NewReader(c), Metadata: out.Metadata})
+				h.OK(err)
+			}
+			return []string{"media-missing mended " + key}
 		}},
 		{name: "an altered attachment", alarm: []string{"unaccounted:media-altered"}, plant: func(h *house, b []ledger.BatchRow) []string {
 			key := objstore.MediaKey(corp, archive.FileID("file of "+b[1].First.String()).Hash())

@@ -181,6 +181,17 @@ func (l *Ledger) SettleMedia(ctx context.Context, w Waiting, m MediaRow) error {
 	return l.EndWaiting(ctx, w)
 }
 
+// MediaRestored records under which version a kept attachment's bytes are found since the version that was kept is gone. It returns ErrLost if the
+// outcome has changed since it was read.
+func (l *Ledger) MediaRestored(ctx context.Context, m MediaRow, version string) error {
+	_, err := l.update(ctx, l.tables.Control, mediaPK(m.Corp), m.Hash, "SET #version = :new", "#version = :old",
+		map[string]string{"#version": "version"}, item{":new": str(version), ":old": str(m.Version)})
+	if _, refused := refusedRow(err); refused {
+		return fmt.Errorf("attachment %s: %w", m.Hash, ErrLost)
+	}
+	return err
+}
+
 // EndWaiting removes a waiting row whose attachment has an outcome.
 func (l *Ledger) EndWaiting(ctx context.Context, w Waiting) error {
 	return l.remove(ctx, l.tables.Control, waitingPK(w.Corp), w.Key())
