@@ -36,6 +36,14 @@ var ErrNotWhole = errors.New("not a whole batch")
 // error that wraps ErrNotWhole for anything that is no whole batch. Apart from its seq, nothing about an item fails its batch: an
 // unreadable field is named in the item's Defect.
 func ParseBatch(raw []byte, after Seq) (Batch, error) {
+	if batch, ok := plainBatch(raw, after); ok {
+		return batch, nil
+	}
+	return parseBatch(raw, after)
+}
+
+// parseBatch reads whatever JSON allows.
+func parseBatch(raw []byte, after Seq) (Batch, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return Batch{}, fmt.Errorf("%w: the answer is empty", ErrNotWhole)
 	}
