@@ -329,6 +329,26 @@ func TestServicesMayUseTheKeysOfWhatTheyWriteTo(t *testing.T) {
 			check("cloudwatch.amazonaws.com", r.LogicalID, "arn:aws:kms:us-east-1:000000000000:key/"+id, map[string]string{"aws:SourceAccount": "000000000000"}, "kms:Decrypt", "kms:GenerateDataKey")
 		}
 	}
+	for _, rule := range tmpl.EventRules {
+		for _, target := range rule.Targets {
+			q, _ := tmpl.Queue(target.QueueARN)
+			check("events.amazonaws.com", q.LogicalID, q.Attributes["KmsMasterKeyId"], map[string]string{"aws:SourceAccount": "000000000000"}, "kms:Decrypt", "kms:GenerateDataKey")
+			for source, want := range map[string]bool{rule.ARN: true, rule.ARN + "x": false} {
+				allowed := false
+				for _, document := range tmpl.Policies("AWS::SQS::QueuePolicy", "Queues", q.URL) {
+					policy, err := iam.Parse(document)
+					if err != nil {
+						t.Fatalf("%s: %v", q.LogicalID, err)
+					}
+					allowed = allowed || policy.Allowed(authz.Request{Action: "sqs:SendMessage", Resource: q.ARN, Context: map[string]string{
+						"aws:PrincipalArn": "events.amazonaws.com", "aws:SourceArn": source, "aws:SecureTransport": "true"}})
+				}
+				if allowed != want {
+					t.Errorf("%s takes events of %s: %t", q.LogicalID, source, allowed)
+				}
+			}
+		}
+	}
 	if seen != len(tmpl.Functions)+1 {
 		t.Errorf("%d log groups and topics for %d functions", seen, len(tmpl.Functions))
 	}

@@ -408,3 +408,40 @@ func TestOperatorFindsWhatTheCommandNeeds(t *testing.T) {
 		}
 	}
 }
+
+// Every mail's fate must come back, and nothing of it but ids: an event names receivers and subjects.
+func TestWhatBecomesOfMailsIsToldByIdsAlone(t *testing.T) {
+	tmpl := load(t, nil)
+	types := map[string]string{"send": "Email Sent", "delivery": "Email Delivered", "reject": "Email Rejected", "complaint": "Email Complaint Received", "bounce": "Email Bounced"}
+	if len(tmpl.EventDestinations) != 1 || len(tmpl.EventDestinations[0].Types) != len(types) || len(tmpl.ConfigurationSets) != 1 {
+		t.Fatalf("destinations %+v", tmpl.EventDestinations)
+	}
+	set := tmpl.ConfigurationSets[0].Name
+	if mail, ok := tmpl.Function("MailFunction"); !ok || mail.Environment["SES_CONFIGURATION_SET"] != set || tmpl.EventDestinations[0].ConfigurationSet != set {
+		t.Errorf("mails are sent with another configuration set than the one that tells of them")
+	}
+	allowed := []string{"$.detail.eventType", "$.detail.mail.messageId", "$.time", "$.detail.mail.tags.corp", "$.detail.mail.tags.mail", "$.detail.bounce.bounceType", "$.detail.bounce.bounceSubType"}
+	led := map[string]int{}
+	for _, r := range tmpl.EventRules {
+		details, _ := r.Pattern["detail-type"].([]any)
+		for _, d := range details {
+			name, _ := d.(string)
+			led[name]++
+		}
+		for _, target := range r.Targets {
+			if target.Template == "" {
+				t.Errorf("%s passes whole events on", r.LogicalID)
+			}
+			for _, path := range target.Paths {
+				if !slices.Contains(allowed, path) {
+					t.Errorf("%s passes %s on, which may hold more than ids", r.LogicalID, path)
+				}
+			}
+		}
+	}
+	for word, name := range types {
+		if !slices.Contains(tmpl.EventDestinations[0].Types, word) || led[name] != 1 {
+			t.Errorf("%s is told: %t, led into %d queues", word, slices.Contains(tmpl.EventDestinations[0].Types, word), led[name])
+		}
+	}
+}

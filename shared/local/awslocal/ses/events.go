@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/protocol"
 )
 
@@ -69,7 +70,7 @@ type Course struct {
 // kept is an event that has not gone out yet.
 type kept struct {
 	Event  []byte
-	Due    time.Time // zero: when ReleaseEvents says
+	Due    time.Time // by the machine's own clock; zero: when ReleaseEvents says
 	Copies int
 }
 
@@ -169,7 +170,7 @@ func (s *Service) keepEvents(tx *bbolt.Tx, m Mail, header mail.Header) error {
 		if err != nil {
 			return fmt.Errorf("encoding an event of mail %s: %w", m.ID, err)
 		}
-		k := kept{Event: body, Due: s.now()}
+		k := kept{Event: body, Due: clock.Real()}
 		if course != nil {
 			c := course(e)
 			k.Copies, k.Due = c.Copies, k.Due.Add(c.Delay)
@@ -216,7 +217,7 @@ func (s *Service) flush(everything bool) error {
 	if publish == nil {
 		return late
 	}
-	now := s.now()
+	now := clock.Real()
 	due := map[string]kept{}
 	var order []string
 	err := s.db.View(func(tx *bbolt.Tx) error {
