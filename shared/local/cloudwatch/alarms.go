@@ -310,3 +310,17 @@ func asMap(v any) map[string]any {
 	m, _ := v.(map[string]any)
 	return m
 }
+
+// Own is the metrics' namespace of the product; the rest are AWS's.
+const Own = "WecomVault"
+
+// everyones are metrics of our own that every function writes.
+var everyones = []string{"Denied", "JobsRetried"}
+
+// Of are the alarms over what one function alone writes: the tests of that function play a fault for each.
+func Of(alarms []Alarm, function string) []Alarm {
+	return slices.DeleteFunc(slices.Clone(alarms), func(a Alarm) bool {
+		m := a.Metrics[0]
+		return m.Namespace != Own || slices.Contains(everyones, m.Name) || m.Dimensions["Function"] != function
+	})
+}

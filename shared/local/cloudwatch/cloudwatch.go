@@ -216,3 +216,10 @@ func (s *Store) AllFiring(alarms []Alarm, now time.Time) []string {
 	slices.Sort(ids)
 	return ids
 }
+
+// Len is how often a metric was measured.
+func (s *Store) Len(m Metric) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.series[m.series()])
+}

@@ -88,6 +88,8 @@ func (h *Host) slotWithin(f *function, limit time.Duration) (taken bool, err err
 	case f.slots <- struct{}{}:
 		return true, nil
 	default:
+		// Lambda counts this as a throttle, and tries again by itself.
+		h.opts.Log.Warn("invocation throttled", slog.String("function", f.LogicalID))
 	}
 	old := time.NewTimer(limit)
 	defer old.Stop()

@@ -32,6 +32,10 @@ type Depth struct {
 	Visible  int // waiting to be received
 	InFlight int // received, and hidden until their visibility time-out ends
 	Delayed  int // sent, and not yet to be seen
+
+	// Oldest is when the oldest message was sent, zero if there is none.
+	// QUIRK: messages received more than three times are left out, as ApproximateAgeOfOldestMessage leaves them out.
+	Oldest time.Time
 }
 
 // Service is an http.Handler for all queues of one region and account. It is safe for concurrent use. An operation that is
@@ -350,6 +354,10 @@ func (q *queue) take() uint64 {
 func (q *queue) depth(now time.Time) Depth {
 	var d Depth
 	for _, m := range q.messages {
+		sent := time.UnixMilli(m.fixed.Sent)
+		if !q.expired(m, now) && m.state.Count <= 3 && (d.Oldest.IsZero() || sent.Before(d.Oldest)) {
+			d.Oldest = sent
+		}
 		switch {
 		case q.expired(m, now):
 		case m.state.VisibleAt <= now.UnixNano():

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/local/cloudwatch"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
+)
+
+func TestEachFaultFiresItsAlarmAndNoOther(t *testing.T) {
+	b := newBench(t)
+	s := b.corp("wwheart", 3, 10)
+	f := b.fetcher(b.Config(self))
+	f.most = 5
+	own := cloudwatch.Of(rig.Must[[]cloudwatch.Alarm](t)(cloudwatch.Alarms(b.Template)), "fetch")
+	fired := map[string]bool{}
+	for _, c := range []struct {
+		name string
+		odd  func(context.Context, archive.Seq, int) ([]byte, error)
+		late time.Duration // after the run that is looked at
+		want []string
+	}{
+		{"all is well", nil, 0, nil},
+		{"one run was missed", nil, 10 * time.Minute, nil},
+		{"WeCom refuses everything", func(context.Context, archive.Seq, int) ([]byte, error) {
+			return []byte(`{"errcode":301042,"errmsg":"not allow to access from this ip"}`), nil
+		}, 0, []string{"FetchHeartbeatAlarm"}},
+		{"fetch is not run any more", nil, 16 * time.Minute, []string{"FetchHeartbeatAlarm"}},
+	} {
+		s.say(c.odd)
+		var figures bytes.Buffer
+		f.metrics = &figures
+		ctx, cancel := context.WithTimeout(t.Context(), farewell+300*time.Millisecond)
+		b.OK(f.run(ctx, nil))
+		cancel()
+		store := cloudwatch.NewStore()
+		b.OK(store.Log(&figures))
+		got := store.AllFiring(own, clock.Now().Add(c.late))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", c.name, diff)
+		}
+		for _, id := range got {
+			fired[id] = true
+		}
+	}
+	for _, a := range own {
+		if !fired[a.LogicalID] {
+			t.Errorf("no fault fires %s", a.LogicalID)
+		}
+	}
+}

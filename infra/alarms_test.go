@@ -1,0 +1,171 @@
+package infra
+
+import (
+	"go/ast"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/wecomvault/wecomvault/shared/local/cloudwatch"
+	"github.com/wecomvault/wecomvault/shared/local/template"
+)
+
+func alarms(t *testing.T, tmpl *template.Template) []cloudwatch.Alarm {
+	t.Helper()
+	all, err := cloudwatch.Alarms(tmpl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestEachAlarmNamesItsPartOfTheRunbook(t *testing.T) {
+	raw, err := os.ReadFile("../docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runbook := string(raw)
+	named := regexp.MustCompile(`^.{40,} Runbook: docs/runbook\.md#([a-z-]+)$`)
+	parts := map[string]bool{}
+	for _, a := range alarms(t, load(t, nil)) {
+		found := named.FindStringSubmatch(strings.TrimSpace(a.Description))
+		if found == nil {
+			t.Errorf("%s says %q: say what to do, and name the part of the runbook", a.LogicalID, a.Description)
+			continue
+		}
+		_, rest, ok := strings.Cut(runbook, "\n## "+found[1]+"\n")
+		part, _, _ := strings.Cut(rest, "\n## ")
+		if !ok || !strings.Contains(part, "`"+a.LogicalID+"`") {
+			t.Errorf("docs/runbook.md has no part %s that speaks of %s", found[1], a.LogicalID)
+		}
+		parts[found[1]] = true
+	}
+	for _, heading := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllStringSubmatch(runbook, -1) {
+		if !parts[heading[1]] {
+			t.Errorf("the runbook's part %q belongs to no alarm", heading[1])
+		}
+	}
+}
+
+// metricsOfAWS are those that AWS measures by itself, by namespace.
+var metricsOfAWS = map[string][]string{
+	"AWS/SQS":    {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
+	"AWS/Lambda": {"Errors", "Throttles"},
+	"AWS/Events": {"FailedInvocations"},
+}
+
+// written lists the words that the code of a folder, tests apart, may give to a metric.
+func written(all []source, dirs ...string) map[string]bool {
+	words := map[string]bool{}
+	for _, s := range all {
+		if s.test || !slices.Contains(dirs, s.dir) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok {
+				if text, err := strconv.Unquote(lit.Value); err == nil {
+					words[text] = true
+				}
+			}
+			return true
+		})
+	}
+	return words
+}
+
+func TestEveryMetricThatIsLookedAtIsWrittenBySomebody(t *testing.T) {
+	tmpl, all := load(t, nil), sources(t)
+	var looked []cloudwatch.Metric
+	for _, a := range alarms(t, tmpl) {
+		looked = append(looked, a.Metrics...)
+	}
+	dashboards, err := cloudwatch.Dashboards(tmpl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(dashboards) != 1 {
+		t.Errorf("%d dashboards", len(dashboards))
+	}
+	for _, widgets := range dashboards {
+		for _, w := range widgets {
+			looked = append(looked, w.Metrics...)
+		}
+	}
+	for _, m := range looked {
+		switch m.Namespace {
+		case cloudwatch.Own:
+			f := m.Dimensions["Function"]
+			if !written(all, "functions/"+f, "shared/lambdas")[m.Name] || len(m.Dimensions) != 1 {
+				t.Errorf("%s: functions/%s does not write it", m, f)
+			}
+		case "AWS/SQS":
+			ok := slices.ContainsFunc(tmpl.Queues, func(q template.Queue) bool { return q.Name == m.Dimensions["QueueName"] })
+			if !ok || !slices.Contains(metricsOfAWS[m.Namespace], m.Name) {
+				t.Errorf("%s: there is no such queue or metric", m)
+			}
+		case "AWS/Lambda":
+			ok := slices.ContainsFunc(tmpl.Functions, func(f template.Function) bool { return f.Name == m.Dimensions["FunctionName"] })
+			if !ok || !slices.Contains(metricsOfAWS[m.Namespace], m.Name) {
+				t.Errorf("%s: there is no such function or metric", m)
+			}
+		case "AWS/Events":
+			ok := slices.ContainsFunc(tmpl.Resources, func(r template.Resource) bool {
+				return r.Type == "AWS::Events::Rule" && r.Physical == m.Dimensions["RuleName"]
+			})
+			if !ok || !slices.Contains(metricsOfAWS[m.Namespace], m.Name) {
+				t.Errorf("%s: there is no such rule or metric", m)
+			}
+		default:
+			t.Errorf("%s: nobody writes into this namespace", m)
+		}
+	}
+	for _, f := range tmpl.Functions {
+		if !slices.ContainsFunc(looked, func(m cloudwatch.Metric) bool { return m.Name == "Denied" && m.Dimensions["Function"] == folder(f) }) {
+			t.Errorf("no alarm tells when AWS denies something to %s", f.LogicalID)
+		}
+	}
+}
+
+// TestEachAlarmHasATestThatFiresIt: an alarm over what one function writes is fired in the tests of that function, which hold themselves to have
+// a fault for each (they ask cloudwatch.Of for the list); the others are fired by infra/local.
+func TestEachAlarmHasATestThatFiresIt(t *testing.T) {
+	tmpl := load(t, nil)
+	all := alarms(t, tmpl)
+	left := map[string]bool{}
+	for _, a := range all {
+		left[a.LogicalID] = true
+	}
+	for _, f := range tmpl.Functions {
+		own := cloudwatch.Of(all, folder(f))
+		if len(own) == 0 {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join("..", "functions", folder(f), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asks := slices.ContainsFunc(files, func(name string) bool {
+			text, err := os.ReadFile(name)
+			return err == nil && strings.Contains(string(text), "cloudwatch.Of(") && strings.Contains(string(text), strconv.Quote(folder(f)))
+		})
+		for _, a := range own {
+			delete(left, a.LogicalID)
+			if !asks {
+				t.Errorf("%s is over figures of %s, whose tests fire no alarms", a.LogicalID, folder(f))
+			}
+		}
+	}
+	text, err := os.ReadFile("local/alarms_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range left {
+		if !strings.Contains(string(text), strconv.Quote(id)) {
+			t.Errorf("no fault fires %s: play it in infra/local/alarms_test.go", id)
+		}
+	}
+}
