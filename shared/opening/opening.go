@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/fault"
@@ -163,10 +164,13 @@ func (o *Opener) unwrap(ctx context.Context, corp archive.CorpID, items []archiv
 	}
 	opened := make([][]byte, len(items))
 	var wg sync.WaitGroup
-	next := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
+	var next atomic.Int64 // a channel would wake a sleeper for each item
+	for range min(runtime.GOMAXPROCS(0), len(items)) {
 		wg.Go(func() {
-			for i := range next {
+			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
+				if keys[i] == nil {
+					continue
+				}
 				block, err := base64.StdEncoding.DecodeString(items[i].EncryptRandomKey)
 				if err != nil {
 					reasons[i] = BadItem
@@ -183,12 +187,6 @@ func (o *Opener) unwrap(ctx context.Context, corp archive.CorpID, items []archiv
 			}
 		})
 	}
-	for i := range items {
-		if keys[i] != nil {
-			next <- i
-		}
-	}
-	close(next)
 	wg.Wait()
 	return opened, nil
 }
