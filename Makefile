@@ -77,6 +77,20 @@ bench: build ## measure speed and memory against their aims and floors (N=100000
 	@$(GOBUILD) -o '$(BUILD)'/local/bench ./infra/local/bench
 	@'$(OUT)/local/bench' -binaries '$(OUT)' -n $(N) $(ARGS)
 
+# What is released is dated to the last commit, so that the same source gives the same zip.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+.PHONY: release
+release: ## pack functions, template, vaultctl, checksums and bill of materials into one zip that deploys without Go (VERSION=…)
+	@rm -rf '$(BUILD)'/release && mkdir -p '$(BUILD)'/release '$(BUILD)'/local
+	@$(foreach f,$(FUNCTIONS),id=$$(sed -n 's/^  \([A-Za-z]*Function\):$$/\1/p' template.yaml | grep -ixm1 '$(f)Function') && mkdir "$(OUT)/release/$$id" && \
+		$(MAKE) --no-print-directory -s build-$$id ARTIFACTS_DIR="$(OUT)/release/$$id" &&) true
+	@$(foreach t,linux/amd64 linux/arm64 darwin/arm64,$(foreach c,vaultctl sdklayer,\
+		GOOS=$(patsubst %/,%,$(dir $(t))) GOARCH=$(notdir $(t)) $(GOBUILD) -o '$(BUILD)'/release/tools/$(subst /,-,$(t))/$(c) ./infra/$(c) &&)) true
+	@cp LICENSE README.md '$(BUILD)'/release/
+	@$(GOBUILD) -o '$(BUILD)'/local/release ./infra/release
+	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) '$(BUILD)'/local/release -stage '$(BUILD)'/release -version '$(VERSION)' -out '$(BUILD)'/wecomvault-'$(VERSION)'.zip
+
 .PHONY: clean
 clean: ## remove what was built and the local data
 	rm -rf $(BUILD) .local .aws-sam
