@@ -369,7 +369,13 @@ func (s *Service) get(ctx context.Context, in struct {
 		stage = current
 	}
 	for _, v := range one.Versions {
-		if in.VersionID != "" && v.ID != in.VersionID || stage != "" && !slices.Contains(v.Stages, stage) {
+		if in.VersionID != "" && v.ID != in.VersionID {
+			continue
+		}
+		if stage != "" && !slices.Contains(v.Stages, stage) {
+			if in.VersionID != "" {
+				return nil, protocol.Refuse("InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId.")
+			}
 			continue
 		}
 		return struct {

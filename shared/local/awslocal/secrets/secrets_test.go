@@ -65,7 +65,7 @@ func TestANewValueMovesTheStages(t *testing.T) {
 		{secretsmanager.GetSecretValueInput{SecretId: made.ARN, VersionStage: aws.String("AWSPREVIOUS")}, "two[AWSPREVIOUS]"},
 		{secretsmanager.GetSecretValueInput{SecretId: &partial}, "three[AWSCURRENT]"},
 		{secretsmanager.GetSecretValueInput{SecretId: made.Name, VersionId: made.VersionId}, "one[]"},
-		{secretsmanager.GetSecretValueInput{SecretId: made.Name, VersionId: made.VersionId, VersionStage: aws.String("AWSCURRENT")}, "ResourceNotFoundException"},
+		{secretsmanager.GetSecretValueInput{SecretId: made.Name, VersionId: made.VersionId, VersionStage: aws.String("AWSCURRENT")}, "InvalidRequestException"},
 		{secretsmanager.GetSecretValueInput{SecretId: made.Name, VersionStage: aws.String("AWSPENDING")}, "ResourceNotFoundException"},
 		{secretsmanager.GetSecretValueInput{SecretId: aws.String("vault/corp/ww2/archive")}, "ResourceNotFoundException"},
 		{secretsmanager.GetSecretValueInput{SecretId: aws.String(partial + "-AAAAAA")}, "ResourceNotFoundException"},
