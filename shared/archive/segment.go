@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // segmentLine is one message of a segment. A segment is record: it holds the decrypted bytes as they were, so that a message can be read
@@ -27,7 +28,10 @@ type segmentLine struct {
 	RecallOf   MsgID      `json:"recall_of,omitempty"`
 	Consents   []Consent  `json:"consents,omitempty"`
 	Known      bool       `json:"known"`
-	Raw        []byte     `json:"raw"` // base64 of the decrypted bytes
+	// The decrypted bytes, as they are where they are text and in base64 where they are not. Text compresses together with the fields before it,
+	// base64 does not: in small batches that is a third of a segment. Segments of the first version have base64 alone.
+	RawText string `json:"raw_text,omitempty"`
+	Raw     []byte `json:"raw,omitempty"`
 }
 
 // SegmentItem is one message of a segment with its place in the batch and the version of the decoder that read it.
@@ -46,7 +50,12 @@ func EncodeSegment(items []SegmentItem) ([]byte, error) {
 		m := it.Message
 		line := segmentLine{
 			Seq: m.Seq, Index: it.Index, MsgID: m.MsgID, KeyVersion: m.KeyVersion, Decoder: it.Decoder, Action: m.Action, Type: m.Type,
-			From: m.From, To: m.To, Room: m.Room, Text: m.Text, Media: m.Media, RecallOf: m.RecallOf, Consents: m.Consents, Known: m.Known, Raw: m.Raw,
+			From: m.From, To: m.To, Room: m.Room, Text: m.Text, Media: m.Media, RecallOf: m.RecallOf, Consents: m.Consents, Known: m.Known,
+		}
+		if utf8.Valid(m.Raw) {
+			line.RawText = string(m.Raw) // JSON gives valid text back byte for byte
+		} else {
+			line.Raw = m.Raw
 		}
 		if !m.Time.IsZero() {
 			t := m.Time.UTC()
@@ -72,6 +81,9 @@ func DecodeSegment(corp CorpID, lines []byte) ([]SegmentItem, error) {
 		m := Message{
 			Corp: corp, Seq: l.Seq, MsgID: l.MsgID, KeyVersion: l.KeyVersion, Action: l.Action, Type: l.Type, From: l.From, To: l.To,
 			Room: l.Room, Text: l.Text, Media: l.Media, RecallOf: l.RecallOf, Consents: l.Consents, Known: l.Known, Raw: l.Raw,
+		}
+		if l.RawText != "" {
+			m.Raw = []byte(l.RawText)
 		}
 		if l.Time != nil {
 			m.Time = l.Time.UTC()

@@ -22,7 +22,7 @@ func TestSegmentsKeepEveryByte(t *testing.T) {
 				Corp: "wwtide", Seq: archive.Seq(rapid.Uint64().Draw(t, "seq")), MsgID: archive.MsgID(rapid.String().Draw(t, "msgid")),
 				KeyVersion: archive.KeyVersion(rapid.Uint32().Draw(t, "version")), Action: archive.Action(rapid.SampledFrom([]string{"", "send", "recall", "<&>"}).Draw(t, "action")),
 				Type: rapid.String().Draw(t, "type"), From: archive.PartyID(rapid.String().Draw(t, "from")), Room: archive.RoomID(rapid.String().Draw(t, "room")),
-				Text: rapid.String().Draw(t, "text"), Known: rapid.Bool().Draw(t, "known"), Raw: rapid.SliceOf(rapid.Byte()).Draw(t, "raw"),
+				Text: rapid.String().Draw(t, "text"), Known: rapid.Bool().Draw(t, "known"), Raw: rapid.OneOf(rapid.SliceOf(rapid.Byte()), rapid.Map(rapid.String(), func(s string) []byte { return []byte(s) })).Draw(t, "raw"),
 			}
 			if ms := rapid.Int64Range(0, 253402300799999).Draw(t, "time"); ms > 0 {
 				m.Time = time.UnixMilli(ms).UTC()
@@ -56,6 +56,15 @@ func TestSegmentsKeepEveryByte(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSegmentsOfTheFirstVersionAreRead: they hold the decrypted bytes in base64, whatever they are.
+func TestSegmentsOfTheFirstVersionAreRead(t *testing.T) {
+	first := `{"seq":7,"index":2,"msgid":"m7","publickey_ver":3,"decoder":1,"action":"send","msgtype":"text","text":"潮","known":true,"raw":"eyJtc2dpZCI6Im03In0="}` + "\n"
+	items, err := archive.DecodeSegment("wwtide", []byte(first))
+	if err != nil || len(items) != 1 || string(items[0].Message.Raw) != `{"msgid":"m7"}` || items[0].Message.Text != "潮" || items[0].Index != 2 {
+		t.Errorf("%+v: %v", items, err)
+	}
 }
 
 func TestADamagedSegmentSaysWhichLine(t *testing.T) {
