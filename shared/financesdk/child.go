@@ -120,7 +120,7 @@ func (s *SDK) fork() (*child, error) {
 	isolate(cmd)
 	c := &child{
 		cmd: cmd, requests: requests,
-		answers: make(chan frames.Message), given: make(chan struct{}), exited: make(chan struct{}),
+		answers: make(chan frames.Message, answersAhead), given: make(chan struct{}), exited: make(chan struct{}),
 	}
 	err = c.launch()
 	// The child's ends are the child's alone: otherwise its death would not end the pipes.
@@ -134,14 +134,31 @@ func (s *SDK) fork() (*child, error) {
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
 
+// answersAhead is how many answers wait to be looked at: an item has two.
+const answersAhead = 64
+
+// gathering is how long the answers of a run of items are let come together in the pipe. Each item's leave the child at once, and to wake up for
+// each costs more than to read it.
+const gathering = 500 * time.Microsecond
+
 func (c *child) read(answers *os.File) {
 	defer answers.Close() // read to its end, or given up
 	defer close(c.answers)
 	buffered := bufio.NewReaderSize(answers, 64<<10)
+	run := false // items are being opened
 	for {
+		if run && buffered.Buffered() == 0 {
+			time.Sleep(gathering)
+		}
 		m, err := frames.Read(buffered)
 		if err != nil {
 			return // the end, or a broken frame: either way the child is of no more use
+		}
+		switch m.(type) {
+		case *frames.Mark, *frames.Opened:
+			run = true
+		default:
+			run = false
 		}
 		select {
 		case c.answers <- m:

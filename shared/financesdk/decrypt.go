@@ -120,12 +120,12 @@ func (d *decryption) ask(ctx context.Context, first, end int) (guilty int, err e
 	for _, it := range d.items[first:end] {
 		request.Items = append(request.Items, frames.Item{Key: it.Key, Msg: it.Msg})
 	}
-	if _, err := frames.Append(nil, request); errors.Is(err, frames.ErrTooLarge) {
+	if size := request.Size(); size > frames.MaxFrame {
 		// Only one item alone can be as large as that.
 		if end-first > 1 {
 			return d.ask(ctx, first, first+1)
 		}
-		d.results[first] = Result{Err: &Error{Op: "decrypt", Kind: fault.Poison, Reason: "too-large", Err: err}}
+		d.results[first] = Result{Err: &Error{Op: "decrypt", Kind: fault.Poison, Reason: "too-large", Err: fmt.Errorf("%w: %d bytes", frames.ErrTooLarge, size)}}
 		d.next = first + 1
 		return -1, nil
 	}

@@ -19,7 +19,7 @@ const rounds = 10
 
 // archive measures what one corp's messages cost on their way into the archive, and what is done with the archive then.
 func (b *bench) archive(ctx context.Context) (err error) {
-	p, err := b.open(ctx, "flow", "1s")
+	p, err := b.open(ctx, "flow", pollEvery.String())
 	if err != nil {
 		return err
 	}
@@ -112,8 +112,9 @@ func (b *bench) flow(ctx context.Context, p *place, s *supply, total *int) error
 	b.set("fetch-memory", megabytes(fetch.Peak-empty.peak))
 	b.set("process-memory", megabytes(process.Peak-empty.peak))
 	b.set("child-memory", megabytes(max(fetch.Inner, process.Inner)))
-	b.note("of the processor time %.1f %% is the library's child (simulated) and %.1f %% is fetch", 100*(fetch.Child+process.Child).Seconds()/(fetch.CPU+process.CPU).Seconds(),
-		100*(fetch.CPU-fetch.Child).Seconds()/(fetch.CPU+process.CPU).Seconds())
+	whole := (fetch.CPU + process.CPU).Seconds() / 100
+	b.note("of the processor time %.1f %% is fetch, %.1f %% the library's child (simulated), %.1f %% the kernel's work for process and %.1f %% for fetch",
+		(fetch.CPU-fetch.Child).Seconds()/whole, (fetch.Child+process.Child).Seconds()/whole, process.Inside.Seconds()/whole, fetch.Inside.Seconds()/whole)
 	return nil
 }
 

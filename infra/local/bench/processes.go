@@ -17,10 +17,11 @@ const tick = 10 * time.Millisecond
 
 // usage is what the processes of one function have used.
 type usage struct {
-	CPU   time.Duration // theirs and their children's
-	Child time.Duration // of it the library's processes
-	Peak  int64         // bytes: the highest resident memory of one process
-	Inner int64         // bytes: the highest of one library process
+	CPU    time.Duration // theirs and their children's
+	Child  time.Duration // of it the library's processes
+	Inside time.Duration // of it the kernel's work for the function's own processes
+	Peak   int64         // bytes: the highest resident memory of one process
+	Inner  int64         // bytes: the highest of one library process
 }
 
 // meter watches the processes that the functions run in, from /proc. What a process has used since it was last looked at is lost with it, so it
@@ -38,6 +39,7 @@ type seen struct {
 	function string
 	parent   int
 	own      time.Duration
+	system   time.Duration // of own
 	reaped   time.Duration // of children that have ended and were waited for
 	peak     int64
 	alive    bool
@@ -79,6 +81,7 @@ func (m *meter) of(function string) usage {
 		if p.function == function {
 			u.CPU += p.own + p.reaped
 			u.Child += p.reaped
+			u.Inside += p.system
 			u.Peak = max(u.Peak, p.peak)
 		}
 	}
@@ -159,7 +162,7 @@ func readProcess(pid int) (seen, error) {
 		}
 		return time.Duration(n)
 	}
-	s := seen{parent: int(number(4)), own: (number(14) + number(15)) * tick, reaped: (number(16) + number(17)) * tick, alive: true}
+	s := seen{parent: int(number(4)), own: (number(14) + number(15)) * tick, system: number(15) * tick, reaped: (number(16) + number(17)) * tick, alive: true}
 	return s, nil
 }
 

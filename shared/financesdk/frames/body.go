@@ -1,6 +1,9 @@
 package frames
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 func (*Open) kind() byte           { return kindOpen }
 func (*ChatData) kind() byte       { return kindChatData }
@@ -35,7 +38,17 @@ func (m *Open) take(b *body) {
 func (m *ChatData) put(b []byte) []byte { return put32(put64(b, m.Seq), m.Limit) }
 func (m *ChatData) take(b *body)        { m.Seq, m.Limit = b.uint64(), b.uint32() }
 
+// Size is the frame's N: how many bytes Append adds, but for N itself.
+func (m *Decrypt) Size() int {
+	n := 1 + 4
+	for _, it := range m.Items {
+		n += 4 + len(it.Key) + 4 + len(it.Msg)
+	}
+	return n
+}
+
 func (m *Decrypt) put(b []byte) []byte {
+	b = slices.Grow(b, m.Size())
 	b = put32(b, uint32(len(m.Items))) // each item takes 8 bytes of a frame, and Append bounds the frame
 	for _, it := range m.Items {
 		b = putBytes(b, it.Key)
