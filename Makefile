@@ -91,6 +91,11 @@ release: ## pack functions, template, vaultctl, checksums and bill of materials 
 	@$(GOBUILD) -o '$(BUILD)'/local/release ./infra/release
 	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) '$(BUILD)'/local/release -stage '$(BUILD)'/release -version '$(VERSION)' -out '$(BUILD)'/wecomvault-'$(VERSION)'.zip
 
+.PHONY: bill
+bill: build ## meter messages through the whole product, price them by infra/local/bill/prices.json, hold aims and floors (ARGS='-n 4000')
+	@$(GOBUILD) -o '$(BUILD)'/local/bill ./infra/local/bill
+	@'$(OUT)/local/bill' $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built and the local data
 	rm -rf $(BUILD) .local .aws-sam

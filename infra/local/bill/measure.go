@@ -1,0 +1,467 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/company"
+	"github.com/wecomvault/wecomvault/shared/local/house"
+	"github.com/wecomvault/wecomvault/shared/local/template"
+	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+)
+
+const gigabyte = 1 << 30 // AWS's GB
+
+// corp is the measured company's; poll is how often it is polled when it is caught up: often, so that a few seconds show what a poll costs.
+const (
+	corp = "wwbill"
+	poll = 250 * time.Millisecond
+)
+
+// function is what the price of an invocation depends on.
+type function struct {
+	memoryMB int
+	arch     string
+	timeout  time.Duration
+}
+
+func (f function) gb() float64 { return float64(f.memoryMB) / 1024 }
+
+func (f function) priceID() string {
+	if f.arch == "arm64" {
+		return "lambda.arm"
+	}
+	return "lambda.x86"
+}
+
+// sample is what one run measured.
+type sample struct {
+	size, messages, batches int
+	members                 int
+	plain                   float64 // bytes of a decrypted message, on average
+	path                    usage   // of everything that the messages caused, polls without messages apart
+	write, read             float64 // units per message
+	stored                  float64 // bytes in S3 per message
+	rows                    float64 // bytes in tables per message, with the overhead that is billed per item
+	firsts                  float64 // write units of the rows of people and conversations: once a month, however much is said
+	grown                   int     // members of the company when directory was measured again, in grownUse; 0: it was not
+	grownUse                usage
+	pollUse                 usage // of one poll that finds nothing
+	scheduled               map[string]usage
+	attachment              usage // of one attachment, its bytes' storage apart
+	logs                    float64
+	metrics                 int // custom metrics that were published
+	pairs                   int // of a function and a table that it calls
+	checked                 int // batches that the night's check looked at
+}
+
+// bench is where runs are measured.
+type bench struct {
+	binaries, template, folder string
+	roundTrip                  time.Duration
+	out                        io.Writer
+}
+
+// measure brings n messages through fetch and process in answers of size items, and looks at all meters.
+// With grown above members the company grows at the end, for directory to be measured once more.
+func (b bench) measure(ctx context.Context, size, n, members, grown int) (s sample, err error) {
+	s = sample{size: size, messages: n, batches: (n + size - 1) / size, members: members, scheduled: map[string]usage{}}
+	data := filepath.Join(b.folder, fmt.Sprint(size))
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+	child, url, err := house.Simulator(ctx, b.binaries, data)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, child.Close()) }()
+	o := house.Options{Data: data, Template: b.template, Binaries: b.binaries, NoSync: true, Params: map[string]string{
+		"WecomUrl": url, "SdkHost": filepath.Join(b.binaries, "local", "simsdk"), "PollInterval": poll.String(), "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
+		"Trial": "true", "MailFrom": "archive@company.example",
+	}}
+	m := newMeter()
+	wired, err := template.Load(b.template, map[string]string{template.Region: house.Region, template.AccountID: house.Account, template.Endpoint: "http://127.0.0.1:1"})
+	if err != nil {
+		return s, err
+	}
+	functions, inVPC := functionsOf(wired)
+	m.attach(&o, inVPC)
+	h, err := house.Open(ctx, o)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	sim := wecomsim.NewClient(url)
+	who, err := company.New(ctx, sim, company.Options{Corp: corp, Members: members, Externals: 2, PageItems: size, Seed: 7})
+	if err != nil {
+		return s, err
+	}
+	if err := who.Enrol(ctx, h, "zh:compliance@company.example,en:audit@company.example"); err != nil {
+		return s, err
+	}
+	if err := who.Send(ctx, who.Talk(n, h.Now().Add(-time.Hour), 50*time.Minute)); err != nil {
+		return s, err
+	}
+	if err := h.Start(); err != nil {
+		return s, err
+	}
+	if err := h.Host.InvokeAsync("FetchFunction", []byte(`{}`)); err != nil {
+		return s, err
+	}
+	r := run{bench: b, House: h, meter: m, sim: sim, functions: functions}
+	m.take()
+	if err := r.passed(ctx, s.batches); err != nil {
+		return s, err
+	}
+	busy := m.take()
+	logs, err := r.logBytes()
+	if err != nil {
+		return s, err
+	}
+	empty := r.polls() - float64(s.batches)
+	idle, polls, err := r.idle(ctx)
+	if err != nil {
+		return s, err
+	}
+	one := idle.over(polls)
+	own := busy.minus(one, empty)
+	s.path, s.pollUse, s.pairs = own.bill(functions, b.roundTrip), one.bill(functions, 0), len(busy.Tables)
+	s.write, s.read = own.Write/float64(n), own.Read/float64(n)
+	// Only process logs by the batch; fetch logs by the minute.
+	s.logs, s.metrics = logs["process"]/float64(s.batches), r.metrics()
+	if err := r.holds(ctx, n); err != nil {
+		return s, err
+	}
+	if s.stored, err = r.stored(ctx, n); err != nil {
+		return s, err
+	}
+	if s.plain, err = r.plain(ctx); err != nil {
+		return s, err
+	}
+	if s.rows, s.firsts, err = r.rows(ctx, n); err != nil {
+		return s, err
+	}
+	for _, f := range []string{"DirectoryFunction", "WatchFunction", "ReportFunction", "RedriveFunction", "FsckFunction"} {
+		if s.scheduled[f], err = r.invoked(ctx, f, one); err != nil {
+			return s, err
+		}
+	}
+	s.checked = s.batches
+	if s.attachment, err = r.attachments(ctx, who, size, one); err != nil || grown <= members {
+		return s, err
+	}
+	// The same corp again, with more members: what is there already stays.
+	if _, err := company.New(ctx, sim, company.Options{Corp: corp, Members: grown, Externals: 2, PageItems: size, Seed: 7}); err != nil {
+		return s, err
+	}
+	s.grown = grown
+	s.grownUse, err = r.invoked(ctx, "DirectoryFunction", one)
+	return s, err
+}
+
+func functionsOf(t *template.Template) (functions map[string]function, inVPC map[string]bool) {
+	functions, inVPC = map[string]function{}, map[string]bool{}
+	for _, f := range t.Functions {
+		functions[f.LogicalID] = function{memoryMB: f.MemoryMB, arch: f.Architecture, timeout: f.Timeout}
+		inVPC[f.LogicalID] = f.InVPC
+	}
+	return functions, inVPC
+}
+
+// run is a house at work.
+type run struct {
+	bench
+	*house.House
+	meter     *meter
+	sim       *wecomsim.Client
+	functions map[string]function
+}
+
+// patience is how long nothing may come to an end before the run is given up.
+const patience = 2 * time.Minute
+
+// wait waits until holds; it looks at nothing that the meter counts.
+func (r run) wait(ctx context.Context, what string, limit time.Duration, holds func() (bool, error)) error {
+	ok, err := house.Until(ctx, limit, holds)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s did not come to pass within %v: the logs in %s say why", what, limit, filepath.Join(r.Data, "logs"))
+	}
+	return err
+}
+
+// passed waits until so many batches are through process, and WeCom had no more.
+func (r run) passed(ctx context.Context, batches int) error {
+	return r.wait(ctx, fmt.Sprintf("%d batches", batches), patience+time.Duration(batches)*200*time.Millisecond, func() (bool, error) {
+		jobs, _ := r.Queued()
+		// A poll after the last batch comes after the last job was sent; each batch ends with one update.
+		return jobs == 0 && r.polls() > float64(batches) && r.meter.calls("ProcessFunction", "dynamodb UpdateItem") >= float64(batches), nil
+	})
+}
+
+// polls is how often WeCom was asked for chat data: each poll writes the corp's cursor once, and the lease did so twice before.
+func (r run) polls() float64 { return r.meter.moves() - 2 }
+
+// idle looks at the meter while nothing happens but polls, for at least twenty of them.
+func (r run) idle(ctx context.Context) (reading, float64, error) {
+	r.meter.take()
+	before := r.polls()
+	err := r.wait(ctx, "twenty polls", patience, func() (bool, error) { return r.polls() >= before+20, nil })
+	seen := r.meter.take()
+	return seen, seen.Calls["FetchFunction"]["dynamodb UpdateItem"], err
+}
+
+// invoked is what one warm invocation of a scheduled function uses: the second, since the first finds more to do.
+func (r run) invoked(ctx context.Context, function string, onePoll reading) (usage, error) {
+	for i := range 2 {
+		if i == 1 {
+			r.meter.take()
+		}
+		res, err := r.Host.Invoke(ctx, function, []byte(`{}`))
+		if err != nil {
+			return nil, err
+		}
+		if res.FunctionError != "" {
+			return nil, fmt.Errorf("%s failed: %s", function, res.Payload)
+		}
+		if err := r.Drain(ctx, patience); err != nil {
+			return nil, err
+		}
+	}
+	got := r.meter.take()
+	return got.minus(onePoll, got.Calls["FetchFunction"]["dynamodb UpdateItem"]).bill(r.functions, r.roundTrip), nil
+}
+
+// attachmentBytes is how large a measured attachment is: one chunk, and a part of a second.
+const attachmentBytes = 600 << 10
+
+// attachments measures what one attachment uses beside its message.
+func (r run) attachments(ctx context.Context, who *company.Company, size int, onePoll reading) (usage, error) {
+	const n = 20
+	var messages []wecomsim.Message
+	for i, m := range who.Talk(n, r.Now().Add(-time.Minute), time.Second) {
+		f, err := r.sim.AddFile(ctx, wecomsim.NewFile{Corp: corp, Name: fmt.Sprintf("scan %d.jpg", i), Size: attachmentBytes})
+		if err != nil {
+			return nil, err
+		}
+		payload, err := json.Marshal(map[string]any{"sdkfileid": f.SDKFileID, "md5sum": f.MD5, "filesize": f.Size})
+		if err != nil {
+			return nil, err
+		}
+		m.Text, m.Type, m.Payload = "", "image", payload
+		messages = append(messages, m)
+	}
+	r.meter.take()
+	if err := who.Send(ctx, messages); err != nil {
+		return nil, err
+	}
+	if err := r.wait(ctx, "the attachments", patience, func() (bool, error) {
+		jobs, _ := r.Queued()
+		return jobs == 0 && r.meter.runs("MediaFunction") >= n, nil
+	}); err != nil {
+		return nil, err
+	}
+	got := r.meter.take()
+	got = got.minus(onePoll, got.Calls["FetchFunction"]["dynamodb UpdateItem"]-float64((n+size-1)/size))
+	// Their messages' own path is billed with the messages: what remains is media's, and three rows of the ledger for each.
+	media := newReading()
+	media.Runs["MediaFunction"], media.Calls["MediaFunction"], media.Outside = got.Runs["MediaFunction"], got.Calls["MediaFunction"], got.Outside
+	media.Write, media.Read = got.Write-n-3*float64((n+size-1)/size), got.Read
+	u := media.over(n).bill(r.functions, r.roundTrip)
+	u["nat.gb"] += attachmentBytes / gigabyte
+	return u, nil
+}
+
+// holds looks whether the archive has what was sent: a bill for less would be no bill.
+func (r run) holds(ctx context.Context, n int) error {
+	archived := 0
+	err := r.Ledger().Batches(ctx, archive.CorpID(corp), "", func(b ledger.BatchRow) bool {
+		if b.State == ledger.Done {
+			archived += b.Archived
+		}
+		return true
+	})
+	if err == nil && archived != n {
+		err = fmt.Errorf("%d of %d messages are archived", archived, n)
+	}
+	return err
+}
+
+// stored is the bytes per message in the archive's bucket.
+func (r run) stored(ctx context.Context, n int) (float64, error) {
+	client := s3.NewFromConfig(r.Config(house.Operator), func(o *s3.Options) { o.UsePathStyle = true })
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: aws.String(r.Template.Outputs["ArchiveBucket"])})
+	var sum int64
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, o := range page.Contents {
+			sum += aws.ToInt64(o.Size)
+		}
+	}
+	return float64(sum) / float64(n), nil
+}
+
+// plain is the bytes of a decrypted message.
+func (r run) plain(ctx context.Context) (float64, error) {
+	items, err := r.sim.Items(ctx, corp, 0, 1000, true)
+	if err != nil || len(items) == 0 {
+		return 0, err
+	}
+	sum := 0
+	for _, it := range items {
+		sum += len(it.Raw)
+	}
+	return float64(sum) / float64(len(items)), nil
+}
+
+// itemOverhead is what DynamoDB's storage bill adds to each item, in bytes (developer guide, "DynamoDB item sizes and formats").
+const itemOverhead = 100
+
+// rows is the bytes per message in the tables that messages fill, and the write units that the rows of people and conversations took.
+func (r run) rows(ctx context.Context, n int) (bytes, firsts float64, err error) {
+	client := dynamodb.NewFromConfig(r.Config(house.Operator))
+	for _, table := range []string{"MessagesTable", "ControlTable"} {
+		pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: aws.String(r.Template.Outputs[table])})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return 0, 0, err
+			}
+			for _, it := range page.Items {
+				size := 0
+				for name, v := range it {
+					size += len(name) + sizeOf(v)
+				}
+				bytes += float64(size + itemOverhead)
+				if pk, ok := it["pk"].(*types.AttributeValueMemberS); ok && once(pk.Value) {
+					firsts += math.Ceil(float64(size) / 1024)
+				}
+			}
+		}
+	}
+	return bytes / float64(n), firsts, nil
+}
+
+// once says that a row is written when somebody is first seen, and not again that month.
+func once(pk string) bool {
+	kind, _, _ := strings.Cut(pk, "#")
+	return slices.Contains([]string{"person", "parts", "room", "robot"}, kind)
+}
+
+// sizeOf is the size of a value by DynamoDB's rules, numbers at half a byte a digit.
+func sizeOf(v types.AttributeValue) int {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return len(v.Value)
+	case *types.AttributeValueMemberN:
+		return (len(v.Value)+1)/2 + 1
+	case *types.AttributeValueMemberB:
+		return len(v.Value)
+	case *types.AttributeValueMemberL:
+		n := 3
+		for _, one := range v.Value {
+			n += 1 + sizeOf(one)
+		}
+		return n
+	case *types.AttributeValueMemberM:
+		n := 3
+		for name, one := range v.Value {
+			n += 1 + len(name) + sizeOf(one)
+		}
+		return n
+	default:
+		return 1
+	}
+}
+
+func (r run) logFiles() (map[string][]byte, error) {
+	paths, err := filepath.Glob(filepath.Join(r.Data, "logs", r.Template.StackName+"-*.log"))
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path) // #nosec G304 -- of our own folder
+		if err != nil {
+			return nil, err
+		}
+		files[strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), r.Template.StackName+"-"), ".log")] = text
+	}
+	return files, nil
+}
+
+// logBytes is how much each function has logged so far.
+func (r run) logBytes() (map[string]float64, error) {
+	files, err := r.logFiles()
+	sizes := map[string]float64{}
+	for name, text := range files {
+		sizes[name] = float64(len(text))
+	}
+	return sizes, err
+}
+
+// metrics counts the custom metrics in the logs: CloudWatch bills each name under each set of dimensions.
+func (r run) metrics() int {
+	files, err := r.logFiles()
+	if err != nil {
+		return 0
+	}
+	names := map[string]bool{}
+	for _, text := range files {
+		for line := range bytes.Lines(text) {
+			var l struct {
+				AWS struct {
+					CloudWatchMetrics []struct {
+						Namespace  string
+						Dimensions [][]string
+						Metrics    []struct{ Name string }
+					}
+				} `json:"_aws"`
+			}
+			if json.Unmarshal(line, &l) != nil {
+				continue
+			}
+			var values map[string]json.RawMessage
+			if json.Unmarshal(line, &values) != nil {
+				continue
+			}
+			for _, d := range l.AWS.CloudWatchMetrics {
+				for _, set := range d.Dimensions {
+					key := d.Namespace
+					for _, name := range set {
+						key += " " + name + "=" + string(values[name])
+					}
+					for _, one := range d.Metrics {
+						names[key+" "+one.Name] = true
+					}
+				}
+			}
+		}
+	}
+	return len(names)
+}
+
+func cut(what string) (service, operation string) {
+	service, operation, _ = strings.Cut(what, " ")
+	return service, operation
+}
