@@ -127,4 +127,3 @@ func fateOf(e queue.MailEvent) (fate ledger.Fate, known bool) {
 func detail(e queue.MailEvent) string {
 	return strings.ToLower(strings.Trim(e.Bounce+"-"+e.BounceDetail, "-"))
 }
-

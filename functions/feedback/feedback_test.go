@@ -303,4 +303,3 @@ func TestTheSampleEventIsAnswered(t *testing.T) {
 		t.Errorf("the mail is %+v", row)
 	}
 }
-

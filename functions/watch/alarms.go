@@ -190,6 +190,16 @@ func (w *watcher) judge(f facts) wanted {
 	if f.lost > 0 {
 		all.open(f, report.MediaLost, "", ledger.Alarm{Affected: f.lost})
 	}
+	// Whom it concerns can't be told by mail: the other receivers are.
+	if n := len(f.suppressed); n > 0 {
+		since := f.suppressed[0].Since
+		for _, s := range f.suppressed {
+			if s.Since.Before(since) {
+				since = s.Since
+			}
+		}
+		all.open(f, report.ReceiverDead, "", ledger.Alarm{Affected: n, Since: since, Detail: fmt.Sprint(n)})
+	}
 	return all
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,14 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	return nil
 }
 
+// suppressed lists the suppressions that matter: an address that no report goes to any more concerns nobody.
+func (w *watcher) suppressed(ctx context.Context, corp ledger.Corp) ([]ledger.Suppression, error) {
+	all, err := w.ledger.Suppressions(ctx, corp.ID)
+	return slices.DeleteFunc(all, func(s ledger.Suppression) bool {
+		return !slices.ContainsFunc(corp.ReportTo, func(r ledger.Receiver) bool { return r.Address == s.Address })
+	}), err
+}
+
 // dueAt is when a mail should have been sent. A throttled attempt makes a mail's row look new; the day of a daily report does not change.
 func dueAt(m ledger.MailRow) time.Time {
 	day, err := time.Parse(time.DateOnly, m.Day)
@@ -107,7 +116,7 @@ func groupOf(alarm string) string {
 		return setAsideBursts
 	case report.Unaccounted:
 		return unaccounted
-	case report.NotOpening, report.SetAsideWaiting, report.MediaAtRisk, report.MediaLost, report.MessagesAtRisk, report.NeverCaughtUp:
+	case report.NotOpening, report.SetAsideWaiting, report.MediaAtRisk, report.MediaLost, report.MessagesAtRisk, report.NeverCaughtUp, report.ReceiverDead:
 		return ""
 	default: // a refusal of WeCom's that has no cause of its own stops fetching too
 		return corpsStandingStill

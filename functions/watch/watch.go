@@ -102,6 +102,8 @@ type facts struct {
 	recent window         // what came of late
 	alarms []ledger.Alarm // as they are
 
+	suppressed []ledger.Suppression // of receivers that reports still go to
+
 	pending    int
 	failing    map[report.Cause]int // items of pending batches that can't be opened, by why
 	oldest     time.Time            // when the oldest pending batch was pulled
@@ -175,6 +177,9 @@ func (w *watcher) look(ctx context.Context, corp ledger.Corp) (facts, error) {
 		return f, err
 	}
 	if f.clocks, err = w.ledger.Clocks(ctx, corp.ID, w.windows, f.now); err != nil {
+		return f, err
+	}
+	if f.suppressed, err = w.suppressed(ctx, corp); err != nil {
 		return f, err
 	}
 	f.alarms, err = w.ledger.Alarms(ctx, corp.ID)

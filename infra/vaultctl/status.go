@@ -30,6 +30,10 @@ type state struct {
 	Mails     map[string]int  `json:"mails"`       // by state
 	Alarms    []string        `json:"alarms"`      // open ones
 
+	MailFates  map[string]int     `json:"mail_fates"`       // of mails that were sent, as far as SES has said
+	Doubles    int                `json:"possible_doubles"` // mails that were, or may have been, sent twice
+	Suppressed []suppressedPublic `json:"suppressed"`       // receivers that get no mails any more, masked
+
 	HoursMessages *float64 `json:"hours_left_messages"` // before something leaves WeCom's window, at least; null: unknown, never caught up
 	HoursMedia    *float64 `json:"hours_left_media"`    // null: unknown; the whole window if nothing waits
 }
@@ -73,7 +77,7 @@ func (p *program) state(ctx context.Context, c ledger.Corp) (state, error) {
 	}
 	s := state{
 		Corp: c.ID, Name: c.Name, Cursor: cursor.Seq, CaughtUp: rfc3339(cursor.CaughtUp), LastWhole: rfc3339(cursor.LastWhole), Empties: cursor.Empties,
-		Trouble: cursor.Trouble, SetAside: map[string]int{}, Media: map[string]int{}, Mails: map[string]int{}, Alarms: []string{},
+		Trouble: cursor.Trouble, SetAside: map[string]int{}, Media: map[string]int{}, Mails: map[string]int{}, Alarms: []string{}, MailFates: map[string]int{}, Suppressed: []suppressedPublic{},
 	}
 	err = p.ledger.Batches(ctx, c.ID, "", func(b ledger.BatchRow) bool {
 		s.Batches++
@@ -96,7 +100,7 @@ func (p *program) state(ctx context.Context, c ledger.Corp) (state, error) {
 	if err := p.ledger.AllMedia(ctx, c.ID, func(m ledger.MediaRow) bool { s.Media[m.State]++; return true }); err != nil {
 		return state{}, err
 	}
-	if err := p.ledger.Mails(ctx, c.ID, func(m ledger.MailRow) bool { s.Mails[m.State]++; return true }); err != nil {
+	if err := p.mailState(ctx, c.ID, &s); err != nil {
 		return state{}, err
 	}
 	alarms, err := p.ledger.Alarms(ctx, c.ID)

@@ -25,6 +25,7 @@ const (
 	MostlySetAside    Cause = "mostly-set-aside"    // more than half of at least 50 items within 10 minutes
 	MediaAtRisk       Cause = "media-at-risk"       // attachments wait and their window ends soon
 	MediaLost         Cause = "media-lost"          // WeCom says that they are gone
+	ReceiverDead      Cause = "receiver-suppressed" // a receiver gets no mails any more: his address bounced for good, or he complained
 	Unaccounted       Cause = "unaccounted"         // fsck found what it could not mend
 )
 
@@ -32,7 +33,7 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		KeyMissing, KeyDoesNotFit, ServiceNotOpened, ServiceExpired, AddressNotTrusted, SecretRefused, AccessForbidden, CertRefused, LibraryMissing,
-		LibraryDies, RateLimited, NeverCaughtUp, NotFetching, MessagesAtRisk, NotOpening, SetAsideWaiting, MostlySetAside, MediaAtRisk, MediaLost, Unaccounted,
+		LibraryDies, RateLimited, NeverCaughtUp, NotFetching, MessagesAtRisk, NotOpening, SetAsideWaiting, MostlySetAside, MediaAtRisk, MediaLost, ReceiverDead, Unaccounted,
 	}
 }
 
@@ -299,6 +300,18 @@ var causeTexts = map[Cause]causeText{
 		risk:     riskNone,
 		steps: []causeStep{
 			{both{"List the messages; ask their senders for the files if they are needed:", "列出相关消息；如有需要，请向发送人索取文件："}, "vaultctl messages -corp {corp} -format jsonl"},
+		},
+	},
+	ReceiverDead: {
+		title:    both{"Receivers get no mails any more", "有收件人已无法收到邮件"},
+		what:     both{"Receivers to whom no report and no alert is sent: {r}. Their addresses refused a mail for good, or they called one of ours spam. Mails that were due to them say so and are not sent later.", "不再向其发送报告和提醒的收件人数：{r}。其地址已永久拒收邮件，或将我们的邮件举报为垃圾邮件。应发给他们的邮件会注明该情况，且不会补发。"},
+		often:    both{"somebody left, and the mailbox is gone.", "有人离职，邮箱已被删除。"},
+		possible: both{"a misspelt address; a mail filter that takes our mails for spam.", "地址拼写错误；或邮件过滤器把我们的邮件当作垃圾邮件。"},
+		risk:     riskNone,
+		steps: []causeStep{
+			{both{"See who it is:", "查看是哪些收件人："}, "vaultctl receivers suppressed -corp {corp}"},
+			{both{"Name other receivers in their place:", "改用其他收件人："}, "vaultctl corps set -corp {corp} -report-to ADDRESS,ADDRESS"},
+			{both{"If the address works again, let mails go there again:", "如果该地址已恢复，重新允许发送："}, "vaultctl receivers lift -corp {corp} -address ADDRESS"},
 		},
 	},
 	Unaccounted: {

@@ -62,6 +62,7 @@ type Alarm struct {
 
 	Messages    Quantity // messages affected
 	Attachments Quantity // attachments affected, for causes about attachments
+	Receivers   Quantity // receivers affected, for causes about mails
 	Loss        Clock    // what the cause puts at risk leaves WeCom's window then; messages or attachments, as the cause has it
 
 	Code    int                  // WeCom's errcode or the library's code; 0: none was given
@@ -275,7 +276,7 @@ func (a Alarm) fill(s string, f MaintenanceFacts, l Language) string {
 		first = a.Seen[0].String()
 	}
 	return strings.NewReplacer(
-		"{n}", a.Messages.text(l), "{m}", a.Attachments.text(l), "{seen}", seen, "{held}", versions(a.Held, l), "{ver}", first,
+		"{n}", a.Messages.text(l), "{m}", a.Attachments.text(l), "{r}", a.Receivers.text(l), "{seen}", seen, "{held}", versions(a.Held, l), "{ver}", first,
 		"{address}", named, "{egress}", list, "{reason}", a.reason(l), "{cause}", clip(string(a.Cause), 60), "{corp}", shellWord(string(f.Corp.ID)),
 	).Replace(s)
 }
@@ -336,6 +337,9 @@ func (a Alarm) section(f MaintenanceFacts, v View) section {
 	sec.Facts = append(sec.Facts, pair{l.say("Messages affected", "受影响的消息"), a.Messages.text(l)})
 	if a.Cause == MediaAtRisk || a.Cause == MediaLost || a.Attachments.Known {
 		sec.Facts = append(sec.Facts, pair{l.say("Attachments affected", "受影响的附件"), a.Attachments.text(l)})
+	}
+	if a.Cause == ReceiverDead {
+		sec.Facts = append(sec.Facts, pair{l.say("Receivers affected", "受影响的收件人"), a.Receivers.text(l)})
 	}
 	if a.Cause == KeyMissing || a.Cause == KeyDoesNotFit {
 		sec.Facts = append(sec.Facts,
