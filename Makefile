@@ -96,6 +96,23 @@ bill: build ## meter messages through the whole product, price them by infra/loc
 	@$(GOBUILD) -o '$(BUILD)'/local/bill ./infra/local/bill
 	@'$(OUT)/local/bill' $(ARGS)
 
+PREFIX ?=
+ACCOUNT ?=
+REGION ?=
+MAIL ?=
+TEARDOWN ?=
+.PHONY: prove-aws
+prove-aws: ## NEVER RUN YET: the simulated company in your own account (PREFIX=prove-… ACCOUNT= REGION= MAIL=; DRY=1 prints the plan; TEARDOWN=1)
+	@mkdir -p '$(BUILD)'/prove/simulator '$(BUILD)'/prove/layer/bin '$(BUILD)'/local
+	@cp infra/local/prove/simulator.yaml '$(BUILD)'/prove/
+	@GOOS=linux GOARCH=amd64 $(GOBUILD) -o '$(BUILD)'/prove/simulator/bootstrap ./infra/local/simlambda
+	@GOOS=linux GOARCH=amd64 $(GOBUILD) -o '$(BUILD)'/prove/layer/bin/simsdk ./infra/local/simsdk
+	@$(GOBUILD) -o '$(BUILD)'/local/vaultctl ./infra/vaultctl
+	@$(GOBUILD) -o '$(BUILD)'/local/prove ./infra/local/prove
+	@$(if $(DRY)$(TEARDOWN),true,sam build)
+	@'$(BUILD)'/local/prove -prefix '$(PREFIX)' -account '$(ACCOUNT)' $(if $(REGION),-region '$(REGION)') -mail '$(MAIL)' -folder '$(BUILD)'/prove -vaultctl '$(BUILD)'/local/vaultctl \
+		$(if $(DRY),-dry) $(if $(TEARDOWN),-teardown)
+
 .PHONY: clean
 clean: ## remove what was built and the local data
 	rm -rf $(BUILD) .local .aws-sam

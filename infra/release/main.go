@@ -115,7 +115,8 @@ type file struct {
 // collect reads the staged folder, by path with slashes.
 func collect(stage string) (map[string]file, error) {
 	files := map[string]file{}
-	err := filepath.WalkDir(stage, func(path string, entry fs.DirEntry, err error) error {
+	root := os.DirFS(stage)
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -123,12 +124,8 @@ func collect(stage string) (map[string]file, error) {
 		if err != nil {
 			return err
 		}
-		name, err := filepath.Rel(stage, path)
-		if err != nil {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		files[filepath.ToSlash(name)] = file{content: content, program: info.Mode()&0o111 != 0}
+		content, err := fs.ReadFile(root, name)
+		files[name] = file{content: content, program: info.Mode()&0o111 != 0}
 		return err
 	})
 	if err != nil {

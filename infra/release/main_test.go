@@ -83,7 +83,7 @@ func staged(t *testing.T) string {
 		if err := os.Mkdir(filepath.Join(dir, f), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, f, "bootstrap"), program, 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(dir, f, "bootstrap"), program, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
