@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -478,11 +477,13 @@ func TestCorpsBeyondTheNumberGoToInvocationsOfTheirOwn(t *testing.T) {
 func TestAllChildrenFitIntoTheMemory(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	const own = 150 << 20 // the program itself, with a batch of each corp in hand
 	f, _ := b.Template.Function(self)
-	corps, err := strconv.Atoi(f.Environment["FETCH_CORPS"])
-	b.OK(err)
-	if need := own + corps*childMost; need > f.MemoryMB<<20 {
-		t.Errorf("%d corps may need %d MB of %d", corps, need>>20, f.MemoryMB)
+	for memory, corps := range map[int]int{256: 2, 512: 9, 1024: 21, f.MemoryMB: holds(f.MemoryMB)} {
+		if got := holds(memory); got != corps || ownMost+got*childMost > memory<<20 {
+			t.Errorf("%d MB are said to hold %d corps, which may need %d MB", memory, got, (ownMost+got*childMost)>>20)
+		}
+	}
+	if holds(128) != 1 {
+		t.Error("somebody has to be followed")
 	}
 }

@@ -43,8 +43,10 @@ type settings struct {
 	Host    string        `env:"SDK_HOST" optional:"true"`                 // program that holds the library; empty: this one
 	Library string        `env:"SDK_LIB" optional:"true"`                  // path of Tencent's library
 	Poll    time.Duration `env:"POLL_INTERVAL" default:"5s"`               // rest between polls of a corp that is caught up
-	Corps   int           `env:"FETCH_CORPS" default:"20"`                 // corps of one invocation; the rest go to another one
+	Corps   int           `env:"FETCH_CORPS" default:"20"`                 // corps of one invocation at most; the rest go to another one
 	Self    string        `env:"AWS_LAMBDA_FUNCTION_NAME" optional:"true"` // set by Lambda
+
+	Memory int `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE" default:"1024"` // MB, set by Lambda
 
 	Proxy     string `env:"EGRESS_PROXY" optional:"true"`      // proxy by which WeCom is reached; empty: directly
 	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
@@ -53,6 +55,13 @@ type settings struct {
 // childMost is how many bytes a corp's child may keep resident before it is replaced. They all live in one invocation's memory: a child has 19 MB
 // after a few hundred batches, and 25 MB at most while a batch of 1,000 items passes through.
 const childMost = 40 << 20
+
+// ownMost is how many bytes the program itself may take, with a batch of each corp in hand.
+const ownMost = 150 << 20
+
+// holds is how many corps can be followed in so many MB, one at least. Lambda counts the children too, and ends the invocation of all corps when
+// they are too large.
+func holds(memoryMB int) int { return max(1, (memoryMB<<20-ownMost)/childMost) }
 
 func main() {
 	sdkhost.RunIfChild()
@@ -83,7 +92,7 @@ func main() {
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		batches: queue.New[queue.BatchJob](sqs.NewFromConfig(aws), s.Batches),
 		library: func(ctx context.Context, corp archive.CorpID) (chatData, error) { return libraries.Of(ctx, corp) },
-		log:     log, poll: s.Poll, most: max(s.Corps, 1), dead: deadHolder, metrics: os.Stdout,
+		log:     log, poll: s.Poll, most: min(max(s.Corps, 1), holds(s.Memory)), dead: deadHolder, metrics: os.Stdout,
 		again: inAnotherInvocation(lambda.NewFromConfig(aws), s.Self),
 	}
 	lambdas.Run(lambdas.Function{

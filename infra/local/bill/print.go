@@ -234,7 +234,7 @@ func (p printer) switches() error {
 	p.say("\nWhat you may turn off (a month, %s), and what it takes away", region)
 	rows := [][2]string{
 		{save(usage{"nat.hour": p.fixed.gateways * monthHours}), "the NAT gateway, for a NAT instance or proxy of your own: you patch it, and when it stands still nothing is pulled; WeCom keeps messages five days"},
-		{save(usage{fetch.priceID(): running * (fetch.gb() - smaller.gb())}), fmt.Sprintf("fetch's memory from %d to %d MB: room for two corps in one invocation instead of twenty, and slower catching up", fetch.memoryMB, smaller.memoryMB)},
+		{save(usage{fetch.priceID(): running * (fetch.gb() - smaller.gb())}), fmt.Sprintf("fetch's memory from %d to %d MB: less room for corps in one invocation (two in 256, nine in 512), and slower catching up", fetch.memoryMB, smaller.memoryMB)},
 		{save(slower), "PollInterval 60s instead of 5s: messages are queryable up to a minute later; the hours before loss stay"},
 		{save(usage{"kms.key": p.fixed.keys - 1}), "all keys but one: a single key for all data classes, so that whoever may use it may read everything; keys rotated once cost one more dollar each"},
 		{save(rowsAfterYear), "point-in-time recovery of table Messages (1,000 users, after a year): it is derived, and replay makes it again in hours instead of minutes. Not that of the other tables"},
