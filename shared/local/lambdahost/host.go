@@ -246,6 +246,15 @@ func (h *Host) Idle() bool {
 	return h.running == 0
 }
 
+// Busy counts the environments of a function that serve an invocation, or are being started for one. An unknown function has none.
+func (h *Host) Busy(logicalID string) int {
+	f, err := h.find(logicalID)
+	if err != nil {
+		return 0
+	}
+	return len(f.slots)
+}
+
 // Invoke runs a function once and waits for its answer. A failing function is a Result with FunctionError; an error means that
 // the function could not be run at all.
 func (h *Host) Invoke(ctx context.Context, logicalID string, payload []byte) (Result, error) {

@@ -513,7 +513,10 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 		_, err := h.Invoke(context.Background(), "WorkFunction", []byte(`{"do":"hang"}`))
 		hanging <- err
 	}()
-	until(t, "busy", func() bool { return !h.Idle() })
+	until(t, "busy", func() bool { return !h.Idle() && h.Busy("WorkFunction") == 1 })
+	if n := h.Busy("OtherFunction"); n != 0 {
+		t.Errorf("a function that there is not has %d environments", n)
+	}
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -132,6 +132,11 @@ func (c *Client) AddFault(ctx context.Context, f Fault) (Fault, error) {
 	return post[Fault](ctx, c, "/sim/fault", f)
 }
 
+// Faults lists the trouble that nobody has met yet.
+func (c *Client) Faults(ctx context.Context) ([]Fault, error) {
+	return get[[]Fault](ctx, c, "/sim/fault")
+}
+
 // LiftFaults ends all faults.
 func (c *Client) LiftFaults(ctx context.Context) error {
 	return c.Call(ctx, http.MethodDelete, "/sim/fault", Lift{}, nil)
