@@ -113,6 +113,10 @@ prove-aws: ## NEVER RUN YET: the simulated company in your own account (PREFIX=p
 	@'$(BUILD)'/local/prove -prefix '$(PREFIX)' -account '$(ACCOUNT)' $(if $(REGION),-region '$(REGION)') -mail '$(MAIL)' -folder '$(BUILD)'/prove -vaultctl '$(BUILD)'/local/vaultctl \
 		$(if $(DRY),-dry) $(if $(TEARDOWN),-teardown)
 
+.PHONY: judge
+judge: ## hold the local AWS endpoints against moto, ministack and DynamoDB Local (N=10 for ten times as long, SEED=0 for other operations)
+	@./infra/ci/judge.sh '$(if $(filter command,$(firstword $(origin N))),$(N),1)'
+
 .PHONY: clean
 clean: ## remove what was built and the local data
 	rm -rf $(BUILD) .local .aws-sam
