@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// child is a run in a process of its own, which others may kill; it is then started again until it comes to its end.
+type child struct {
+	run
+	out io.Writer
+	// stubborn starts it again whatever it ended with, as a person would who sees that the disk was full.
+	stubborn bool
+	starts   int
+}
+
+// mostStarts bounds a stubborn run.
+const mostStarts = 30
+
+// newRun makes a run's folder and takes addresses for it.
+func (o options) newRun(name, corpus string) (run, error) {
+	r := run{Data: filepath.Join(o.data, name), Corpus: corpus, Binaries: o.binaries, Template: filepath.Join(o.data, templateFile), Patience: 4*time.Minute + time.Duration(o.messages)*10*time.Millisecond}
+	if err := os.MkdirAll(r.Data, 0o700); err != nil {
+		return r, fmt.Errorf("make the folder of a run: %w", err)
+	}
+	var err, other error
+	r.Listen, err = freePort()
+	r.Simulator, other = freePort()
+	return r, errors.Join(err, other)
+}
+
+// toTheEnd plays a run to its end and returns its end state.
+func (c *child) toTheEnd(ctx context.Context) (state, error) {
+	b, err := json.MarshalIndent(c.run, "", " ")
+	if err != nil {
+		return state{}, err
+	}
+	file := c.Data + "-" + runFile // beside the folder, which may be a full disk
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return state{}, fmt.Errorf("write a run: %w", err)
+	}
+	for {
+		err := c.once(ctx, file)
+		if err == nil {
+			return readState(c.Data)
+		}
+		if c.stubborn && ctx.Err() == nil && c.starts < mostStarts {
+			rest(ctx, time.Second)
+			continue
+		}
+		var exit *exec.ExitError
+		if ctx.Err() != nil || !errors.As(err, &exit) || (exit.ExitCode() != restartCode && exit.ExitCode() != -1) {
+			return state{}, fmt.Errorf("the run in %s failed: %w", c.Data, err)
+		}
+	}
+}
+
+func (c *child) once(ctx context.Context, file string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self, "play", file) // #nosec G204 -- this program
+	cmd.Stdout, cmd.Stderr = c.out, c.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	c.starts++
+	return cmd.Run()
+}

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// state is what a run has led to, item by item: rows, objects, mails, jobs that are left. Values are text that is equal when the items are.
+type state struct {
+	Items   map[string]string
+	Doubles []string // mails that went out twice, each marked in its header and counted in its row
+	Notes   notes
+}
+
+// exception is what must differ between two runs, and why.
+type exception struct {
+	rows  string // what the key "<table> <pk> <sk>" begins with
+	names string // attributes, separated by blanks; "" is the whole row
+	why   string
+}
+
+// exceptions is the whole list: what is not here is compared.
+var exceptions = []exception{
+	{"", "version", "S3 makes up the ids of versions"},
+	{"ControlTable corps", "added", "the moment at which the operator added the corp"},
+	{"ControlTable corp#", "owner fence wanted beat", "who holds the lease, and how often it changed hands"},
+	{"ControlTable corp#", "caught_up empties last_whole trouble", "the last poll, which goes on for ever"},
+	{"ControlTable corp#", "added proven", "the moment at which a key was added and first opened something"},
+	{"ControlTable batch#", "pulled caught_up announced announcements failure slot", "moments, and how often the work was begun and announced"},
+	{"ControlTable watch#", "", "how far a look came: nothing is lost if the next one begins earlier"},
+	{"ControlTable waiting#", "announced announcements", "how often it was announced"},
+	{"ControlTable media#", "at", "the moment at which it came in"},
+	{"ControlTable lost#", "at", "the moment at which it was found lost"},
+	{"ControlTable settled#", "", "an index of media# by moments; media# itself is compared"},
+	{"ControlTable run#", "owner until done_at", "who made the report, and when"},
+	{"ControlTable mail#", "owner until ses_id at attempt fate_at", "who sent the mail, when, and how often; doubles are counted of what SES took"},
+	{"ControlTable alarm#", "", "alarms tell of the faults themselves; what they leave open shows in the other rows"},
+	{"MessagesTable aside#", "since clock", "the moment at which it was first set aside, and how long WeCom had then been out of reach"},
+	{"DirectoryTable dir#", "at", "the moment at which it was read"},
+	{"DirectoryTable hist#", "at", "the moment at which it was read"},
+	{"DirectoryTable snap#", "", "one for each reading, however often a fault has it repeated"},
+	{"AuditTable ", "", "what the operator was told, with moments and random ids"},
+}
+
+// alertRow is a run or a mail of an alert. Alerts tell of the faults themselves, so that runs differ in them; that each mail went out once is
+// seen in the mails.
+var alertRow = regexp.MustCompile(`^ControlTable (run|mail)#[^ ]* [^ ]*#R7`)
+
+// momentary keys have a moment in their sort key, which is left out.
+var momentary = regexp.MustCompile(`^(DirectoryTable hist#.* |ControlTable settled#.* )([0-9]{13})`)
+
+func (p *player) writeState(ctx context.Context) error {
+	s := state{Items: map[string]string{}, Notes: p.notes}
+	for _, name := range []string{"ControlTable", "MessagesTable", "DirectoryTable"} {
+		if err := p.tableState(ctx, name, s.Items); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"ArchiveBucket", "ReportsBucket"} {
+		if err := p.bucketState(ctx, name, s.Items); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.Doubles, err = p.mailState(s.Items); err != nil {
+		return err
+	}
+	jobs, dead := p.Queued()
+	s.Items["queues jobs"], s.Items["queues dead letters"] = fmt.Sprint(jobs), fmt.Sprint(dead)
+	b, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(p.run.Data, stateFile)
+	if err := errors.Join(os.WriteFile(file+".new", b, 0o600), os.Rename(file+".new", file)); err != nil {
+		return fmt.Errorf("write the end state: %w", err)
+	}
+	return nil
+}
+
+func readState(dir string) (s state, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, stateFile)) // #nosec G304 -- of a run
+	if err != nil {
+		return s, fmt.Errorf("read an end state: %w", err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("read an end state: %w", err)
+	}
+	return s, nil
+}
+
+func (p *player) tableState(ctx context.Context, name string, items map[string]string) error {
+	client := dynamodb.NewFromConfig(p.Config(operator))
+	table := p.House.Template.Outputs[name]
+	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		for _, it := range page.Items {
+			fields := map[string]string{}
+			for n, v := range it {
+				fields[n] = text(v)
+			}
+			key, value, keep := normalRow(name, fields)
+			if keep {
+				for items[key] != "" { // a key without its moment may come twice
+					key += " again"
+				}
+				items[key] = value
+			}
+		}
+	}
+	return nil
+}
+
+// normalRow is a row without what must differ. keep is false if nothing of it is compared.
+func normalRow(table string, fields map[string]string) (key, value string, keep bool) {
+	key = table + " " + fields["pk"] + " " + fields["sk"]
+	if alertRow.MatchString(key) {
+		return "", "", false
+	}
+	without := map[string]bool{"pk": true, "sk": true}
+	for _, e := range exceptions {
+		if !strings.HasPrefix(key, e.rows) {
+			continue
+		}
+		if e.names == "" {
+			return "", "", false
+		}
+		for _, n := range strings.Fields(e.names) {
+			without[n] = true
+		}
+	}
+	var parts []string
+	for _, n := range slices.Sorted(maps.Keys(fields)) {
+		if !without[n] {
+			parts = append(parts, n+"="+fields[n])
+		}
+	}
+	return momentary.ReplaceAllString(key, "${1}moment"), "row " + strings.Join(parts, " "), true
+}
+
+// text writes an attribute the same way for the same value.
+func text(v types.AttributeValue) string {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return v.Value
+	case *types.AttributeValueMemberB:
+		return base64.StdEncoding.EncodeToString(v.Value)
+	case *types.AttributeValueMemberBOOL:
+		return fmt.Sprint(v.Value)
+	case *types.AttributeValueMemberSS:
+		set := slices.Clone(v.Value)
+		slices.Sort(set)
+		return fmt.Sprint(set)
+	case *types.AttributeValueMemberL:
+		parts := make([]string, len(v.Value))
+		for i, e := range v.Value {
+			parts[i] = text(e)
+		}
+		return "[" + strings.Join(parts, " ") + "]"
+	case *types.AttributeValueMemberM:
+		var parts []string
+		for _, k := range slices.Sorted(maps.Keys(v.Value)) {
+			parts = append(parts, k+":"+text(v.Value[k]))
+		}
+		return "{" + strings.Join(parts, " ") + "}"
+	case nil:
+		return ""
+	default:
+		return fmt.Sprintf("%T", v)
+	}
+}
+
+// bucketState notes each object by key: the hash of its content, and how many versions it has.
+func (p *player) bucketState(ctx context.Context, name string, items map[string]string) error {
+	client := s3.NewFromConfig(p.Config(operator), func(o *s3.Options) { o.UsePathStyle = true })
+	bucket := p.House.Template.Outputs[name]
+	pages := s3.NewListObjectVersionsPaginator(client, &s3.ListObjectVersionsInput{Bucket: &bucket})
+	versions := map[string]int{}
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", name, err)
+		}
+		for _, v := range page.Versions {
+			versions[aws.ToString(v.Key)]++
+		}
+		for _, m := range page.DeleteMarkers {
+			items[name+" "+aws.ToString(m.Key)+" deleted"] = "a delete marker"
+		}
+	}
+	for key, n := range versions {
+		if strings.HasPrefix(key, "directory/") {
+			continue // WeCom's answers as they came, one object for each reading
+		}
+		out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+		if err != nil {
+			return fmt.Errorf("read an object of %s: %w", name, err)
+		}
+		sum := sha256.New()
+		if name == "ReportsBucket" {
+			b, err := io.ReadAll(out.Body)
+			if err == nil {
+				b, err = normalReport(key, b)
+			}
+			if err == nil {
+				_, err = sum.Write(b)
+			}
+			if err := errors.Join(err, out.Body.Close()); err != nil {
+				return fmt.Errorf("read an object of %s: %w", name, err)
+			}
+		} else if _, err := io.Copy(sum, out.Body); errors.Join(err, out.Body.Close()) != nil {
+			return fmt.Errorf("read an object of %s: %w", name, err)
+		}
+		if isAlert(key) {
+			continue
+		}
+		items[name+" "+key] = fmt.Sprintf("%x in %d versions", sum.Sum(nil), n)
+	}
+	return nil
+}
+
+// isAlert says whether an object belongs to an alert: those tell of the faults themselves.
+func isAlert(key string) bool { return strings.Contains(key, "R7") }
+
+// normalReport is what a report's object tells, without when it was made.
+func normalReport(key string, b []byte) ([]byte, error) {
+	if strings.HasSuffix(key, ".eml") {
+		return normalMail(b)
+	}
+	return withoutMoments(b), nil
+}
+
+// mailState notes each mail that SES took, by receiver and subject. One that was taken twice must say so itself, in its header.
+func (p *player) mailState(items map[string]string) (doubles []string, err error) {
+	seen := map[string]string{}
+	mails, err := p.Mails.Mails()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mails {
+		raw, err := p.Mails.Raw(m.ID)
+		if err != nil {
+			return nil, err
+		}
+		marked := bytes.HasPrefix(raw, []byte(attemptHeader))
+		if marked {
+			_, raw, _ = bytes.Cut(raw, []byte("\r\n"))
+		}
+		normal, err := normalMail(raw)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(normal)
+		key, value := "mail "+strings.Join(m.Destinations, ",")+" "+m.Tags["report_id"], hex.EncodeToString(sum[:])
+		before, twice := seen[key]
+		switch {
+		case twice && (!marked || before != value):
+			items[key+" unmarked double"] = "a mail that came twice without a word"
+		case twice:
+			doubles = append(doubles, key)
+		}
+		seen[key] = value
+		if !bytes.Contains(raw, []byte("\r\nX-WecomVault-Report: R7\r\n")) {
+			items[key] = value
+		}
+	}
+	return doubles, nil
+}
+
+// attemptHeader marks a mail that may be a double.
+const attemptHeader = "X-WecomVault-Attempt: "
+
+// difference is one item that two end states don't have in common.
+type difference struct{ Item, Want, Got string }
+
+func (d difference) String() string {
+	switch {
+	case d.Want == "":
+		return "doubled or unwanted: " + d.Item + " = " + d.Got
+	case d.Got == "":
+		return "lost: " + d.Item
+	}
+	return "changed: " + d.Item + "\n      want " + d.Want + "\n      got  " + d.Got
+}
+
+// compare lists what a run's end state has otherwise than the undisturbed one.
+func compare(want, got state) []difference {
+	keys := maps.Clone(want.Items)
+	maps.Copy(keys, got.Items)
+	var out []difference
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if w, g := want.Items[k], got.Items[k]; w != g {
+			out = append(out, difference{k, w, g})
+		}
+	}
+	return out
+}
