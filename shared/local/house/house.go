@@ -79,6 +79,8 @@ type House struct {
 	served chan error
 	keys   map[string]AccessKey // by logical id, and Operator's
 	ahead  atomic.Int64         // nanoseconds by which the played time is ahead of real time
+
+	deployed atomic.Pointer[string] // folder of the functions that Deploy named last
 }
 
 // AccessKey is what a caller signs with. It is made anew each time the house is opened.
@@ -195,9 +197,7 @@ func (h *House) serve(ctx context.Context, listener net.Listener) error {
 	}
 	h.Host, err = lambdahost.New(lambdahost.Options{
 		Template: h.Template, Endpoint: h.Endpoint, ClockFile: h.ClockFile(), Now: h.Now,
-		Binary: func(f template.Function) string {
-			return filepath.Join(h.Binaries, "functions", strings.TrimPrefix(f.Name, h.Template.StackName+"-"), "bootstrap")
-		},
+		Binary:      h.bootstrap,
 		Credentials: func(id string) (string, string) { k := h.keys[id]; return k.ID, k.Secret },
 		Logs:        filepath.Join(h.Data, "logs"), Temporary: filepath.Join(h.Data, "tmp"),
 		Log: slog.New(slog.NewTextHandler(h.Log, nil)), Ran: h.Ran,

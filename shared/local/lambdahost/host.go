@@ -127,9 +127,10 @@ type function struct {
 	log   *logFile
 	slots chan struct{} // one per environment that may be busy
 
-	mu   sync.Mutex
-	idle []*environment
-	all  map[*environment]bool
+	mu       sync.Mutex
+	idle     []*environment
+	all      map[*environment]bool // whether its program is the one deployed last
+	deployed int                   // how often Deploy was called
 }
 
 // errClosed is what an invocation gets once the host is ending.
@@ -295,13 +296,14 @@ func (h *Host) environment(f *function) (*environment, error) {
 		}
 		delete(f.all, env)
 	}
+	deployed := f.deployed
 	f.mu.Unlock()
 	env, err := h.startEnvironment(f)
 	if err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
-	f.all[env] = true
+	f.all[env] = deployed == f.deployed
 	f.mu.Unlock()
 	if h.ctx.Err() != nil { // Close may have looked at f.all before
 		env.end()
@@ -314,6 +316,7 @@ func (h *Host) environment(f *function) (*environment, error) {
 func (h *Host) serve(f *function, env *environment, inv *invocation) (Result, error) {
 	res, reusable, err := env.serve(h.ctx, inv)
 	f.mu.Lock()
+	reusable = reusable && f.all[env]
 	if reusable {
 		f.idle = append(f.idle, env)
 	} else {
