@@ -36,9 +36,9 @@ type refresher struct {
 	pause  time.Duration // before a call is tried again
 }
 
-// function is what the schedule calls. What the event says does not matter: whatever its time, the directory is read as it is now.
+// function is what the schedule calls. What its event says of time does not matter: the directory is read as it is now.
 func (r *refresher) function() lambdas.Function {
-	return lambdas.Function{Log: r.log, Schedule: func(ctx context.Context, _ []byte) error { return r.run(ctx) }}
+	return lambdas.Function{Log: r.log, Call: r.call}
 }
 
 // run refreshes every corp. The corps don't wait for each other: each is read in a time of its own.

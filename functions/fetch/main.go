@@ -97,13 +97,16 @@ func main() {
 	}
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close,
-		Schedule: func(ctx context.Context, input []byte) error {
-			libraries.Wake(ctx)
-			var only event
-			if err := json.Unmarshal(input, &only); err != nil {
-				return err
+		Call: func(ctx context.Context, input []byte) (any, error) {
+			var e event
+			if err := json.Unmarshal(input, &e); err != nil {
+				return nil, err
 			}
-			return f.run(ctx, only.Corps)
+			if e.Library {
+				return tryLibrary(ctx, financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Log: log})
+			}
+			libraries.Wake(ctx)
+			return nil, f.run(ctx, e.Corps)
 		},
 	})
 }
@@ -111,6 +114,26 @@ func main() {
 // event is what fetch reads of its trigger's event: the schedule's names no corps, and then all are meant.
 type event struct {
 	Corps []archive.CorpID `json:"corps"`
+
+	// Library asks whether Tencent's library can be loaded, and for nothing else.
+	Library bool `json:"library"`
+}
+
+// loaded is whether the library can be loaded.
+type loaded struct {
+	Loaded   bool   `json:"loaded"`
+	Library  string `json:"library"`  // its file
+	Sentence string `json:"sentence"` // why not, and what to do
+}
+
+// tryLibrary loads the library in a child of its own, without a way to the network, and lets it go.
+func tryLibrary(ctx context.Context, c financesdk.Config) (loaded, error) {
+	c.Corp = "doctor" // the library wants some name, and goes nowhere with it
+	sdk, err := financesdk.Start(ctx, c)
+	if err != nil {
+		return loaded{Library: c.Lib, Sentence: financesdk.Explain(err).Sentence}, nil
+	}
+	return loaded{Loaded: true, Library: c.Lib}, sdk.Close()
 }
 
 // inAnotherInvocation returns a function that hands corps to an invocation of their own, which is not waited for. One that is lost is made

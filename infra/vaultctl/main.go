@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -48,7 +49,19 @@ type settings struct {
 	Host    string `env:"SDK_HOST" optional:"true"` // program that holds the library; empty: this one
 	Library string `env:"SDK_LIB" optional:"true"`  // path of Tencent's library; only replay from batches needs it
 
-	Fsck  string        `env:"FSCK_FUNCTION" optional:"true"` // only the command fsck needs it
+	// Only the commands fsck and doctor need these.
+	Fsck              string `env:"FSCK_FUNCTION" optional:"true"`
+	DirectoryFunction string `env:"DIRECTORY_FUNCTION" optional:"true"`
+	Fetch             string `env:"FETCH_FUNCTION" optional:"true"`
+	Batches           string `env:"BATCH_QUEUE_URL" optional:"true"`
+	Media             string `env:"MEDIA_QUEUE_URL" optional:"true"`
+	Reports           string `env:"REPORT_QUEUE_URL" optional:"true"`
+	Mails             string `env:"MAIL_QUEUE_URL" optional:"true"`
+	Feedback          string `env:"FEEDBACK_QUEUE_URL" optional:"true"`
+	ReportsBucket     string `env:"REPORTS_BUCKET" optional:"true"`
+	From              string `env:"MAIL_FROM" optional:"true"`
+	Trial             bool   `env:"TRIAL" optional:"true"` // the stack may be locked in governance mode
+
 	Chats time.Duration `env:"MESSAGE_WINDOW" default:"120h"`
 	Files time.Duration `env:"MEDIA_WINDOW" default:"72h"`
 }
@@ -65,6 +78,9 @@ type program struct {
 	tables        ledger.Tables
 	host, library string        // of Tencent's library
 	second        time.Duration // before replay looks again at what may only be under way
+
+	aws   aws.Config
+	where settings
 
 	functions *lambda.Client
 	check     string // the function fsck
@@ -88,6 +104,7 @@ func commands() []command {
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N]: try set-aside items again", redrive},
 		{"replay", replayUsage, replay},
+		{"doctor", doctorUsage, examine},
 		{"fsck", "fsck [-corp ID]: check the archive against its ledger, mend what can be mended, one JSON object a finding", fsck},
 	}
 }
@@ -101,6 +118,10 @@ func main() {
 		var wrong *usageError
 		if errors.As(err, &wrong) {
 			os.Exit(2)
+		}
+		var open *toDoError
+		if errors.As(err, &open) {
+			os.Exit(3)
 		}
 		os.Exit(1)
 	}
@@ -153,7 +174,7 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 		redrives: queue.New[queue.RedriveJob](sqs.NewFromConfig(aws), s.Redrives),
 		// A check may take Lambda's quarter of an hour, and is not begun twice.
 		functions: lambda.NewFromConfig(aws, func(o *lambda.Options) { o.RetryMaxAttempts = 1 }), check: s.Fsck,
-		windows: ledger.Windows{Messages: s.Chats, Media: s.Files},
+		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, aws: aws, where: s,
 	}, nil
 }
 

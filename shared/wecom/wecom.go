@@ -53,11 +53,33 @@ type Client struct {
 	base string
 	http *http.Client
 	now  func() time.Time
+
+	mu    sync.Mutex
+	ahead time.Duration // our clock before WeCom's, as of the last answer
+	heard bool
 }
 
 // New returns a client of the server at base, for example https://qyapi.weixin.qq.com. now is the machine's own time.
 func New(base string, client *http.Client, now func() time.Time) *Client {
 	return &Client{base: strings.TrimRight(base, "/"), http: client, now: now}
+}
+
+// Ahead is by how much our clock was ahead of WeCom's at its last answer, to the second and the time that an answer takes; known is false
+// before the first.
+func (c *Client) Ahead() (d time.Duration, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ahead, c.heard
+}
+
+func (c *Client) heardAt(date string) {
+	at, err := http.ParseTime(date)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead, c.heard = c.now().Sub(at), true
 }
 
 // Tokens keeps the access token of one secret. Safe for concurrent use.
@@ -159,6 +181,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		// The answer has been read; there is nothing to do about a failed close.
 		_ = resp.Body.Close()
 	}()
+	c.heardAt(resp.Header.Get("Date"))
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("wecom %s: %w: HTTP %d", path, ErrNoAnswer, resp.StatusCode)
 	}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -288,19 +289,27 @@ func (h *House) Ledger() *ledger.Ledger {
 func (h *House) Environment() map[string]string {
 	env := map[string]string{
 		"AWS_ENDPOINT_URL": h.Endpoint, "AWS_REGION": Region, "AWS_ACCESS_KEY_ID": h.keys[Operator].ID, "AWS_SECRET_ACCESS_KEY": h.keys[Operator].Secret,
-		clock.FileVariable: h.ClockFile(), "SECRETS_PREFIX": h.Template.Parameters["SecretsPrefix"],
-		"REDRIVE_QUEUE_URL": h.Template.Outputs["RedriveQueueUrl"], "FSCK_FUNCTION": h.Template.Outputs["FsckFunction"],
-		"MESSAGE_WINDOW": h.Template.Parameters["MessageWindow"], "MEDIA_WINDOW": h.Template.Parameters["MediaWindow"],
+		clock.FileVariable: h.ClockFile(),
+		"MESSAGE_WINDOW":   h.Template.Parameters["MessageWindow"], "MEDIA_WINDOW": h.Template.Parameters["MediaWindow"],
 		// What holds the library for replay from batches: on AWS the operator names a copy.
 		"SDK_HOST": h.Template.Parameters["SdkHost"], "SDK_LIB": h.Template.Parameters["SdkLib"],
 	}
-	for variable, output := range map[string]string{
-		"CONTROL_TABLE": "ControlTable", "MESSAGES_TABLE": "MessagesTable", "DIRECTORY_TABLE": "DirectoryTable", "AUDIT_TABLE": "AuditTable", "ARCHIVE_BUCKET": "ArchiveBucket",
-		"SECRETS_KEY_ARN": "SecretsKeyArn",
-	} {
-		env[variable] = h.Template.Outputs[output]
+	for name, value := range h.Template.Outputs {
+		env[variable(name)] = value
 	}
 	return env
+}
+
+// variable is an output's name as an environment variable: ArchiveBucket becomes ARCHIVE_BUCKET.
+func variable(output string) string {
+	var name []rune
+	for i, r := range output {
+		if i > 0 && unicode.IsUpper(r) {
+			name = append(name, '_')
+		}
+		name = append(name, unicode.ToUpper(r))
+	}
+	return string(name)
 }
 
 func newKey() (AccessKey, error) {
