@@ -41,9 +41,9 @@ type Sim struct {
 // Open opens the simulator whose state is the bbolt file at path, which it makes if it is absent. clock is real time; what the simulator
 // calls its clock is that plus its offset. A file that another process holds is an error after two seconds.
 func Open(path string, clock func() time.Time) (*Sim, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second})
+	db, err := openFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening the simulator's file %s: %w", path, err)
+		return nil, err
 	}
 	s := &Sim{
 		db: db, clock: clock, corps: map[string]*corp{}, rates: map[string]*rate{}, wrong: map[string]*wrongSecrets{},
