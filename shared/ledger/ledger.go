@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 	"time"
 
@@ -244,24 +246,39 @@ func (l *Ledger) count(ctx context.Context, table, pk, prefix string) (int, erro
 
 // write puts rows that are identical by construction, 25 a call, and repeats what DynamoDB did not take.
 func (l *Ledger) write(ctx context.Context, table string, rows []item) error {
-	for len(rows) > 0 {
-		n := min(len(rows), 25)
-		requests := make([]types.WriteRequest, n)
-		for i, row := range rows[:n] {
-			requests[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: row}}
-		}
-		rows = rows[n:]
-		pending := map[string][]types.WriteRequest{table: requests}
-		for attempt := 0; len(pending) > 0; attempt++ {
-			out, err := l.db.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: pending})
-			if err != nil {
-				return fmt.Errorf("write %d rows: %w", n, err)
+	return l.writeEach(ctx, table, slices.Values(rows))
+}
+
+// writeEach is write for rows that are made as they are asked for.
+func (l *Ledger) writeEach(ctx context.Context, table string, rows iter.Seq[item]) error {
+	const most = 25 // of one call
+	requests := make([]types.WriteRequest, 0, most)
+	for row := range rows {
+		requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: row}})
+		if len(requests) == most {
+			if err := l.writeBatch(ctx, table, requests); err != nil {
+				return err
 			}
-			pending = out.UnprocessedItems
-			if len(pending) > 0 {
-				if err := pause(ctx, min(50*time.Millisecond<<min(attempt, 7), 5*time.Second)); err != nil {
-					return fmt.Errorf("write %d rows: %w", n, err)
-				}
+			requests = requests[:0]
+		}
+	}
+	if len(requests) == 0 {
+		return nil
+	}
+	return l.writeBatch(ctx, table, requests)
+}
+
+func (l *Ledger) writeBatch(ctx context.Context, table string, requests []types.WriteRequest) error {
+	pending := map[string][]types.WriteRequest{table: requests}
+	for attempt := 0; len(pending) > 0; attempt++ {
+		out, err := l.db.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: pending})
+		if err != nil {
+			return fmt.Errorf("write %d rows: %w", len(requests), err)
+		}
+		pending = out.UnprocessedItems
+		if len(pending) > 0 {
+			if err := pause(ctx, min(50*time.Millisecond<<min(attempt, 7), 5*time.Second)); err != nil {
+				return fmt.Errorf("write %d rows: %w", len(requests), err)
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,18 +50,20 @@ func (p *People) learn(keys []string) {
 // text, in a batch that overlaps, gets a row of its own: the first stays. One write unit a message, and more only for people and conversations
 // not seen this month, and for rooms and robots never seen.
 func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []archive.Message, people *People) error {
-	rows := make([]item, 0, len(messages))
 	var recalls []item
 	maybe := map[string]item{} // rows that may be there already
 	for i := range messages {
 		m := &messages[i]
-		row, extra := messageRows(batchKey, m)
-		rows = append(rows, row)
-		for _, it := range extra {
-			if k := getStr(it, "pk") + "\x00" + getStr(it, "sk"); !people.knows(k) {
-				maybe[k] = it
+		peopleOf(m, func(pk, sk string, ids []string) {
+			k := pk + "\x00" + sk
+			if maybe[k] != nil || people.knows(k) {
+				return
 			}
-		}
+			maybe[k] = key(pk, sk)
+			if ids != nil {
+				maybe[k]["ids"] = list(ids)
+			}
+		})
 		if m.RecallOf != "" {
 			it := key(recallPK(m.Corp), idPart(string(m.RecallOf))+"#"+m.Seq.Key())
 			if len(m.RecallOf) > longestID {
@@ -73,8 +77,21 @@ func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []ar
 	if err != nil {
 		return err
 	}
+	// A message's row is made when it is its turn: those of a whole batch are several megabytes.
+	rows := func(yield func(item) bool) {
+		for i := range messages {
+			if !yield(messageRow(batchKey, &messages[i])) {
+				return
+			}
+		}
+		for _, it := range append(fresh, recalls...) {
+			if !yield(it) {
+				return
+			}
+		}
+	}
 	// A table refuses the same key twice in one call; a batch that holds a msgid and seq twice can't be, but a repeated recall can.
-	if err := l.write(ctx, l.tables.Messages, distinct(append(append(rows, fresh...), recalls...))); err != nil {
+	if err := l.writeEach(ctx, l.tables.Messages, distinct(rows)); err != nil {
 		return fmt.Errorf("messages of batch %s: %w", batchKey, err)
 	}
 	learnt := make([]string, 0, len(maybe))
@@ -110,26 +127,34 @@ func (l *Ledger) unwritten(ctx context.Context, maybe map[string]item) ([]item, 
 	return fresh, nil
 }
 
-func distinct(rows []item) []item {
-	seen := map[string]bool{}
-	out := rows[:0]
-	for _, it := range rows {
-		k := getStr(it, "pk") + "\x00" + getStr(it, "sk")
-		if !seen[k] {
+// distinct leaves out rows whose key came before.
+func distinct(rows iter.Seq[item]) iter.Seq[item] {
+	return func(yield func(item) bool) {
+		seen := map[string]bool{}
+		for it := range rows {
+			k := getStr(it, "pk") + "\x00" + getStr(it, "sk")
+			if seen[k] {
+				continue
+			}
 			seen[k] = true
-			out = append(out, it)
+			if !yield(it) {
+				return
+			}
 		}
 	}
-	return out
 }
 
-func messageRows(batchKey string, m *archive.Message) (message item, people []item) {
-	corp, conversation := m.Corp.KeyPart(), idPart(m.Conversation())
-	month := "000000"
-	if !m.Time.IsZero() {
-		month = m.Time.UTC().Format("200601")
+// monthOf is the month under which a message's row and its persons' stand.
+func monthOf(m *archive.Message) string {
+	if m.Time.IsZero() {
+		return "000000"
 	}
-	message = key("msg#"+corp+"#"+conversation+"#"+month, millis13(m.Time)+"#"+m.Seq.Key()+"#"+m.RawSHA256()[:8])
+	return m.Time.UTC().Format("200601")
+}
+
+func messageRow(batchKey string, m *archive.Message) item {
+	corp, conversation, month := m.Corp.KeyPart(), idPart(m.Conversation()), monthOf(m)
+	message := key("msg#"+corp+"#"+conversation+"#"+month, millis13(m.Time)+"#"+m.Seq.Key()+"#"+m.RawSHA256()[:8])
 	message["msgid"], message["action"], message["batch"] = str(clip(string(m.MsgID), 128)), str(clip(string(m.Action), 32)), str(batchKey)
 	if m.Type != "" {
 		message["type"] = str(clip(m.Type, 64))
@@ -149,28 +174,32 @@ func messageRows(batchKey string, m *archive.Message) (message item, people []it
 	if m.Text != "" && len(m.Text) <= longestText {
 		message["text"] = str(m.Text)
 	}
-	ids := archive.SortedParties(m.From, m.To)
-	if len(ids) > 0 {
-		hash := archive.PartiesHash(ids)
-		message["parties"] = str(hash)
+	if ids := archive.SortedParties(m.From, m.To); len(ids) > 0 {
+		message["parties"] = str(archive.PartiesHash(ids))
+	}
+	return message
+}
+
+// peopleOf calls add for the keys of the rows that a message shares with others: its participant list, which holds ids, its persons and robots,
+// its room.
+func peopleOf(m *archive.Message, add func(pk, sk string, ids []string)) {
+	corp, conversation, month := m.Corp.KeyPart(), idPart(m.Conversation()), monthOf(m)
+	if ids := archive.SortedParties(m.From, m.To); len(ids) > 0 {
 		room := idPart(string(m.Room))
 		if room == "" {
 			room = "-"
 		}
-		listed := key("parts#"+corp+"#"+room, hash)
-		listed["ids"] = list(ids)
-		people = append(people, listed)
+		add("parts#"+corp+"#"+room, archive.PartiesHash(ids), ids)
 		for _, id := range ids {
-			people = append(people, key("person#"+corp+"#"+idPart(id), month+"#"+conversation))
+			add("person#"+corp+"#"+idPart(id), month+"#"+conversation, nil)
 			if archive.ParseKind(archive.PartyID(id)) == archive.KindRobot {
-				people = append(people, key(robotPK(m.Corp), id))
+				add(robotPK(m.Corp), id, nil)
 			}
 		}
 	}
 	if m.Room != "" && len(m.Room) <= longestID {
-		people = append(people, key(roomPK(m.Corp), string(m.Room)))
+		add(roomPK(m.Corp), string(m.Room), nil)
 	}
-	return message, people
 }
 
 // Rooms calls f for the rooms that a corp's messages name, by id: WeCom has no list of all of them.
@@ -205,7 +234,7 @@ func (l *Ledger) PutFindings(ctx context.Context, corp archive.CorpID, findings 
 	for _, f := range findings {
 		rows = append(rows, findingRow(corp, f))
 	}
-	if err := l.write(ctx, l.tables.Messages, distinct(rows)); err != nil {
+	if err := l.writeEach(ctx, l.tables.Messages, distinct(slices.Values(rows))); err != nil {
 		return fmt.Errorf("findings of corp %s: %w", corp, err)
 	}
 	return nil
@@ -245,7 +274,7 @@ func (l *Ledger) HasMessages(ctx context.Context, batchKey string, messages []ar
 	byKey := map[string]*archive.Message{}
 	var keys []item
 	for i := range messages {
-		row, _ := messageRows(batchKey, &messages[i])
+		row := messageRow(batchKey, &messages[i])
 		k := getStr(row, "pk") + "\x00" + getStr(row, "sk")
 		if _, dup := byKey[k]; !dup {
 			keys = append(keys, item{"pk": row["pk"], "sk": row["sk"]})
