@@ -366,7 +366,7 @@ func TestACrashBetweenAnyTwoWritesIsMadeGood(t *testing.T) {
 	want := r.state(corp)
 	for _, act := range []awslocal.Act{awslocal.Refuse, awslocal.FailAfter} {
 		for n := 1; n <= 4; n++ { // the answers, the history, the newest states, the snapshot
-			r.ok(r.ledger.PutEntries(t.Context(), corp, []directory.Entry{{Kind: directory.KindMember, ID: "bo", At: r.at, Fields: `{"listed":true}`}}))
+			r.ok(r.ledger.PutEntries(t.Context(), corp, []directory.Entry{{Kind: directory.KindMember, ID: "bo", At: r.at.Add(time.Minute), Fields: `{"listed":true}`}}))
 			seen := 0
 			dies := func(q awslocal.FaultRequest) awslocal.FaultDecision {
 				if q.Operation == "BatchWriteItem" || q.Operation == "PutItem" || q.Operation == "PutObject" {
@@ -392,6 +392,12 @@ func TestACrashBetweenAnyTwoWritesIsMadeGood(t *testing.T) {
 			r.refreshed(corp)
 			if diff := cmp.Diff(want, r.state(corp)); diff != "" {
 				t.Fatalf("write %d, act %d (-undisturbed +this)\n%s", n, act, diff)
+			}
+			history := must[[]directory.Entry](t)(r.ledger.EntryHistory(t.Context(), corp, directory.KindMember, "bo"))
+			for i, e := range history[1:] {
+				if before := history[i]; e.Fields == before.Fields && e.Gone == before.Gone {
+					t.Errorf("write %d, act %d: one state is in the history twice, from %v and from %v", n, act, before.At, e.At)
+				}
 			}
 		}
 	}

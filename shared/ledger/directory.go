@@ -2,7 +2,10 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -18,8 +21,13 @@ func (l *Ledger) Entries(ctx context.Context, corp archive.CorpID, kind director
 	return l.each(ctx, l.tables.Directory, directoryPK(corp), b, func(it item) bool { return f(entryOf(it)) })
 }
 
-// PutEntries records changed states: history first, then the newest state, so that a crash between leaves a state to write again.
+// PutEntries records changed states: history first, then the newest state, so that a crash between leaves a state to write again. A state that
+// was written to the history before such a crash keeps its time and is not begun twice.
 func (l *Ledger) PutEntries(ctx context.Context, corp archive.CorpID, entries []directory.Entry) error {
+	entries, err := l.begun(ctx, corp, entries)
+	if err != nil {
+		return fmt.Errorf("directory history of corp %s: %w", corp, err)
+	}
 	var history, newest []item
 	for _, e := range entries {
 		history = append(history, entryRow(historyPK(corp, e.Kind, e.ID), millis13(e.At), e))
@@ -32,6 +40,32 @@ func (l *Ledger) PutEntries(ctx context.Context, corp archive.CorpID, entries []
 		return fmt.Errorf("directory of corp %s: %w", corp, err)
 	}
 	return nil
+}
+
+// historiesAtOnce is how many histories are looked at together.
+const historiesAtOnce = 16
+
+// begun gives each state that the history has as its last one the time that it has there.
+func (l *Ledger) begun(ctx context.Context, corp archive.CorpID, entries []directory.Entry) ([]directory.Entry, error) {
+	out := slices.Clone(entries)
+	failed := make([]error, len(out))
+	var all sync.WaitGroup
+	room := make(chan struct{}, historiesAtOnce)
+	for i := range out {
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			e := &out[i]
+			failed[i] = l.each(ctx, l.tables.Directory, historyPK(corp, e.Kind, e.ID), bounds{descending: true, consistent: true, limit: 1}, func(it item) bool {
+				if last := entryOf(it); last.Fields == e.Fields && last.Gone == e.Gone {
+					e.At = last.At
+				}
+				return false
+			})
+		})
+	}
+	all.Wait()
+	return out, errors.Join(failed...)
 }
 
 // EntryHistory lists all states of an entry, the oldest first; none if it was never seen.
