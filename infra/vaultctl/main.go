@@ -105,6 +105,7 @@ func commands() []command {
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N]: try set-aside items again", redrive},
 		{"replay", replayUsage, replay},
 		{"doctor", doctorUsage, examine},
+		{"rebuild", "rebuild -corp ID [-kms-key ARN]: make the ledger of a corp anew from the bucket, where the table of cursors and batches is lost for good", rebuild},
 		{"fsck", "fsck [-corp ID]: check the archive against its ledger, mend what can be mended, one JSON object a finding", fsck},
 	}
 }

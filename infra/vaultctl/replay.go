@@ -174,6 +174,7 @@ func (p *program) liveTable(ctx context.Context, mend bool, kmsKey string) error
 	if err := p.ledger.MakeMessagesTable(ctx, p.tables.Control, kmsKey, true); err != nil {
 		return err
 	}
+	p.second = 0 // what was just made empty is not under way
 	_, err = fmt.Fprintf(p.log, "table %s was lost: it is made again, empty\n", p.tables.Messages)
 	return err
 }

@@ -53,20 +53,8 @@ func (b BatchRow) Key() string { return b.First.Key() + "-" + b.Last.Key() + "-"
 
 // PutBatch records a batch as pending. When the same batch is recorded already, it returns the row that is there, whatever its state.
 func (l *Ledger) PutBatch(ctx context.Context, b BatchRow) (BatchRow, error) {
-	b.State = Pending
-	it := key(batchPK(b.Corp), b.Key())
-	it["corp"], it["first"], it["last"], it["items"] = str(string(b.Corp)), num(uint64(b.First)), num(uint64(b.Last)), count(b.Items)
-	it["sha256"], it["size"], it["object"], it["version"] = str(b.SHA256), count(b.Size), str(b.Object), str(b.Version)
-	it["pulled"], it["caught_up"] = when(b.Pulled), when(b.CaughtUp)
-	it["prev"], it["chain_n"], it["chain_hash"] = str(b.Prev), num(b.Link.N), str(b.Link.Hash)
-	it["state"], it["archived"], it["set_aside"], it["segments"] = str(b.State), count(0), count(0), list(nil)
-	if b.AfterKnown {
-		it["after"] = num(uint64(b.After))
-	}
-	if b.Slot != "" {
-		it["slot"] = str(b.Slot) // of a row that is made anew: what its items were set aside for before is looked at again
-	}
-	err := l.put(ctx, l.tables.Control, it, "attribute_not_exists(pk)", nil)
+	b.State, b.Archived, b.SetAside, b.Segments = Pending, 0, 0, nil
+	err := l.put(ctx, l.tables.Control, b.row(), "attribute_not_exists(pk)", nil)
 	if row, refused := refusedRow(err); refused {
 		there := batchOf(row)
 		if b.AfterKnown && there.AfterKnown && b.After < there.After {
@@ -78,6 +66,32 @@ func (l *Ledger) PutBatch(ctx context.Context, b BatchRow) (BatchRow, error) {
 		return BatchRow{}, err
 	}
 	return b, nil
+}
+
+// RestoreBatch writes the row of a batch as it must have been, its state and segments included: for a ledger that is made anew from the archive. A row
+// that is there stays as it is.
+func (l *Ledger) RestoreBatch(ctx context.Context, b BatchRow) error {
+	err := l.put(ctx, l.tables.Control, b.row(), "attribute_not_exists(pk)", nil)
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
+func (b BatchRow) row() item {
+	it := key(batchPK(b.Corp), b.Key())
+	it["corp"], it["first"], it["last"], it["items"] = str(string(b.Corp)), num(uint64(b.First)), num(uint64(b.Last)), count(b.Items)
+	it["sha256"], it["size"], it["object"], it["version"] = str(b.SHA256), count(b.Size), str(b.Object), str(b.Version)
+	it["pulled"], it["caught_up"] = when(b.Pulled), when(b.CaughtUp)
+	it["prev"], it["chain_n"], it["chain_hash"] = str(b.Prev), num(b.Link.N), str(b.Link.Hash)
+	it["state"], it["archived"], it["set_aside"], it["segments"] = str(b.State), count(b.Archived), count(b.SetAside), list(b.Segments)
+	if b.AfterKnown {
+		it["after"] = num(uint64(b.After))
+	}
+	if b.Slot != "" {
+		it["slot"] = str(b.Slot) // of a row that is made anew: what its items were set aside for before is looked at again
+	}
+	return it
 }
 
 // askedFrom records that a batch came again as what follows a lower seq: nothing lies between them either.

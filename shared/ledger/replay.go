@@ -28,13 +28,22 @@ func (l *Ledger) With(messages string) *Ledger {
 
 // HasMessagesTable says whether the table of derived rows is there.
 func (l *Ledger) HasMessagesTable(ctx context.Context) (bool, error) {
-	_, err := l.db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &l.tables.Messages})
+	return l.has(ctx, l.tables.Messages)
+}
+
+// HasControlTable says whether the table of cursors and batches is there.
+func (l *Ledger) HasControlTable(ctx context.Context) (bool, error) {
+	return l.has(ctx, l.tables.Control)
+}
+
+func (l *Ledger) has(ctx context.Context, table string) (bool, error) {
+	_, err := l.db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	var absent *types.ResourceNotFoundException
 	if errors.As(err, &absent) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look at table %s: %w", l.tables.Messages, err)
+		return false, fmt.Errorf("look at table %s: %w", table, err)
 	}
 	return true, nil
 }
@@ -46,7 +55,15 @@ const ready = 5 * time.Minute
 // given, takes the place of the other table's key. lasting gives it what guards the stack's own tables: protection against deletion, and
 // recovery of its past. It returns ErrExists if there is one.
 func (l *Ledger) MakeMessagesTable(ctx context.Context, like, kmsKey string, lasting bool) error {
-	name := l.tables.Messages
+	return l.makeTable(ctx, l.tables.Messages, like, kmsKey, lasting)
+}
+
+// MakeControlTable makes the table of cursors and batches again that was lost, with the shape of the table of derived rows and the given key.
+func (l *Ledger) MakeControlTable(ctx context.Context, kmsKey string) error {
+	return l.makeTable(ctx, l.tables.Control, l.tables.Messages, kmsKey, true)
+}
+
+func (l *Ledger) makeTable(ctx context.Context, name, like, kmsKey string, lasting bool) error {
 	out, err := l.db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &like})
 	if err != nil {
 		return fmt.Errorf("look at table %s: %w", like, err)
