@@ -96,6 +96,11 @@ bill: build ## meter messages through the whole product, price them by infra/loc
 	@$(GOBUILD) -o '$(BUILD)'/local/bill ./infra/local/bill
 	@'$(OUT)/local/bill' $(ARGS)
 
+.PHONY: drill
+drill: build ## lose each thing that can be lost, recover it as docs/recover.md says, timed (ARGS='-only key,region -keep')
+	@$(GOBUILD) -o '$(BUILD)'/local/drill ./infra/local/drill
+	@'$(OUT)/local/drill' $(ARGS)
+
 PREFIX ?=
 ACCOUNT ?=
 REGION ?=
