@@ -270,7 +270,8 @@ type corpStatus struct {
 	Messages, Media             string // the two clocks, in words
 	MessagesBad, MediaBad       bool
 	Batches, Archived, SetAside int
-	Pending                     int
+	Pending                     int // items, and the batches that hold them
+	PendingBatches              int
 	Reasons                     []named
 	Kept, Waiting, Lost         int
 	Alarms                      []alarmLine
@@ -374,6 +375,7 @@ func (p *pages) corpStatus(ctx context.Context, c ledger.Corp) (corpStatus, erro
 			s.SetAside += b.SetAside
 			if b.State == ledger.Pending {
 				s.Pending += b.Items
+				s.PendingBatches++
 			}
 			return true
 		}),

@@ -34,8 +34,11 @@ type state struct {
 	Doubles    int                `json:"possible_doubles"` // mails that were, or may have been, sent twice
 	Suppressed []suppressedPublic `json:"suppressed"`       // receivers that get no mails any more, masked
 
-	HoursMessages *float64 `json:"hours_left_messages"` // before something leaves WeCom's window, at least; null: unknown, never caught up
-	HoursMedia    *float64 `json:"hours_left_media"`    // null: unknown; the whole window if nothing waits
+	// Hours before something leaves WeCom's window, at least. null if the clock does not run; the word beside it says why.
+	HoursMessages *float64 `json:"hours_left_messages"`
+	HoursMedia    *float64 `json:"hours_left_media"`
+	ClockMessages string   `json:"clock_messages"` // running, nothing waits, or unknown: the corp was never caught up before
+	ClockMedia    string   `json:"clock_media"`
 }
 
 func status(ctx context.Context, p *program, args []string) error {
@@ -117,17 +120,22 @@ func (p *program) state(ctx context.Context, c ledger.Corp) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	s.HoursMessages, s.HoursMedia = hours(clocks.Messages, now, p.windows.Messages), hours(clocks.Media, now, p.windows.Media)
+	s.HoursMessages, s.ClockMessages = hours(clocks.Messages, now, p.windows.Messages)
+	s.HoursMedia, s.ClockMedia = hours(clocks.Media, now, p.windows.Media)
 	return s, nil
 }
 
-// hours is what a clock has left, to a tenth downwards; nil if that is not known.
-func hours(c ledger.Clock, now time.Time, window time.Duration) *float64 {
-	if c.Unknown {
-		return nil
+// hours is what a clock has left, to a tenth downwards, and what the clock does. An idle clock has no hours: "72" would read as if something
+// were about to be lost.
+func hours(c ledger.Clock, now time.Time, window time.Duration) (left *float64, clock string) {
+	switch {
+	case c.Idle:
+		return nil, "nothing waits"
+	case c.Unknown:
+		return nil, "unknown"
 	}
 	h := math.Floor(c.Left(now, window).Hours()*10) / 10
-	return &h
+	return &h, "running"
 }
 
 func rfc3339(t time.Time) string {
