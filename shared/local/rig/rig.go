@@ -92,7 +92,7 @@ func Start(t testing.TB, o Options) *Rig {
 	}
 	r.Template, err = template.Load(repository(t, "template.yaml"), parameters)
 	r.OK(err)
-	r.callers, err = stack.Callers(r.Template)
+	r.callers, err = stack.CallersFor(r.Template, t.Name())
 	r.OK(err)
 	r.callers[Operator] = authz.Everything(Operator)
 

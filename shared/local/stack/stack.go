@@ -194,22 +194,21 @@ func bucket(b template.Bucket) (s3front.Bucket, error) {
 }
 
 // Callers returns, by logical id, what each function may do: what its role's policies allow and nothing else.
-func Callers(t *template.Template) (map[string]*authz.Caller, error) {
+func Callers(t *template.Template) (map[string]*authz.Caller, error) { return CallersFor(t, program()) }
+
+// CallersFor is Callers with a name for who makes the calls, a test for example, in the account of used permissions.
+func CallersFor(t *template.Template, who string) (map[string]*authz.Caller, error) {
 	callers := map[string]*authz.Caller{}
 	for _, f := range t.Functions {
-		role, ok := t.Role(f.RoleARN)
-		if !ok {
-			return nil, fmt.Errorf("function %s has no role in the template", f.LogicalID)
+		policies, err := policiesOf(t, f)
+		if err != nil {
+			return nil, err
 		}
-		var policies iam.Policies
-		for _, document := range role.Policies {
-			p, err := iam.Parse(document)
-			if err != nil {
-				return nil, fmt.Errorf("read a policy of %s (%s line %d): %w", role.LogicalID, t.Path, role.Line, err)
-			}
-			policies = append(policies, p...)
+		allowed := watched(f.LogicalID, who, policies)
+		if allowed == nil {
+			allowed = policies.Allowed
 		}
-		callers[f.LogicalID] = &authz.Caller{Name: f.LogicalID, Allowed: policies.Allowed}
+		callers[f.LogicalID] = &authz.Caller{Name: f.LogicalID, Allowed: allowed}
 	}
 	return callers, nil
 }
