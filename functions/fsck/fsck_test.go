@@ -180,7 +180,7 @@ func TestWhatIsPlantedIsFound(t *testing.T) {
 			for _, v := range rig.Must[[]objstore.Version](h.TB)(h.store.Versions(h.Context(), key)) {
 				h.burn(v.Key, v.VersionID)
 			}
-			for _, c := range [][]byte{content, []byte("not it")} { // the copy, and over it something else
+			for _, c := range [][]byte{[]byte("not it"), content} { // something else, and over it the copy
 				_, err = h.s3.PutObject(h.Context(), &s3.PutObjectInput{Bucket: aws.String("archive"), Key: &key, Body: bytes.NewReader(c), Metadata: out.Metadata})
 				h.OK(err)
 			}
