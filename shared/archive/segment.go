@@ -43,7 +43,12 @@ type SegmentItem struct {
 
 // EncodeSegment writes messages one JSON object a line: the same bytes for the same input.
 func EncodeSegment(items []SegmentItem) ([]byte, error) {
+	size := 0
+	for _, it := range items {
+		size += 4*len(it.Message.Raw)/3 + len(it.Message.Text) + 512 // a guess, and nothing depends on it
+	}
 	var out bytes.Buffer
+	out.Grow(size)
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	for _, it := range items {
