@@ -118,16 +118,9 @@ prove-aws: ## NEVER RUN YET: the simulated company in your own account (PREFIX=p
 	@'$(BUILD)'/local/prove -prefix '$(PREFIX)' -account '$(ACCOUNT)' $(if $(REGION),-region '$(REGION)') -mail '$(MAIL)' -folder '$(BUILD)'/prove -vaultctl '$(BUILD)'/local/vaultctl \
 		$(if $(DRY),-dry) $(if $(TEARDOWN),-teardown)
 
-<<<<<<< Updated upstream
 .PHONY: judge
 judge: ## hold the local AWS endpoints against moto, ministack and DynamoDB Local (N=10 for ten times as long, SEED=0 for other operations)
 	@./infra/ci/judge.sh '$(if $(filter command,$(firstword $(origin N))),$(N),1)'
-=======
-.PHONY: soak
-soak: build ## one week of three companies by a clock that leaps: ledger complete, hours before loss right, nothing grows (ARGS='-n 200000')
-	@$(GOBUILD) -o '$(BUILD)'/local/soak ./infra/local/soak
-	@'$(OUT)/local/soak' $(ARGS)
->>>>>>> Stashed changes
 
 .PHONY: soak
 soak: build ## one week of three companies by a clock that leaps: ledger complete, hours before loss right, nothing grows (ARGS='-n 200000')
