@@ -63,6 +63,9 @@ type retention struct {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, err := parseOperation(r)
 	if err == nil {
+		err = checkHeaders(r, op)
+	}
+	if err == nil {
 		err = g.serve(w, r, op)
 	}
 	if err != nil {
