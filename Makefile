@@ -72,10 +72,19 @@ test-sdk: ## try Tencent's own library as far as it goes without WeCom (SDK=path
 
 N ?= 100000
 .PHONY: bench
-bench: build ## measure speed and memory against their aims and floors (N=1000000 for the million; ARGS='-only flow,delay -out FILE')
+bench: build bench-programs ## measure speed and memory against their aims and floors (N=1000000 for the million; ARGS='-only flow,delay -out FILE')
+	@'$(OUT)/local/bench' -binaries '$(OUT)' -n $(N) $(ARGS)
+
+.PHONY: bench-programs
+bench-programs:
+	@mkdir -p '$(BUILD)'/local
 	@$(GOBUILD) -o '$(BUILD)'/local/empty ./infra/local/bench/testdata/empty/main.go
 	@$(GOBUILD) -o '$(BUILD)'/local/bench ./infra/local/bench
-	@'$(OUT)/local/bench' -binaries '$(OUT)' -n $(N) $(ARGS)
+
+BASE ?=
+.PHONY: bench-compare
+bench-compare: ## measure this tree against another commit, in turns, and let benchstat judge (BASE=COMMIT; RUNS=5 N=20000 ONLY=cold,flow)
+	@BASE='$(BASE)' GO='$(GO)' ./infra/ci/bench-compare.sh
 
 # What is released is dated to the last commit, so that the same source gives the same zip.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0)

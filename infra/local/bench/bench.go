@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"sync"
 	"time"
 
@@ -52,8 +54,12 @@ func (b *bench) open(ctx context.Context, name, poll string) (*place, error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("make a folder for the data: %w", err)
 	}
+	wiring, err := b.wiring(data)
+	if err != nil {
+		return nil, err
+	}
 	h, err := house.Open(ctx, house.Options{
-		Data: data, Template: b.template, Binaries: b.binaries, NoSync: true,
+		Data: data, Template: wiring, Binaries: b.binaries, NoSync: true,
 		Params: map[string]string{
 			"WecomUrl": b.wecom.url, "SdkHost": filepath.Join(b.binaries, "local", "simsdk"), "PollInterval": poll,
 			"RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true",
@@ -67,6 +73,27 @@ func (b *bench) open(ctx context.Context, name, poll string) (*place, error) {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
+}
+
+// mostJobs is the line that says how many environments may work on a queue at a time.
+var mostJobs = regexp.MustCompile(`ScalingConfig: \{MaximumConcurrency: \d+\}`)
+
+// wiring copies the template with as many environments for a queue as there are processors here. On Lambda each has a processor of its own; ten
+// that share two spend their time on taking turns, which is no cost of the product's.
+func (b *bench) wiring(data string) (string, error) {
+	text, err := os.ReadFile(b.template)
+	if err != nil {
+		return "", fmt.Errorf("read the template: %w", err)
+	}
+	if !mostJobs.Match(text) {
+		return "", fmt.Errorf("%s does not say how many environments work on a queue in the way that bench knows: %s", b.template, mostJobs)
+	}
+	text = mostJobs.ReplaceAll(text, fmt.Appendf(nil, "ScalingConfig: {MaximumConcurrency: %d}", max(runtime.NumCPU(), 2)))
+	path := filepath.Join(data, "template.yaml")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return "", fmt.Errorf("write the template: %w", err)
+	}
+	return path, nil
 }
 
 func (p *place) close() error {
