@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/derived"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
@@ -147,41 +149,39 @@ func (w *walk) asides(ctx context.Context, row ledger.BatchRow, needed bool) (ma
 
 // derived checks the rows that follow from a batch's messages.
 func (w *walk) derived(ctx context.Context, row ledger.BatchRow, opened map[archive.Seq]archive.Message) error {
-	messages := make([]archive.Message, 0, len(opened))
-	var files []ledger.Waiting
-	var hashes []string
-	seen := map[string]bool{}
+	items := make([]archive.SegmentItem, 0, len(opened))
 	for _, m := range opened {
-		messages = append(messages, m)
-		for _, md := range m.Media {
-			began := m.Time
-			if began.IsZero() {
-				began = row.CaughtUp
-			}
-			files = append(files, ledger.Waiting{Corp: w.corp, FileID: md.FileID, Clock: began})
-			if hash := md.FileID.Hash(); !seen[hash] {
-				seen[hash] = true
-				hashes = append(hashes, hash)
-			}
-		}
+		items = append(items, archive.SegmentItem{Message: m})
 	}
-	slices.SortFunc(messages, func(a, b archive.Message) int {
-		if a.Seq < b.Seq {
-			return -1
-		}
-		return 1
-	})
-	missing, err := w.ledger.HasMessages(ctx, row.Key(), messages)
+	slices.SortFunc(items, func(a, b archive.SegmentItem) int { return cmp.Compare(a.Message.Seq, b.Message.Seq) })
+	rows := derived.Of(derived.Batch{Pulled: row.Pulled, CaughtUp: row.CaughtUp}, items)
+	lacking, err := w.ledger.Lacking(ctx, row, rows, w.people)
 	if err != nil {
 		return err
 	}
-	if len(missing) > 0 {
-		if err := w.ledger.PutMessages(ctx, row.Key(), missing, w.people); err != nil {
+	if len(lacking.Messages)+len(lacking.Findings) > 0 {
+		if err := w.ledger.PutDerived(ctx, row, lacking, w.people); err != nil {
 			return err
 		}
-		w.find(ctx, MessageMissing, row.Key(), Mended, "%d archived messages, the first with seq %s, had no row: the rows are written again from the segment", len(missing), missing[0].Seq)
+		w.find(ctx, MessageMissing, row.Key(), Mended, "%d archived messages and %d findings, the first with seq %s, lacked rows: these are written again from the segment", len(lacking.Messages), len(lacking.Findings), firstSeq(lacking))
+	}
+	files := ledger.WaitingFor(w.corp, rows.Files)
+	var hashes []string
+	seen := map[string]bool{}
+	for _, f := range files {
+		if hash := f.FileID.Hash(); !seen[hash] {
+			seen[hash] = true
+			hashes = append(hashes, hash)
+		}
 	}
 	return w.attachments(ctx, row, files, hashes)
+}
+
+func firstSeq(rows derived.Rows) archive.Seq {
+	if len(rows.Messages) > 0 {
+		return rows.Messages[0].Seq
+	}
+	return rows.Findings[0].Seq
 }
 
 // attachments looks for those that messages name, that have no outcome and that do not wait.

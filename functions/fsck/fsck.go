@@ -60,7 +60,7 @@ const (
 	SegmentMissing      Kind = "segment-missing"
 	SegmentAltered      Kind = "segment-altered"
 	SeqMissing          Kind = "seq-missing"     // an item is neither archived nor set aside
-	MessageMissing      Kind = "message-missing" // an archived message has no row
+	MessageMissing      Kind = "message-missing" // a row of an archived message, or a finding, is gone
 	MediaForgotten      Kind = "media-forgotten" // an attachment has no outcome and does not wait
 	MediaMissing        Kind = "media-missing"   // a kept attachment's object is gone
 	MediaAltered        Kind = "media-altered"   // a kept attachment is not what was kept
@@ -93,7 +93,6 @@ type checker struct {
 	store   *objstore.Store
 	batches *queue.Queue[queue.BatchJob]
 	media   *queue.Queue[queue.MediaJob]
-	people  *ledger.People
 	log     *slog.Logger
 	metrics *telemetry.Metrics
 	now     func() time.Time
@@ -155,7 +154,7 @@ func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call, lef
 			return Answer{}, err
 		}
 	}
-	p := &pass{checker: c, corp: corp, full: call.Full, from: from}
+	p := &pass{checker: c, corp: corp, full: call.Full, from: from, people: &ledger.People{}}
 	if end, ok := ctx.Deadline(); ok {
 		p.end = began.Add(end.Add(-farewell).Sub(began) / time.Duration(left))
 	}
@@ -178,14 +177,15 @@ func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call, lef
 type pass struct {
 	*checker
 	Answer
-	corp archive.CorpID
-	full bool
-	from string
-	end  time.Time // when to stop, by the machine's own time; zero: never
-	cut  bool      // time was up before all attachments were looked at
-	open int
-	kind map[Kind]int       // open findings
-	told map[[2]string]bool // kinds and objects: what is looked at twice is told once
+	corp   archive.CorpID
+	full   bool
+	people *ledger.People // rows that this check has seen: a row of before may be gone
+	from   string
+	end    time.Time // when to stop, by the machine's own time; zero: never
+	cut    bool      // time was up before all attachments were looked at
+	open   int
+	kind   map[Kind]int       // open findings
+	told   map[[2]string]bool // kinds and objects: what is looked at twice is told once
 }
 
 // find records a finding.

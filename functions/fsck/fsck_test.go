@@ -160,6 +160,18 @@ func TestWhatIsPlantedIsFound(t *testing.T) {
 			}
 			return []string{"seq-missing mended " + b[2].Key()}
 		}},
+		{name: "a deleted person row", same: true, plant: func(h *house, b []ledger.BatchRow) []string {
+			if n := h.forget("MessagesTable", "person#"+corp.KeyPart()+"#ben", ""); n != 1 {
+				h.Fatalf("%d rows deleted", n)
+			}
+			return []string{"message-missing mended " + b[0].Key()}
+		}},
+		{name: "a deleted recall and a deleted finding", same: true, plant: func(h *house, b []ledger.BatchRow) []string {
+			if n := h.forget("MessagesTable", "recall#", "") + h.forget("MessagesTable", "finding#", ""); n != 2 {
+				h.Fatalf("%d rows deleted", n)
+			}
+			return []string{"message-missing mended " + b[1].Key()}
+		}},
 		{name: "a forgotten attachment", plant: func(h *house, b []ledger.BatchRow) []string {
 			h.forget("ControlTable", "media#", archive.FileID("file of "+b[1].First.String()).Hash())
 			return []string{"media-forgotten mended " + b[1].Key()}

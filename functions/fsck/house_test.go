@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/derived"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front/s3test"
@@ -56,7 +57,7 @@ func newHouse(t *testing.T) *house {
 	c := h.Config("FsckFunction")
 	h.checker = &checker{
 		ledger: h.Ledger(c), store: objstore.New(h.s3, "archive"), batches: queue.New[queue.BatchJob](sqs.NewFromConfig(c), h.Name("BatchQueue")),
-		media: queue.New[queue.MediaJob](sqs.NewFromConfig(c), h.Name("MediaQueue")), people: &ledger.People{}, log: slog.New(slog.NewTextHandler(&h.log, nil)),
+		media: queue.New[queue.MediaJob](sqs.NewFromConfig(c), h.Name("MediaQueue")), log: slog.New(slog.NewTextHandler(&h.log, nil)),
 		metrics: telemetry.NewMetrics(&h.log, "fsck"), now: func() time.Time { return h.at }, second: time.Millisecond,
 	}
 	h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: corp, Added: h.at}))
@@ -140,6 +141,11 @@ func (h *house) messages(b ledger.BatchRow) []archive.SegmentItem {
 			Media: []archive.Media{{FileID: archive.FileID("file of " + it.Seq.String()), Kind: "file"}}, Known: true, Raw: []byte("opened " + it.Seq.String()),
 		}})
 	}
+	for i := range items { // one takes another back, in a way that isn't known
+		if m := &items[i].Message; m.Seq == 4 {
+			m.RecallOf, m.Known = "m1", false
+		}
+	}
 	return items
 }
 
@@ -170,12 +176,10 @@ func (h *house) stored(b ledger.BatchRow, opened []archive.SegmentItem) string {
 	h.OK(err)
 	object, err := objstore.New(h.s3, "archive").PutSegment(h.Context(), objstore.SegmentKey{Class: "default", Corp: corp, Day: "2031-05-06", BatchHash: b.SHA256[:32], Slice: archive.HashHex(lines)[:16]}, lines)
 	h.OK(err)
-	var messages []archive.Message
 	for _, it := range opened {
-		messages = append(messages, it.Message)
 		h.keep(it.Message.Media[0].FileID)
 	}
-	h.OK(h.op.PutMessages(h.Context(), b.Key(), messages, &ledger.People{}))
+	h.OK(h.op.PutDerived(h.Context(), b, derived.Of(derived.Batch{Pulled: b.Pulled, CaughtUp: b.CaughtUp}, opened), &ledger.People{}))
 	return object.Key
 }
 

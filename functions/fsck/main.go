@@ -51,7 +51,7 @@ func main() {
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		batches: queue.New[queue.BatchJob](jobs, s.Batches),
 		media:   queue.New[queue.MediaJob](jobs, s.Media),
-		people:  &ledger.People{}, log: log, metrics: telemetry.NewMetrics(os.Stdout, "fsck"), now: clock.Now, second: 3 * time.Second,
+		log:     log, metrics: telemetry.NewMetrics(os.Stdout, "fsck"), now: clock.Now, second: 3 * time.Second,
 	}
 	lambdas.Run(function(c))
 }

@@ -65,12 +65,7 @@ func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []ar
 			}
 		})
 		if m.RecallOf != "" {
-			it := key(recallPK(m.Corp), idPart(string(m.RecallOf))+"#"+m.Seq.Key())
-			if len(m.RecallOf) > longestID {
-				it["of"] = str(string(m.RecallOf))
-			}
-			it["msgid"], it["seq"], it["time"], it["batch"] = str(string(m.MsgID)), num(uint64(m.Seq)), when(m.Time), str(batchKey)
-			recalls = append(recalls, it)
+			recalls = append(recalls, recallRow(batchKey, m))
 		}
 	}
 	fresh, err := l.unwritten(ctx, maybe)
@@ -100,6 +95,15 @@ func (l *Ledger) PutMessages(ctx context.Context, batchKey string, messages []ar
 	}
 	people.learn(learnt)
 	return nil
+}
+
+func recallRow(batchKey string, m *archive.Message) item {
+	it := key(recallPK(m.Corp), idPart(string(m.RecallOf))+"#"+m.Seq.Key())
+	if len(m.RecallOf) > longestID {
+		it["of"] = str(string(m.RecallOf))
+	}
+	it["msgid"], it["seq"], it["time"], it["batch"] = str(string(m.MsgID)), num(uint64(m.Seq)), when(m.Time), str(batchKey)
+	return it
 }
 
 func (l *Ledger) unwritten(ctx context.Context, maybe map[string]item) ([]item, error) {
