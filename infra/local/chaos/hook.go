@@ -17,18 +17,22 @@ import (
 // sdkTries is how often the SDK makes a call before its caller hears that it failed.
 const sdkTries = 3
 
+// silence is how long SES's events stay out when they are withheld: until the mail was certainly sent again.
+const silence = 15 * time.Second
+
 // hook sits before the local endpoints: it notes which calls there are, and plays the faults that the run's plan asks for.
 type hook struct {
 	names map[string]string // logical by physical name
 	hits  *journal          // lines that were played; they survive this process
 
-	mu    sync.Mutex
-	plan  map[string]mode // by site; a played one is taken out
-	tries map[string]int  // refusals still due to the SDK's further tries of a call
-	seen  map[string]int  // calls by site
-	kinds map[string]bool // sites that write
-	away  func(now time.Time) bool
-	delay func(q awslocal.FaultRequest) time.Duration
+	mu     sync.Mutex
+	plan   map[string]mode // by site; a played one is taken out
+	tries  map[string]int  // refusals still due to the SDK's further tries of a call
+	seen   map[string]int  // calls by site
+	kinds  map[string]bool // sites that write
+	silent time.Time       // until then no event of SES's is delivered
+	away   func(now time.Time) bool
+	delay  func(q awslocal.FaultRequest) time.Duration
 }
 
 func newHook(plan []line, hits *journal) *hook {
@@ -52,6 +56,9 @@ func (h *hook) decide(q awslocal.FaultRequest) awslocal.FaultDecision {
 		return awslocal.FaultDecision{Act: awslocal.Refuse, Code: "ServiceUnavailable", Status: 503}
 	}
 	s := site(q, h.names)
+	if clock.Real().Before(h.silent) && strings.HasPrefix(q.Caller, "Feedback") && q.Operation == "ReceiveMessage" {
+		return awslocal.FaultDecision{Act: awslocal.Refuse}
+	}
 	call := fmt.Sprintf("%s %s %x", s, q.Resource, sha256.Sum256(q.Body))
 	if h.tries[call] > 0 {
 		h.tries[call]--
@@ -74,6 +81,10 @@ func (h *hook) decide(q awslocal.FaultRequest) awslocal.FaultDecision {
 	}
 	if (m == refused || m == failed) && q.Service != "ses" { // a mail is tried once
 		h.tries[call] = sdkTries - 1
+	}
+	if m == withheld {
+		h.silent = clock.Real().Add(silence)
+		m = failed
 	}
 	return map[mode]awslocal.FaultDecision{
 		refused: {Act: awslocal.Refuse}, failed: {Act: awslocal.FailAfter}, cut: {Act: awslocal.CutAfter}, late: {Act: awslocal.LateAfter},

@@ -84,6 +84,9 @@ type options struct {
 	long     bool
 }
 
+// short says whether this is the short version, which CI runs.
+func (o options) short() bool { return o.messages < 1000 }
+
 func parseOptions(args []string, out io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.SetOutput(out)

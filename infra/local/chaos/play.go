@@ -19,6 +19,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
@@ -26,17 +27,18 @@ import (
 // run is what one process plays: a day of the product over a corpus, under a plan of faults. The process may be killed at any moment and
 // started again with the same run: it goes on.
 type run struct {
-	Data      string // folder of its own
-	Corpus    string // folder of the corpus
-	Binaries  string
-	Template  string
-	Listen    string // address of the AWS endpoint, the same after each start
-	Simulator string // address of the simulated WeCom, likewise
-	Faults    []line
-	Library   []string // lines of simsdk's script
-	WeCom     []wecomsim.Fault
-	Storm     *weather      // nil: none
-	Patience  time.Duration // how long one step may take
+	Data       string // folder of its own
+	Corpus     string // folder of the corpus
+	Binaries   string
+	Template   string
+	Listen     string // address of the AWS endpoint, the same after each start
+	Simulator  string // address of the simulated WeCom, likewise
+	Faults     []line
+	Library    []string // lines of simsdk's script
+	WeCom      []wecomsim.Fault
+	Storm      *weather      // nil: none
+	Duplicates bool          // every job is delivered twice, and SES takes its time
+	Patience   time.Duration // how long one step may take
 }
 
 // The files of a run, in its folder.
@@ -157,10 +159,22 @@ func (p *player) open(ctx context.Context) error {
 	}
 	p.hook.named(names)
 	p.ledger = p.Ledger()
+	if p.Duplicates {
+		p.Queues.SetDuplicates(1)
+		p.hook.stormy(nil, slowMail)
+	}
 	if err := p.setClock(ctx, p.Now()); err != nil {
 		return err
 	}
 	return p.Start()
+}
+
+// slowMail has SES take its time, so that two deliveries of one job are at work together.
+func slowMail(q awslocal.FaultRequest) time.Duration {
+	if q.Service == "ses" {
+		return 1500 * time.Millisecond
+	}
+	return 0
 }
 
 func (p *player) close() error {

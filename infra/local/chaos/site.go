@@ -170,4 +170,6 @@ const (
 	failed  mode = "failed"  // done, and reported as failed
 	cut     mode = "cut"     // done, and the answer lost on the way: the SDK asks again
 	late    mode = "late"    // done, and answered after the function's own time-out
+	// withheld is for a mail alone: done and reported as failed, and SES's own event of it stays out for longer than anybody waits.
+	withheld mode = "withheld"
 )

@@ -43,14 +43,18 @@ func (o options) storm(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r.Storm = &weather{Seed: o.seed, Gap: 700 * time.Millisecond, Away: shortAway}
+	r.Storm = &weather{Seed: o.seed, Gap: time.Second, Ends: clock.Real().Add(20*time.Second + time.Duration(o.messages)*30*time.Millisecond)}
 	if o.long {
 		r.Storm.Away = longAway
 		r.Patience += longAway
+		r.Storm.Ends = r.Storm.Ends.Add(longAway)
 	}
 	began = clock.Real()
 	c := &child{run: r, out: out}
 	got, err := c.toTheEnd(ctx)
+	if o.long {
+		fmt.Fprintf(out, "  the store was away for %v at the beginning\n", longAway)
+	}
 	fmt.Fprintf(out, "the storm: calm %v, stormy %v; the endpoints were started %d times\n", calm.Round(time.Second), clock.Real().Sub(began).Round(time.Second), c.starts)
 	events := counted(filepath.Join(r.Data, eventsFile))
 	for _, name := range slices.Sorted(maps.Keys(events)) {

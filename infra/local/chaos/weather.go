@@ -23,7 +23,8 @@ import (
 type weather struct {
 	Seed uint64
 	Gap  time.Duration // between two events, on average
-	Away time.Duration // how long the store stays away once, at the beginning
+	Ends time.Time     // at the latest, by real time
+	Away time.Duration // how long the store stays away at the beginning; 0: not then
 }
 
 // calmFrom is the step at which a storm ends.
@@ -46,33 +47,36 @@ type storm struct {
 type happening struct {
 	name   string
 	weight int
+	ends   bool // it ends everything, and a new start follows
 	do     func(ctx context.Context) error
 }
 
 const (
-	skew      = 5 * time.Minute // how far clocks are apart
-	shortAway = 5 * time.Second // how long the store stays away
-	longestIn = 4 * time.Second // the longest that a process is frozen in the middle of its work
-	stampKey  = "start"         // the count of starts, in eventsFile
+	skew      = 5 * time.Minute  // how far clocks are apart
+	shortAway = 5 * time.Second  // how long the store stays away
+	restsFor  = 40 * time.Second // between two ends of everything: finding a dead holder of a lease takes 15 s
+	longestIn = 4 * time.Second  // the longest that a process is frozen in the middle of its work
+	stampKey  = "start"          // the count of starts, in eventsFile
 )
 
 func (s *storm) happenings() []happening {
 	return []happening{
-		{"function killed", 30, s.killFunction},
-		{"library killed", 15, s.killLibrary},
-		{"function frozen at work", 15, s.freezeFunction},
-		{"jobs delivered again while at work", 12, func(context.Context) error { return s.Queues.ReleaseInFlight() }},
-		{"queues turned round", 8, s.turnQueues},
-		{"clock moved by 5 minutes", 8, s.skewClock},
-		{"simulated WeCom killed", 5, s.killSimulator},
-		{"store away for 5 s", 2, func(context.Context) error { s.storeAway(shortAway); return nil }},
-		{"store killed", 2, func(context.Context) error { return syscall.Kill(s.Objects.PID(), syscall.SIGKILL) }},
-		{"endpoints killed", 3, func(context.Context) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) }},
+		{"function killed", 30, false, s.killFunction},
+		{"library killed", 15, false, s.killLibrary},
+		{"function frozen at work", 15, false, s.freezeFunction},
+		{"jobs delivered again while at work", 12, false, func(context.Context) error { return s.Queues.ReleaseInFlight() }},
+		{"queues turned round", 8, false, s.turnQueues},
+		{"clock moved by 5 minutes", 8, false, s.skewClock},
+		{"simulated WeCom killed", 5, false, s.killSimulator},
+		{"store away for 5 s", 2, false, func(context.Context) error { s.storeAway(shortAway); return nil }},
+		{"store killed", 4, true, func(context.Context) error { return syscall.Kill(s.Objects.PID(), syscall.SIGKILL) }},
+		{"endpoints killed", 4, true, func(context.Context) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) }},
 	}
 }
 
 // weather lets things happen until the evening.
 func (p *player) weather(ctx context.Context) {
+	began := clock.Real()
 	starts := strings.Count(p.readEvents(), stampKey+"\n")
 	s := &storm{player: p, r: rand.New(rand.NewPCG(p.Storm.Seed, uint64(starts)))} // #nosec G404 G115 -- a seed replays the run
 	if err := p.noteEvent(stampKey); err != nil {
@@ -82,29 +86,36 @@ func (p *player) weather(ctx context.Context) {
 	p.Queues.SetDuplicates(5)
 	if starts == 0 && p.Storm.Away > 0 {
 		s.storeAway(p.Storm.Away)
-		if err := p.noteEvent(fmt.Sprintf("store away for %v", p.Storm.Away)); err != nil {
-			return
-		}
 	}
 	all := s.happenings()
 	total := 0
 	for _, h := range all {
 		total += h.weight
 	}
+	order := rand.New(rand.NewPCG(p.Storm.Seed, 3)).Perm(len(all)) // #nosec G404 -- a seed replays the run
 	for {
-		rest(ctx, time.Duration(s.r.ExpFloat64()*float64(p.Storm.Gap)))
-		if ctx.Err() != nil || s.calm() {
+		past := strings.Count(p.readEvents(), "\n") - starts - 1
+		gap := p.Storm.Gap
+		if past < len(all) {
+			gap /= 3
+		}
+		rest(ctx, time.Duration(s.r.ExpFloat64()*float64(gap)))
+		if ctx.Err() != nil || s.calm() || clock.Real().After(p.Storm.Ends) {
 			break
 		}
-		n := s.r.IntN(total)
-		for _, h := range all {
-			if n -= h.weight; n < 0 {
-				// Noted first: it may be the last that this process does.
-				if err := errors.Join(p.noteEvent(h.name), h.do(ctx)); err != nil && ctx.Err() == nil {
-					fmt.Fprintf(p.out, "  storm: %s: %v\n", h.name, err)
-				}
-				break
-			}
+		var h happening
+		if past < len(all) {
+			h = all[order[past]] // each once, also in the shortest storm
+		} else {
+			n := s.r.IntN(total)
+			h = all[slices.IndexFunc(all, func(h happening) bool { n -= h.weight; return n < 0 })]
+		}
+		if h.ends && past >= len(all) && clock.Real().Sub(began) < restsFor {
+			continue
+		}
+		// Noted first: it may be the last that this process does.
+		if err := errors.Join(p.noteEvent(h.name), h.do(ctx)); err != nil && ctx.Err() == nil {
+			fmt.Fprintf(p.out, "  storm: %s: %v\n", h.name, err)
 		}
 	}
 	p.hook.stormy(nil, nil)
