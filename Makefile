@@ -101,9 +101,9 @@ release: ## pack functions, template, vaultctl, checksums and bill of materials 
 	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) '$(BUILD)'/local/release -stage '$(BUILD)'/release -version '$(VERSION)' -out '$(BUILD)'/wecomvault-'$(VERSION)'.zip
 
 .PHONY: bill
-bill: build ## meter messages through the whole product, price them by infra/local/bill/prices.json, hold aims and floors (ARGS='-n 4000')
+bill: build ## meter messages through the whole product, price them by infra/local/bill/prices.json, hold aims and floors (N=4000)
 	@$(GOBUILD) -o '$(BUILD)'/local/bill ./infra/local/bill
-	@'$(OUT)/local/bill' $(ARGS)
+	@'$(OUT)/local/bill' -n $(if $(filter command,$(firstword $(origin N))),$(N),4000) $(ARGS)
 
 .PHONY: drill
 drill: build ## lose each thing that can be lost, recover it as docs/recover.md says, timed (ARGS='-only key,region -keep')
@@ -132,9 +132,9 @@ judge: ## hold the local AWS endpoints against moto, ministack and DynamoDB Loca
 	@./infra/ci/judge.sh '$(if $(filter command,$(firstword $(origin N))),$(N),1)'
 
 .PHONY: soak
-soak: build ## one week of three companies by a clock that leaps: ledger complete, hours before loss right, nothing grows (ARGS='-n 200000')
+soak: build ## one week of three companies by a clock that leaps: ledger complete, hours before loss right, nothing grows (N=200000)
 	@$(GOBUILD) -o '$(BUILD)'/local/soak ./infra/local/soak
-	@'$(OUT)/local/soak' $(ARGS)
+	@'$(OUT)/local/soak' -n $(if $(filter command,$(firstword $(origin N))),$(N),200000) $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built and the local data

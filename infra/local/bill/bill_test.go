@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -193,4 +194,21 @@ func TestAReadingIsBilledByWhoUsedWhat(t *testing.T) {
 
 func call(service, operation, caller string, in, out int64) awslocal.Call {
 	return awslocal.Call{Service: service, Operation: operation, Caller: caller, RequestBytes: in, ResponseBytes: out}
+}
+
+func TestProcessorTimeIsThisProcesssOwn(t *testing.T) {
+	before, ok := processorTime(os.Getpid())
+	if !ok {
+		t.Skip("there is no /proc on this system")
+	}
+	for sum, i := 0, 0; ; i++ {
+		if sum += i * i; i%1e6 == 0 {
+			if now, _ := processorTime(os.Getpid()); now >= before+0.05 {
+				break
+			}
+		}
+	}
+	if _, ok := processorTime(1 << 30); ok {
+		t.Error("a process that is not there took time")
+	}
 }

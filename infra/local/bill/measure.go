@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -126,12 +127,12 @@ func (b bench) measure(ctx context.Context, size, n, members, grown int) (s samp
 	if err := h.Host.InvokeAsync("FetchFunction", []byte(`{}`)); err != nil {
 		return s, err
 	}
-	r := run{bench: b, House: h, meter: m, sim: sim, functions: functions}
-	m.take()
+	r := run{bench: b, House: h, meter: m, sim: sim, functions: functions, spent: map[int]float64{}}
+	r.take()
 	if err := r.passed(ctx, s.batches); err != nil {
 		return s, err
 	}
-	busy := m.take()
+	busy := r.take()
 	logs, err := r.logBytes()
 	if err != nil {
 		return s, err
@@ -193,6 +194,74 @@ type run struct {
 	meter     *meter
 	sim       *wecomsim.Client
 	functions map[string]function
+	spent     map[int]float64 // processor seconds of each function process when last looked at
+}
+
+// fullProcessor is the memory, in MB, with which Lambda gives a function one whole processor; with less it gives that part of one.
+const fullProcessor = 1769
+
+// take returns what was used since the last take. How long functions ran is told by the processor time that they and their children took, since
+// wall time on a busy machine measures the machine: with a part of a processor Lambda takes so much longer. Where the system does not tell,
+// wall time it is. fetch is left out: it runs all day and is billed so.
+func (r run) take() reading {
+	seen := r.meter.take()
+	took := map[string]float64{}
+	for _, p := range r.Host.Processes() {
+		now, ok := processorTime(p.PID)
+		if !ok {
+			return seen
+		}
+		took[p.Function] += now - r.spent[p.PID]
+		r.spent[p.PID] = now
+	}
+	for name, n := range seen.Runs {
+		if f := r.functions[name]; took[name] > 0 {
+			n.Seconds = took[name] / min(1, float64(f.memoryMB)/fullProcessor)
+			seen.Runs[name] = n
+		}
+	}
+	return seen
+}
+
+// ticks is what /proc counts a second in, on every Linux that Go runs on.
+const ticks = 100
+
+// processorTime is how many seconds of a processor a process and all that it started have taken.
+func processorTime(pid int) (seconds float64, ok bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, false
+	}
+	// The name, in brackets, may hold anything; the fields behind it are numbered from 3.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 15 {
+		return 0, false
+	}
+	for _, n := range fields[11:15] { // utime, stime, and those of children that were waited for
+		v, err := strconv.ParseFloat(n, 64)
+		if err != nil {
+			return 0, false
+		}
+		seconds += v / ticks
+	}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return seconds, true
+	}
+	for _, path := range tasks {
+		list, err := os.ReadFile(path) // #nosec G304 -- of the kernel
+		if err != nil {
+			continue
+		}
+		for _, word := range strings.Fields(string(list)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				if more, ok := processorTime(child); ok {
+					seconds += more
+				}
+			}
+		}
+	}
+	return seconds, true
 }
 
 // patience is how long nothing may come to an end before the run is given up.
@@ -221,10 +290,10 @@ func (r run) polls() float64 { return r.meter.moves() - 2 }
 
 // idle looks at the meter while nothing happens but polls, for at least twenty of them.
 func (r run) idle(ctx context.Context) (reading, float64, error) {
-	r.meter.take()
+	r.take()
 	before := r.polls()
 	err := r.wait(ctx, "twenty polls", patience, func() (bool, error) { return r.polls() >= before+20, nil })
-	seen := r.meter.take()
+	seen := r.take()
 	return seen, seen.Calls["FetchFunction"]["dynamodb UpdateItem"], err
 }
 
@@ -232,7 +301,7 @@ func (r run) idle(ctx context.Context) (reading, float64, error) {
 func (r run) invoked(ctx context.Context, function string, onePoll reading) (usage, error) {
 	for i := range 2 {
 		if i == 1 {
-			r.meter.take()
+			r.take()
 		}
 		res, err := r.Host.Invoke(ctx, function, []byte(`{}`))
 		if err != nil {
@@ -245,7 +314,7 @@ func (r run) invoked(ctx context.Context, function string, onePoll reading) (usa
 			return nil, err
 		}
 	}
-	got := r.meter.take()
+	got := r.take()
 	return got.minus(onePoll, got.Calls["FetchFunction"]["dynamodb UpdateItem"]).bill(r.functions, r.roundTrip), nil
 }
 
@@ -268,7 +337,7 @@ func (r run) attachments(ctx context.Context, who *company.Company, size int, on
 		m.Text, m.Type, m.Payload = "", "image", payload
 		messages = append(messages, m)
 	}
-	r.meter.take()
+	r.take()
 	if err := who.Send(ctx, messages); err != nil {
 		return nil, err
 	}
@@ -278,7 +347,7 @@ func (r run) attachments(ctx context.Context, who *company.Company, size int, on
 	}); err != nil {
 		return nil, err
 	}
-	got := r.meter.take()
+	got := r.take()
 	got = got.minus(onePoll, got.Calls["FetchFunction"]["dynamodb UpdateItem"]-float64((n+size-1)/size))
 	// Their messages' own path is billed with the messages: what remains is media's, and three rows of the ledger for each.
 	media := newReading()

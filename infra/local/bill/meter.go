@@ -144,9 +144,9 @@ var s3Puts = map[string]bool{
 	"ListObjectVersions": true, "ListParts": true, "ListMultipartUploads": true,
 }
 
-// bill is the reading in the units of the price table. Durations are this machine's, to which each call of AWS adds a round trip: the endpoints
-// here answer within a millisecond, AWS takes several. With functions that call one after another this is what they wait for; where they call
-// side by side it is too much.
+// bill is the reading in the units of the price table. To what functions run each call of AWS adds a round trip: the endpoints here answer within
+// a millisecond, AWS takes several. With functions that call one after another this is what they wait for; where they call side by side it is
+// too much.
 func (r reading) bill(functions map[string]function, roundTrip time.Duration) usage {
 	u := usage{"ddb.write": r.Write, "ddb.read": r.Read, "nat.gb": r.Outside / gigabyte}
 	for who, calls := range r.Calls {

@@ -29,7 +29,7 @@ var (
 
 func (p printer) all() (code int, err error) {
 	p.say("\nPrices of %s, before tax, free tiers and discounts. A GB is 2^30 bytes, a month has %.0f hours.", p.prices.AsOf, monthHours)
-	p.say("Measured at the local endpoints: requests, units, bytes. Durations are this machine's, and each call of AWS adds %v to them.", p.roundTrip)
+	p.say("Measured at the local endpoints: requests, units, bytes. Run times are the processor time taken here, and each call of AWS adds %v to them.", p.roundTrip)
 	for _, f := range []func() error{p.perMillion, p.storage, p.companies, p.dominates, p.switches} {
 		if err := f(); err != nil {
 			return exitError, err
@@ -262,21 +262,24 @@ func (p printer) targets() ([]target, error) {
 		}
 	}
 	for _, s := range []sample{large, small} {
+		t, ok := storageTargets[s.size]
+		if !ok {
+			continue
+		}
 		d, err := p.prices.dollars(region, storedInS3(s))
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, target{fmt.Sprintf("dollars of S3 storage for a million messages and month at %d a batch", s.size), d, storageAim, storageMost})
+		list = append(list, target{fmt.Sprintf("dollars of S3 storage for a million messages and month at %d a batch", s.size), d, t.aim, t.most})
 	}
 	return list, nil
 }
 
-// Aims, and floors: what is worse than its floor fails the command. Floors lie between what was measured when they were set and the aim.
-var writeTargets = map[int]struct{ aim, most float64 }{1000: {1.3, 1.2}, 4: {2.0, 1.95}}
-
-const (
-	storageAim  = 0.04
-	storageMost = 0.04
+// Aims, and floors: what is worse than its floor fails the command. A floor lies half-way between what was measured on 2026-11-22 and the aim.
+// Both hold for 4,000 messages of a company of 100: with fewer messages, or more people, the first sights of people weigh more.
+var (
+	writeTargets   = map[int]struct{ aim, most float64 }{1000: {1.3, 1.24}, 4: {2.0, 1.97}}
+	storageTargets = map[int]struct{ aim, most float64 }{1000: {0.04, 0.034}, 4: {0.04, 0.037}}
 )
 
 func (p printer) aims() (code int, err error) {
@@ -294,7 +297,7 @@ func (p printer) aims() (code int, err error) {
 		case t.value > t.aim:
 			word = "below the aim"
 		}
-		rows = append(rows, []string{t.name, fmt.Sprintf("%.4f", t.value), fmt.Sprintf("%.2f", t.aim), fmt.Sprintf("%.2f", t.most), word})
+		rows = append(rows, []string{t.name, fmt.Sprintf("%.4f", t.value), fmt.Sprintf("%.3f", t.aim), fmt.Sprintf("%.3f", t.most), word})
 	}
 	return code, p.table(rows)
 }
