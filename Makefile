@@ -70,6 +70,19 @@ sdk-layer: ## check SDK=PATH of Tencent's library, build its Lambda layer and pu
 test-sdk: ## try Tencent's own library as far as it goes without WeCom (SDK=path of a copy; else it is fetched and checked)
 	SDK='$(SDK)' ./infra/ci/test-sdk.sh
 
+SEED ?= 0
+.PHONY: chaos
+chaos: chaos-program ## every call with every fault, a storm over N=10000 messages, a full disk: the same end state (N=300: the short one; SEED=…)
+	@'$(OUT)/local/chaos' -n $(if $(filter command environment,$(firstword $(origin N))),$(N),10000) -seed $(SEED) $(ARGS)
+
+.PHONY: chaos-mutants
+chaos-mutants: chaos-program ## faults put into the product on purpose, each of which make chaos must notice
+	@'$(OUT)/local/chaos' -parts mutants -seed $(SEED) $(ARGS)
+
+.PHONY: chaos-program
+chaos-program: build
+	@$(GOBUILD) -o '$(BUILD)'/local/chaos ./infra/local/chaos
+
 N ?= 100000
 .PHONY: bench
 bench: build bench-programs ## measure speed and memory against their aims and floors (N=1000000 for the million; ARGS='-only flow,delay -out FILE')
@@ -109,6 +122,17 @@ bill: build ## meter messages through the whole product, price them by infra/loc
 drill: build ## lose each thing that can be lost, recover it as docs/recover.md says, timed (ARGS='-only key,region -keep')
 	@$(GOBUILD) -o '$(BUILD)'/local/drill ./infra/local/drill
 	@'$(OUT)/local/drill' $(ARGS)
+
+# The first version that landed; any commit since then may be named.
+FROM ?= 63d52dc
+.PHONY: upgrade
+upgrade: build ## deploy this version over FROM=COMMIT, and back, and again, in the middle of batches: nothing lost, nothing doubled
+	@rm -rf '$(BUILD)'/upgrade && mkdir -p '$(BUILD)'/upgrade/source
+	@git archive $(FROM) | tar -x -C '$(BUILD)'/upgrade/source
+	@$(MAKE) --no-print-directory -s -C '$(BUILD)'/upgrade/source build BUILD='$(OUT)/upgrade/old'
+	@$(GOBUILD) -o '$(BUILD)'/local/upgrade ./infra/local/upgrade
+	@'$(OUT)/local/upgrade' -old '$(OUT)/upgrade/old' -new '$(OUT)' $(ARGS)
+	@rm -rf '$(BUILD)'/upgrade
 
 PREFIX ?=
 ACCOUNT ?=
