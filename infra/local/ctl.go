@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/local/house"
+	progressline "github.com/wecomvault/wecomvault/shared/progress"
 )
 
 // ctlPatience is how long ctl waits for a run that is just beginning or ending, or for another ctl.
@@ -93,10 +97,49 @@ func (o options) ctl(ctx context.Context, args []string) (code int, err error) {
 		}
 	}
 	code, err = o.vaultctl(ctx, h.Environment(), args)
-	if err == nil && works {
-		err = h.Drain(ctx, time.Minute)
+	if err != nil || !works {
+		return code, err
+	}
+	left, err := work(ctx, h, os.Stderr)
+	if err == nil && left != "" && code == exitAccounted {
+		fmt.Fprintln(os.Stderr, "ctl:", left)
+		code = exitWaiting
 	}
 	return code, err
+}
+
+// work lets the functions do what a command has put into the queues, for as long as they get on with it, and says what is left then.
+func work(ctx context.Context, h *house.House, log io.Writer) (left string, err error) {
+	jobs, _ := h.Queued()
+	if jobs == 0 {
+		return "", nil
+	}
+	line := progressline.New(log, "what the command began", "jobs done", 0)
+	defer line.Done()
+	done, changed := 0, clock.Real()
+	_, err = house.Until(ctx, time.Hour, func() (bool, error) {
+		n, _ := h.Queued()
+		if n != jobs {
+			if n < jobs {
+				done += jobs - n
+			}
+			jobs, changed = n, clock.Real()
+		}
+		line.Set(int64(done), int64(done+n))
+		return n == 0 || clock.Real().Sub(changed) > ctlPatience, nil
+	})
+	if err != nil || jobs == 0 {
+		return "", err
+	}
+	var where []string
+	depths := h.Queues.Depths()
+	for _, name := range slices.Sorted(maps.Keys(depths)) {
+		if d := depths[name]; d.Visible+d.InFlight+d.Delayed > 0 && !strings.HasSuffix(name, deadLetters) {
+			where = append(where, fmt.Sprintf("%s %d (%d in work or resting between two tries)", strings.TrimPrefix(name, "wecomvault-"), d.Visible+d.InFlight+d.Delayed, d.InFlight))
+		}
+	}
+	return fmt.Sprintf("%d jobs are not done, and for %v none was: %s. Nothing is lost: they go on with the next make run or make ctl. What they wait for: "+
+		"make ctl ARGS='doctor', and the functions' logs in %s", jobs, ctlPatience, strings.Join(where, ", "), filepath.Join(h.Data, "logs")), nil
 }
 
 func first(args []string) string {

@@ -591,7 +591,7 @@ func TestCtlAddsAKeyAndItsMessagesAreOpenedByTheLibraryOfTheFolder(t *testing.T)
 	code, out := play(t, k.args()...)
 	wantExit(t, code, 3, out)
 	k.write(1, 2, 3)
-	if code, out := exitCode(t, ctl(t, "-data", k.data, "keys", "add", "-corp", keptCorp, "-ver", "3", "-file", filepath.Join(k.dir, "keys", "3.pem"))); code != 0 {
+	if code, out := exitCode(t, ctl(t, "-data", k.data, "keys", "add", "-wait", "-corp", keptCorp, "-ver", "3", "-file", filepath.Join(k.dir, "keys", "3.pem"))); code != 0 || !strings.Contains(out, "nothing of it is set aside any more") {
 		t.Fatalf("ctl keys add: %d: %s", code, out)
 	}
 	wantCounts(t, messages(t, k.data, keptCorp), 3, 0, 0)

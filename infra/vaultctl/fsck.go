@@ -71,6 +71,12 @@ func (p *program) fsckCorp(ctx context.Context, corp archive.CorpID) (open int, 
 	if err := p.audit(ctx, "fsck", corp, "all"); err != nil {
 		return 0, err
 	}
+	total, err := p.seqs(ctx, corp)
+	if err != nil {
+		return 0, err
+	}
+	line := p.progress("fsck of corp "+string(corp), "seqs", total)
+	defer line.Done()
 	var batches, seqs, media int
 	for q := (asked{Corp: corp, Full: true}); ; {
 		a, err := p.askFsck(ctx, q)
@@ -92,13 +98,16 @@ func (p *program) fsckCorp(ctx context.Context, corp archive.CorpID) (open int, 
 			}
 		}
 		batches, seqs, media = batches+a.Batches, seqs+a.Seqs, media+a.Media
+		line.Set(int64(seqs), total)
+		line.Note(fmt.Sprintf("%s, %s so far", plural(media, "attachment"), plural(open, "open finding")))
 		if a.Untold > 0 {
 			open++ // too many to name: some may be open
-			if _, err := fmt.Fprintf(p.log, "corp %s: %d more findings are in the log of the function\n", corp, a.Untold); err != nil {
+			if _, err := fmt.Fprintf(line, "corp %s: %d more findings are in the log of the function\n", corp, a.Untold); err != nil {
 				return open, err
 			}
 		}
 		if a.Next == "" {
+			line.Done()
 			_, err := fmt.Fprintf(p.log, "corp %s: %d batches with %d seqs and %d attachments were checked, %d findings need somebody\n", corp, batches, seqs, media, open)
 			return open, err
 		}

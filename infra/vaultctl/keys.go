@@ -118,7 +118,7 @@ func keysNew(ctx context.Context, p *program, args []string) error {
 func keysAdd(ctx context.Context, p *program, args []string) error {
 	f := flags("keys add")
 	id, file := f.String("corp", "", ""), f.String("file", "", "")
-	version := f.Uint("ver", 0, "")
+	version, wait := f.Uint("ver", 0, ""), f.Bool("wait", false, "")
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -178,7 +178,10 @@ func keysAdd(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	_, err = fmt.Fprintf(p.out, "key version %d of corp %s is kept; it opened seq %s, and the messages that wait for it are put back to work\n", ver, c.ID, proof.Seq)
-	return err
+	if err != nil || !*wait {
+		return err
+	}
+	return p.follow(ctx, c.ID, "", ver, patience)
 }
 
 // holds says whether this very key is held as a version. Adding it again is no mistake, even while damaged items wait that no key opens.
@@ -274,37 +277,4 @@ func (p *program) keep(ctx context.Context, corp archive.CorpID, ver archive.Key
 		return err
 	}
 	return p.ledger.PutKey(ctx, corp, ledger.KeyRow{Version: ver, Fingerprint: print, Added: clock.Now(), Proven: proven})
-}
-
-func redrive(ctx context.Context, p *program, args []string) error {
-	f := flags("redrive")
-	id, reason := f.String("corp", "", ""), f.String("reason", "", "")
-	version := f.Uint("ver", 0, "")
-	if err := parse(f, args); err != nil {
-		return err
-	}
-	c, err := p.known(ctx, *id)
-	if err != nil {
-		return err
-	}
-	n := 0
-	err = p.ledger.Asides(ctx, c.ID, *reason, archive.KeyVersion(*version), func(ledger.Aside) bool { // #nosec G115 -- a version that is too large finds nothing
-		n++
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		_, err = fmt.Fprintln(p.out, "nothing that is set aside fits this")
-		return err
-	}
-	if err := p.audit(ctx, "redrive", c.ID, *reason); err != nil {
-		return err
-	}
-	if err := p.redrives.Send(ctx, c.ID, queue.RedriveJob{Corp: c.ID, Reason: *reason, KeyVersion: archive.KeyVersion(*version)}); err != nil { // #nosec G115 -- as above
-		return err
-	}
-	_, err = fmt.Fprintf(p.out, "%d items are put back to work\n", n)
-	return err
 }

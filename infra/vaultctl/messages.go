@@ -73,13 +73,23 @@ func messages(ctx context.Context, p *program, args []string) error {
 		return fmt.Errorf("no content is shown without an audit entry: %w", err)
 	}
 	out := bufio.NewWriterSize(p.out, 1<<16)
+	total, err := p.seqs(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	told := p.progress("messages of corp "+string(c.ID), "seqs", total)
+	defer told.Done()
 	a, err := newAccount(ctx, p, c.ID)
 	if err != nil {
 		return err
 	}
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	if err := a.each(ctx, func(l line) error { return enc.Encode(l) }); err != nil {
+	err = a.each(ctx, func(l line) error {
+		told.Add(1)
+		return enc.Encode(l)
+	})
+	if err != nil {
 		return err
 	}
 	return out.Flush()
