@@ -30,23 +30,23 @@ type options struct {
 	binaries string
 }
 
-// drill is one way to lose something, and the way back.
+// drill is one way to lose something, and the way back: a section of docs/recover.md.
 type drill struct {
-	name, what string
-	run        func(ctx context.Context, s *scene) error
+	name, what, section string
+	run                 func(ctx context.Context, s *scene) error
 }
 
 func drills() []drill {
 	return []drill{
-		{"messages-table", "the table of message rows is deleted", lostMessages},
-		{"control-table", "the table of cursors and batches is deleted, and its past with it", lostControl},
-		{"bucket", "every object of the archive is gone; a replica has them", lostBucket},
-		{"queues", "the queues are purged while work waits in them", purgedQueues},
-		{"key", "a private key is lost, with no copy anywhere", lostKey},
-		{"cursor-back", "the cursor is moved back by hand", cursorBack},
-		{"cursor-forward", "the cursor is moved forward by hand", cursorForward},
-		{"region", "the whole region is gone: replica, exports and keys are left", lostRegion},
-		{"local-data", "local files are cut and garbled", garbledFiles},
+		{"messages-table", "the table of message rows is deleted", "The table of message rows is lost", lostMessages},
+		{"control-table", "the table of cursors and batches is deleted, and its past with it", "The table of cursors and batches is lost", lostControl},
+		{"bucket", "every object of the archive is gone; a replica has them", "Objects of the bucket are lost", lostBucket},
+		{"queues", "the queues are purged while work waits in them", "Queues are purged", purgedQueues},
+		{"key", "a private key is lost, with no copy anywhere", "A private key is lost", lostKey},
+		{"cursor-back", "the cursor is moved back by hand", "A cursor was moved by hand", cursorBack},
+		{"cursor-forward", "the cursor is moved forward by hand", "A cursor was moved by hand", cursorForward},
+		{"region", "the whole region is gone: replica, exports and keys are left", "The whole region is lost", lostRegion},
+		{"local-data", "local files are cut and garbled", "Local data are damaged", garbledFiles},
 	}
 }
 

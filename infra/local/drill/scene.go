@@ -58,6 +58,9 @@ func (s *scene) play(ctx context.Context, d drill) (err error) {
 	}
 	for _, c := range known {
 		s.corps = append(s.corps, c.ID)
+		if err := s.ledger.EndLease(ctx, c.ID); err != nil { // of the fetch that ended with the day
+			return err
+		}
 	}
 	if s.before, err = s.account(ctx); err != nil {
 		return err

@@ -90,7 +90,10 @@ func lostControl(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
-	moved := kinds(out)
+	moved := 0
+	for _, n := range kinds(out) {
+		moved += n
+	}
 	if code != 0 { // times of pulls are estimates now, and a finding in a message without a time is listed by them
 		if _, err := s.must(ctx, "replay", "-mend"); err != nil {
 			return err
@@ -102,7 +105,7 @@ func lostControl(ctx context.Context, s *scene) error {
 	if _, err := s.must(ctx, "replay", "-from", "batches"); err != nil {
 		return err
 	}
-	s.recovered("every message as before; rows listed by the time of a pull that moved: %v. Lost: the chain's former links, times of pulls, runs and mails, alarms", moved)
+	s.recovered("every message as before; %d rows were listed by the time of a pull, which is an estimate now. Lost: the chain's former links, times of pulls, runs and mails, alarms", moved)
 	return nil
 }
 
