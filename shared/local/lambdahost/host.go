@@ -66,6 +66,8 @@ type Ran struct {
 	Duration     time.Duration // from the event's arrival to the answer
 	InitDuration time.Duration // 0 where the environment was there already
 	Failed       bool
+	Event        []byte // what the function was given
+	Answer       []byte // what it answered, or its error
 }
 
 // Process is the running process of one environment. What it has started itself is its child.
@@ -327,7 +329,8 @@ func (h *Host) serve(f *function, env *environment, inv *invocation) (Result, er
 		env.end()
 	}
 	if h.opts.Ran != nil {
-		h.opts.Ran(Ran{Function: f.Function, Duration: res.Duration, InitDuration: res.InitDuration, Failed: res.FunctionError != "" || err != nil})
+		h.opts.Ran(Ran{Function: f.Function, Duration: res.Duration, InitDuration: res.InitDuration, Failed: res.FunctionError != "" || err != nil,
+			Event: inv.payload, Answer: res.Payload})
 	}
 	res.LogTail = f.log.tail()
 	if res.FunctionError != "" {
