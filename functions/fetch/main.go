@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -63,8 +64,12 @@ const ownMost = 150 << 20
 // they are too large.
 func holds(memoryMB int) int { return max(1, (memoryMB<<20-ownMost)/childMost) }
 
+// collect is how much garbage may come together before it is collected, in hundredths of what is in use. Go's default is 100: the libraries of many corps share this function's memory, and it has little else to do.
+const collect = 50
+
 func main() {
 	sdkhost.RunIfChild()
+	debug.SetGCPercent(collect)
 	log := telemetry.NewLogger(os.Stdout, "fetch")
 	var s settings
 	if err := config.Fill(&s, os.Getenv); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -43,8 +44,13 @@ type settings struct {
 	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
 }
 
+// collect is how much garbage may come together before it is collected, in hundredths of what is in use. Go's default is 100: what is in use is one part of a file, and
+// the peak is to stay the same however large the file is.
+const collect = 50
+
 func main() {
 	sdkhost.RunIfChild()
+	debug.SetGCPercent(collect)
 	log := telemetry.NewLogger(os.Stdout, "media")
 	var s settings
 	if err := config.Fill(&s, os.Getenv); err != nil {

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
@@ -103,6 +104,10 @@ func (f *fetcher) download(ctx context.Context, w ledger.Waiting) (ledger.MediaR
 		chunk, err := library.MediaChunk(ctx, d.index, string(w.FileID))
 		if err != nil {
 			return ledger.MediaRow{}, err
+		}
+		if len(buffer) > 0 && len(buffer)+len(chunk.Data) > cap(buffer) {
+			// More than one chunk: room for a part at once, instead of twice what there was each time.
+			buffer = slices.Grow(buffer, max(partSize-len(buffer), 0)+len(chunk.Data))
 		}
 		buffer = append(buffer, chunk.Data...)
 		if !chunk.Finished && chunk.Next == d.index {

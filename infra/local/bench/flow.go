@@ -40,6 +40,11 @@ func (b *bench) archive(ctx context.Context) (err error) {
 		if err := stage.run(ctx, p, s, &total); err != nil {
 			return fmt.Errorf("%s: %w", stage.part, err)
 		}
+		if stage.part == "flow" || stage.part == "catchup" {
+			if err := b.memory(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -103,6 +108,11 @@ func (b *bench) flow(ctx context.Context, p *place, s *supply, total *int) error
 	b.set("ratio", (ratios[(rounds-1)/2]+ratios[rounds/2])/2)
 	b.set("rate", float64(b.n)/used)
 	b.set("growth", all/first)
+	return nil
+}
+
+// memory states what the main measurement took of it.
+func (b *bench) memory(ctx context.Context) error {
 	empty, err := b.empty(ctx)
 	if err != nil {
 		return err
@@ -113,7 +123,7 @@ func (b *bench) flow(ctx context.Context, p *place, s *supply, total *int) error
 	b.set("process-memory", megabytes(process.Peak-empty.peak))
 	b.set("child-memory", megabytes(max(fetch.Inner, process.Inner)))
 	whole := (fetch.CPU + process.CPU).Seconds() / 100
-	b.note("of the processor time %.1f %% is fetch, %.1f %% the library's child (simulated), %.1f %% the kernel's work for process and %.1f %% for fetch",
+	b.say("of the processor time %.1f %% is fetch, %.1f %% the library's child (simulated), %.1f %% the kernel's work for process and %.1f %% for fetch",
 		(fetch.CPU-fetch.Child).Seconds()/whole, (fetch.Child+process.Child).Seconds()/whole, process.Inside.Seconds()/whole, fetch.Inside.Seconds()/whole)
 	return nil
 }
@@ -125,13 +135,25 @@ const backlog = 4 * 10_000 * 30
 
 // catchUp measures how fast what piled up in an outage of four days is safe in S3, and how fast it can be queried.
 func (b *bench) catchUp(ctx context.Context, p *place, s *supply, total *int) error {
-	n := max(b.n/5, 2000)
+	n := max(b.n/5, 5000)
 	now := clock.Now()
 	last, err := p.send(s, total, n, func(i int) time.Time { return now.Add(-96 * time.Hour * time.Duration(n-i) / time.Duration(n)) })
 	if err != nil {
 		return err
 	}
+	// The clock starts with the first batch: how long fetch rested before it is no matter of speed.
+	if err := p.fetched(ctx, company, last-archive.Seq(n)+1); err != nil {
+		return err
+	}
 	began := clock.Real()
+	first, err := p.ledger.Cursor(ctx, company)
+	if err != nil {
+		return err
+	}
+	rest := float64(last - first.Seq)
+	if rest < float64(n)/2 {
+		return fmt.Errorf("half of %d messages were there at the first look: measure more of them", n)
+	}
 	if err := p.fetched(ctx, company, last); err != nil {
 		return err
 	}
@@ -142,7 +164,7 @@ func (b *bench) catchUp(ctx context.Context, p *place, s *supply, total *int) er
 	all := clock.Real().Sub(began)
 	b.say("four days' backlog: %d messages in S3 after %.1f s, to be queried after %.1f s", n, safe.Seconds(), all.Seconds())
 	b.note("catching up is measured over %d messages and stated for %d", n, backlog)
-	b.set("safe", safe.Minutes()*backlog/float64(n))
+	b.set("safe", safe.Minutes()*backlog/rest)
 	b.set("caught-up", all.Minutes()*backlog/float64(n))
 	return p.counted(ctx, company, *total)
 }

@@ -35,6 +35,9 @@ const (
 	maxAnswer   = 64 << 20 // bytes; a page is about 1 MB, a chunk of media 512 KiB
 )
 
+// largestGuess bounds what is taken at once on the word of an answer's header.
+const largestGuess = 4 << 20
+
 // serve answers one connection: one CONNECT, one question inside it.
 func (g *Gateway) serve(conn net.Conn) {
 	// Longer than any question may take, so that it only ends connections that nobody uses.
@@ -207,10 +210,12 @@ func (g *Gateway) ask(ctx context.Context, question *http.Request, token string,
 		return 0, nil, nil, fmt.Errorf("ask WeCom: %w", withoutURL(err))
 	}
 	defer resp.Body.Close() // read to its end, or given up
-	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
+	var read bytes.Buffer
+	read.Grow(int(min(max(resp.ContentLength, 0), largestGuess)) + bytes.MinRead)
+	if _, err := read.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
 		return 0, nil, nil, fmt.Errorf("read WeCom's answer: %w", err)
 	}
+	content := read.Bytes()
 	if len(content) > maxAnswer {
 		return 0, nil, nil, fmt.Errorf("WeCom's answer is longer than %d bytes", maxAnswer)
 	}
@@ -252,8 +257,14 @@ func reply(w io.Writer, status int, header http.Header, body []byte) {
 	header.Set("Connection", "close")
 	_ = header.Write(&out) // a buffer takes everything
 	out.WriteString("\r\n")
-	out.Write(body)
+	if len(body) < 16<<10 { // one packet; a longer body is not worth a copy
+		out.Write(body)
+		body = nil
+	}
 	_, _ = w.Write(out.Bytes()) // see above
+	if len(body) > 0 {
+		_, _ = w.Write(body)
+	}
 }
 
 // selfSigned makes the certificate that the library is shown. It proves nothing and has to prove nothing: it is made for this process
