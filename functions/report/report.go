@@ -23,8 +23,11 @@ const (
 	lateDays = 3
 	// claimTime outlasts an invocation (300 s in the template): a claim older than this belongs to one that died.
 	claimTime = 6 * time.Minute
-	// sweepAfter is how long a planned mail may wait before its job counts as lost.
-	sweepAfter = 10 * time.Minute
+	// sweepEvery is how often the schedule runs, in the template. sweepAfter is how long a planned mail may wait before its job counts as lost; it
+	// is sent again each time that the wait has doubled, up to sweepLongest, since a job that fails has pauses of its own.
+	sweepEvery   = 10 * time.Minute
+	sweepAfter   = 10 * time.Minute
+	sweepLongest = 6 * time.Hour
 )
 
 // reporter makes reports.
@@ -257,6 +260,19 @@ func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]led
 	return rows, nil
 }
 
+// again says whether a sweep should send the job of a mail that has waited for so long: the first sweep after ten minutes, after twenty, forty and
+// so on. Nothing is noted for that; a sweep that is missed costs the mail one more doubling at most.
+func again(waited time.Duration) bool {
+	step := sweepAfter
+	for step < sweepLongest && waited >= 2*step {
+		step *= 2
+	}
+	if step >= sweepLongest {
+		return (waited-step)%sweepLongest < sweepEvery
+	}
+	return waited >= step && waited-step < sweepEvery
+}
+
 // sweep sends the jobs of mails again that were planned a while ago, or whose sender died: a job may get lost, a row does not.
 func (r *reporter) sweep(ctx context.Context, corp archive.CorpID) error {
 	now := r.now()
@@ -266,7 +282,7 @@ func (r *reporter) sweep(ctx context.Context, corp archive.CorpID) error {
 		switch {
 		case m.Day < oldest:
 			return false
-		case m.State == ledger.MailPlanned && now.Sub(m.At) > sweepAfter, m.State == ledger.MailSending && m.Until.Before(r.real()):
+		case m.State == ledger.MailPlanned && again(now.Sub(m.At)), m.State == ledger.MailSending && m.Until.Before(r.real()) && again(r.real().Sub(m.Until)+sweepAfter):
 			lost = append(lost, m)
 		}
 		return true

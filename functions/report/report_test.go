@@ -168,6 +168,30 @@ func TestClaimOfADeadRunIsTakenOverAndOneThatLivesIsNot(t *testing.T) {
 	}
 }
 
+func TestAMailThatStaysUnsentIsSweptEverMoreRarely(t *testing.T) {
+	var minutes []int
+	for m := 0; m <= 30*60; m += 10 { // the template's schedule
+		if again(time.Duration(m) * time.Minute) {
+			minutes = append(minutes, m)
+		}
+	}
+	if diff := cmp.Diff([]int{10, 20, 40, 80, 160, 320, 640, 1000, 1360, 1720}, minutes); diff != "" {
+		t.Errorf("the minutes of sweeps (-want +got)\n%s", diff)
+	}
+	// However the schedule's minutes fall, each doubling is met by one sweep.
+	for offset := range 10 {
+		n := 0
+		for m := offset; m <= 320; m += 10 {
+			if again(time.Duration(m) * time.Minute) {
+				n++
+			}
+		}
+		if n != 6 && n != 5 {
+			t.Errorf("from minute %d on there are %d sweeps in five hours", offset, n)
+		}
+	}
+}
+
 func TestLostMailJobsAreSentAgain(t *testing.T) {
 	d := newDesk(t)
 	c := d.company("wwsweep")
