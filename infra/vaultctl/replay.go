@@ -64,6 +64,7 @@ type replayer struct {
 	corp   archive.CorpID
 	from   string
 	mend   bool
+	lost   bool // the live table was lost: all of its rows are written, and none is told
 	live   *ledger.Ledger
 	made   *ledger.Ledger // over the table of its own
 	opener *opening.Opener
@@ -98,7 +99,8 @@ func replay(ctx context.Context, p *program, args []string) (err error) {
 			return err
 		}
 	}
-	if err := p.liveTable(ctx, *mend, *kmsKey); err != nil {
+	lost, err := p.liveTable(ctx, *mend, *kmsKey)
+	if err != nil {
 		return err
 	}
 	given := *table != ""
@@ -138,7 +140,7 @@ func replay(ctx context.Context, p *program, args []string) (err error) {
 	open := 0
 	for _, c := range all {
 		r := &replayer{
-			program: p, corp: c.ID, from: *from, mend: *mend, live: p.ledger, made: made, seen: map[string]string{}, told: map[string]bool{},
+			program: p, corp: c.ID, from: *from, mend: *mend, lost: lost, live: p.ledger, made: made, seen: map[string]string{}, told: map[string]bool{},
 			opener: opening.New(opening.NewRing(p.vault), libraries.Decrypt),
 			sum:    replayed{Corp: c.ID, From: *from, Attachments: map[string]int{}},
 		}
@@ -163,20 +165,19 @@ func (p *program) corpsOf(ctx context.Context, id string) ([]ledger.Corp, error)
 }
 
 // liveTable sees that there is a live table. A lost one is made again by mend, with what guards the stack's tables.
-func (p *program) liveTable(ctx context.Context, mend bool, kmsKey string) error {
+func (p *program) liveTable(ctx context.Context, mend bool, kmsKey string) (lost bool, err error) {
 	there, err := p.ledger.HasMessagesTable(ctx)
 	if err != nil || there {
-		return err
+		return false, err
 	}
 	if !mend || kmsKey == "" {
-		return fmt.Errorf("the table %s is lost: replay -mend -kms-key ARN, with the ARN of the stack's MessagesKey, makes it again and fills it", p.tables.Messages)
+		return true, fmt.Errorf("the table %s is lost: replay -mend -kms-key ARN, with the ARN of the stack's MessagesKey, makes it again and fills it", p.tables.Messages)
 	}
 	if err := p.ledger.MakeMessagesTable(ctx, p.tables.Control, kmsKey, true); err != nil {
-		return err
+		return true, err
 	}
-	p.second = 0 // what was just made empty is not under way
 	_, err = fmt.Fprintf(p.log, "table %s was lost: it is made again, empty\n", p.tables.Messages)
-	return err
+	return true, err
 }
 
 // tableOfItsOwn makes the table that replay writes into.
@@ -205,6 +206,12 @@ func (r *replayer) run(ctx context.Context) error {
 		batches, err := r.batches(ctx)
 		if err != nil {
 			return err
+		}
+		if r.lost {
+			if err := r.fill(ctx, batches); err != nil {
+				return err
+			}
+			break
 		}
 		if rows, err = r.compare(ctx, batches, rows, look == 0); err != nil {
 			return err
@@ -301,10 +308,46 @@ func (r *replayer) compare(ctx context.Context, batches ledger.Batches, before [
 		}
 	}
 	err := r.live.Differences(ctx, r.made, r.corp, batches, count, func(d ledger.Difference) error {
-		rows = append(rows, d)
+		if rows = append(rows, d); len(rows) > mostDifferent {
+			return fmt.Errorf("more than %d rows differ: is table %s this archive's?", mostDifferent, r.tables.Messages)
+		}
 		return nil
 	})
 	return rows, err
+}
+
+// mostDifferent bounds the memory for what differs: some 300 bytes each.
+const mostDifferent = 1_000_000
+
+// fill writes all rows into a live table that was lost. It removes none.
+func (r *replayer) fill(ctx context.Context, batches ledger.Batches) error {
+	line := progress.New(r.log, fmt.Sprintf("rows of corp %s", r.corp), "rows", 0)
+	defer line.Done()
+	var part []ledger.Difference
+	flush := func() error {
+		if err := r.live.MendRows(ctx, r.made, part); err != nil {
+			return err
+		}
+		r.sum.Rows += len(part)
+		r.sum.Differences += len(part)
+		r.sum.Mended += len(part)
+		line.Add(int64(len(part)))
+		part = part[:0]
+		return nil
+	}
+	err := r.live.Differences(ctx, r.made, r.corp, batches, nil, func(d ledger.Difference) error {
+		if d.What == ledger.Extra {
+			return nil // process is at work again, and has written it since
+		}
+		if part = append(part, d); len(part) < 100 {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
 }
 
 // tell prints what is different, after it was mended if that was asked for.
@@ -325,7 +368,7 @@ func (r *replayer) tell(ctx context.Context, rows []ledger.Difference) error {
 	state := "open"
 	if r.mend {
 		for part := range slices.Chunk(settled, 100) {
-			if err := r.live.MendRows(ctx, part); err != nil {
+			if err := r.live.MendRows(ctx, r.made, part); err != nil {
 				return err
 			}
 		}

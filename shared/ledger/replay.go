@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -188,15 +189,13 @@ const (
 	Extra   = "extra"
 )
 
-// Difference is a derived row that is not as it should be. It names keys and attributes and holds no values that can be printed.
+// Difference is a derived row that is not as it should be. It names keys and attributes and holds no values.
 type Difference struct {
 	Kind       string // the first word of the row's key: msg, parts, person, room, robot, recall, finding, aside
 	What       string // Missing, Altered or Extra
 	PK, SK     string
 	Attributes []string // of an altered row: those that differ
 	Batch      string   // of the row that is there: the batch that it names; "" if it names none
-
-	want item
 }
 
 // Batches are the batches that derived rows may come from, by BatchRow.Key.
@@ -240,7 +239,7 @@ func (l *Ledger) Differences(ctx context.Context, should *Ledger, corp archive.C
 		}
 		for _, it := range want {
 			if have[place(it)] == nil {
-				if err := f(difference(it, Missing, it)); err != nil {
+				if err := f(difference(it, Missing)); err != nil {
 					return err
 				}
 			}
@@ -272,7 +271,7 @@ func (l *Ledger) StillDiffer(ctx context.Context, should *Ledger, batches Batche
 		switch {
 		case w == nil && h == nil:
 		case h == nil:
-			still = append(still, difference(w, Missing, w))
+			still = append(still, difference(w, Missing))
 		default:
 			if d, differs := differ(w, h, batches); differs {
 				still = append(still, d)
@@ -282,21 +281,20 @@ func (l *Ledger) StillDiffer(ctx context.Context, should *Ledger, batches Batche
 	return still, nil
 }
 
-// MendRows writes rows as they should be: missing and altered ones are put, those that are too many are removed.
-func (l *Ledger) MendRows(ctx context.Context, found []Difference) error {
-	var put []item
-	var gone []item
-	for _, d := range found {
-		if d.What == Extra {
-			gone = append(gone, key(d.PK, d.SK))
-		} else {
-			put = append(put, d.want)
-		}
+// MendRows writes rows as the other ledger has them: missing and altered ones are put, those that are too many are removed.
+func (l *Ledger) MendRows(ctx context.Context, should *Ledger, found []Difference) error {
+	keys := make([]item, len(found))
+	for i, d := range found {
+		keys[i] = key(d.PK, d.SK)
 	}
-	if err := l.write(ctx, l.tables.Messages, put); err != nil {
+	want, err := should.byKey(ctx, keys)
+	if err != nil {
 		return err
 	}
-	return l.removeAll(ctx, gone)
+	if err := l.write(ctx, l.tables.Messages, slices.Collect(maps.Values(want))); err != nil {
+		return err
+	}
+	return l.removeAll(ctx, slices.DeleteFunc(keys, func(k item) bool { return want[place(k)] != nil }))
 }
 
 // byKey reads the rows that have the keys of others.
@@ -318,16 +316,16 @@ func (l *Ledger) byKey(ctx context.Context, like []item) (map[string]item, error
 
 func place(it item) string { return getStr(it, "pk") + "\x00" + getStr(it, "sk") }
 
-func difference(it item, what string, want item) Difference {
+func difference(it item, what string) Difference {
 	kind, _, _ := strings.Cut(getStr(it, "pk"), "#")
-	return Difference{Kind: kind, What: what, PK: getStr(it, "pk"), SK: getStr(it, "sk"), Batch: getStr(it, "batch"), want: want}
+	return Difference{Kind: kind, What: what, PK: getStr(it, "pk"), SK: getStr(it, "sk"), Batch: getStr(it, "batch")}
 }
 
 func differ(want, have item, batches Batches) (Difference, bool) {
 	if want == nil {
-		return difference(have, Extra, nil), true
+		return difference(have, Extra), true
 	}
-	d := difference(have, Altered, want)
+	d := difference(have, Altered)
 	for name := range want {
 		if !reflect.DeepEqual(want[name], have[name]) {
 			d.Attributes = append(d.Attributes, name)

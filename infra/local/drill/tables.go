@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -32,8 +33,12 @@ func lostMessages(ctx context.Context, s *scene) error {
 		return err
 	}
 	rows := 0
-	for _, n := range kinds(out) {
-		rows += n
+	for line := range strings.Lines(out) {
+		var account struct{ Mended int }
+		if err := json.Unmarshal([]byte(line), &account); err != nil {
+			return err
+		}
+		rows += account.Mended
 	}
 	if err := s.Start(); err != nil {
 		return err
