@@ -66,6 +66,10 @@ func readLibrary(path string) (file, error) {
 				return file{}, fmt.Errorf("%s %s", path, b.sentence)
 			}
 		}
+		// A library's table of contents is its last part: a copy that broke off has its head, and lacks that.
+		if _, err := elf.NewFile(bytes.NewReader(raw)); err != nil && bytes.HasPrefix(raw, []byte(elf.ELFMAG)) {
+			return file{}, fmt.Errorf("%s is cut or damaged (%d bytes): take it again", path, len(raw))
+		}
 	}
 	if err := sdkhost.InspectFor(path, goarch); err != nil {
 		return file{}, err
@@ -130,24 +134,6 @@ func examine(path string, raw []byte, name string) (file, error) {
 			}
 		}
 	}
-	// A copy that broke off has its head, and lacks its tail.
-	if end := ends(lib); end > uint64(len(raw)) {
-		return file{}, fmt.Errorf("%s is cut: it has %d bytes of at least %d; take it again", path, len(raw), end)
-	}
 	sum := sha256.Sum256(raw)
 	return file{Name: name, SHA256: hex.EncodeToString(sum[:]), Bytes: len(raw), Needs: needs, content: raw}, nil
-}
-
-// ends is how long the file must at least be, by its own headers.
-func ends(lib *elf.File) uint64 {
-	var end uint64
-	for _, p := range lib.Progs {
-		end = max(end, p.Off+p.Filesz)
-	}
-	for _, s := range lib.Sections {
-		if s.Type != elf.SHT_NOBITS {
-			end = max(end, s.Offset+s.FileSize)
-		}
-	}
-	return end
 }

@@ -87,8 +87,8 @@ func TestWhatIsNoLibraryForLambdaHasItsSentence(t *testing.T) {
 		"arm64":             {changed(func(raw []byte) { binary.LittleEndian.PutUint16(raw[18:], uint16(elf.EM_AARCH64)) }), "is built for arm64, the process that loads it runs on amd64; take the x86 build"},
 		"a program":         {changed(func(raw []byte) { binary.LittleEndian.PutUint16(raw[16:], uint16(elf.ET_EXEC)) }), "is not a shared library"},
 		"another library":   {bytes.ReplaceAll(good, []byte("GetMediaData"), []byte("GetMediaDatb")), "not Tencent's Finance SDK: it lacks GetMediaData"},
-		"cut in the middle": {good[:len(good)/2], "no"},
-		"cut at the end":    {good[:len(good)-1], "no"},
+		"cut in the middle": {good[:len(good)/2], "is cut or damaged"},
+		"cut at the end":    {good[:len(good)-1], "is cut or damaged"},
 		"newer than Lambda": {bytes.ReplaceAll(good, []byte("GLIBC_2.34\x00"), []byte("GLIBC_2.99\x00")), "Lambda's provided.al2023 has glibc 2.34"},
 	} {
 		if name == "newer than Lambda" && bytes.Equal(c.content, good) {

@@ -156,7 +156,7 @@ func TestCredentialsAreReadForEachConnectionAndNeverSaid(t *testing.T) {
 	}
 	p.want("vault:second-word")
 	_, err := get(t, way, roots, "https://example.com/")
-	if !errors.Is(err, egress.ErrRefused) || !strings.Contains(err.Error(), "407") {
+	if !errors.Is(err, egress.ErrRefused) || !strings.Contains(err.Error(), "other credentials (HTTP 407)") {
 		t.Errorf("error %v", err)
 	}
 	for _, word := range []string{"first-word", base64.StdEncoding.EncodeToString([]byte(pair))} {
