@@ -20,11 +20,11 @@ const (
 	downB, upB       = 48, 66 // WeCom answers the second company with errors
 	tableAway        = 108    // no message row can be written
 	tableBack        = 114
-	muteA, audibleA  = 96, 120 // the first company's attachments can't be downloaded
-	doubledFrom      = 54      // every third job is delivered twice
+	muteA, audibleA  = 102, 126 // the first company's attachments can't be downloaded
+	doubledFrom      = 54       // every third job is delivered twice
 	doubledTo        = 132
 	reversedFrom     = 102 // jobs come in reverse order
-	reversedTo       = 126
+	reversedTo       = 120
 	keyIsLate        = 6                // hours for which a new key is used before it is held
 	afterBack        = 10 * time.Minute // so that what the window took is told from what it left by minutes, not by seconds
 	getChatData      = "message/getchatdata"

@@ -391,8 +391,11 @@ func (w *week) look(ctx context.Context) error {
 		w.find("watch failed: %s", res.Payload)
 		return nil
 	}
-	metric, err := w.metric()
-	if err != nil {
+	var metric map[string]float64
+	if err := w.wait(ctx, "that watch's figures are in its log", func() (ok bool, err error) {
+		metric, ok, err = w.metric(from)
+		return ok, err
+	}); err != nil {
 		return err
 	}
 	looked := span{from, w.Now()}
@@ -473,11 +476,12 @@ func (w *week) lookAtStatus(ctx context.Context, at string) error {
 	return nil
 }
 
-// metric reads the figures that watch wrote last.
-func (w *week) metric() (map[string]float64, error) {
+// metric reads the figures that watch wrote last; ok is false if they are older than from. What a function has written comes into its log a moment
+// later.
+func (w *week) metric(from time.Time) (figures map[string]float64, ok bool, err error) {
 	text, err := os.ReadFile(filepath.Join(w.data, "logs", w.Template.StackName+"-watch.log")) // #nosec G304 -- of our own folder
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -485,14 +489,17 @@ func (w *week) metric() (map[string]float64, error) {
 			continue
 		}
 		var l struct {
+			AWS struct {
+				Timestamp int64
+			} `json:"_aws"`
 			Messages *float64 `json:"HoursToLossMessages"`
 			Media    *float64 `json:"HoursToLossMedia"`
 		}
 		if json.Unmarshal(lines[i], &l) == nil && l.Messages != nil && l.Media != nil {
-			return map[string]float64{"HoursToLossMessages": *l.Messages, "HoursToLossMedia": *l.Media}, nil
+			return map[string]float64{"HoursToLossMessages": *l.Messages, "HoursToLossMedia": *l.Media}, !time.UnixMilli(l.AWS.Timestamp).Before(from.Truncate(time.Millisecond)), nil
 		}
 	}
-	return nil, errors.New("watch has written no figures")
+	return nil, false, nil
 }
 
 // feel notes what all processes hold.
