@@ -5,8 +5,10 @@ package rig
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +32,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/ddb"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/elsewhere"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front/s3test"
 	localsecrets "github.com/wecomvault/wecomvault/shared/local/awslocal/secrets"
@@ -87,6 +90,11 @@ func Start(t testing.TB, o Options) *Rig {
 	r.URL = "http://" + listener.Addr().String()
 	parameters := map[string]string{template.Region: region, template.AccountID: account, template.Endpoint: r.URL,
 		"MailFrom": "vault@mail.example", "RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true"}
+	away := elsewhereServices(t)
+	if len(away) > 0 { // others keep the state of every test of a run
+		parameters[template.StackName] = "wv" + strings.ToLower(rand.Text()[:10])
+		parameters["SecretsPrefix"] = parameters[template.StackName] + "/"
+	}
 	for k, v := range o.Parameters {
 		parameters[k] = v
 	}
@@ -110,6 +118,7 @@ func Start(t testing.TB, o Options) *Rig {
 	r.Objects, err = s3front.Start(t.Context(), s3front.Config{Binary: s3test.Binary(t), DataDir: filepath.Join(t.TempDir(), "s3"), Region: region, Log: io.Discard})
 	r.OK(err)
 	services := map[string]http.Handler{"dynamodb": tables, "sqs": r.SQS, "ses": r.SES, "secretsmanager": vault, "s3": r.Objects}
+	maps.Copy(services, away)
 	for name, s := range o.Services {
 		services[name] = s
 	}
@@ -139,6 +148,23 @@ func Start(t testing.TB, o Options) *Rig {
 		Buckets: r.Objects, Mail: r.SES, Deliver: r.SQS.Deliver}))
 	r.OK(r.SES.Verify("vault@mail.example"))
 	return r
+}
+
+// elsewhereServices are the services that the environment has at other implementations: DynamoDB, SQS, SES and Secrets Manager may be.
+// What the rig knows of them by other ways than their protocol (mails, units, roles) is then not theirs.
+func elsewhereServices(t testing.TB) map[string]http.Handler {
+	t.Helper()
+	out := map[string]http.Handler{}
+	for _, name := range []string{"dynamodb", "sqs", "ses", "secretsmanager"} {
+		s, err := elsewhere.FromEnvironment(name, region, nil, clock.Real)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s != nil {
+			out[name] = s
+		}
+	}
+	return out
 }
 
 func secretOf(accessKey string) string { return "secret-of-" + accessKey }

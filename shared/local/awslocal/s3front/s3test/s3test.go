@@ -4,12 +4,14 @@ package s3test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -18,9 +20,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/elsewhere"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 )
 
@@ -62,10 +67,24 @@ func Start(t testing.TB, cfg s3front.Config, buckets ...s3front.Bucket) *Env {
 			t.Errorf("close the local S3: %v", err)
 		}
 	})
+	// Elsewhere buckets outlive a test: each test's have names of their own there.
+	unique := "-" + strings.ToLower(rand.Text()[:10])
+	away, err := elsewhere.FromEnvironment("s3", region, func(path string) string {
+		bucket, key, below := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if bucket == "" || !below {
+			return "/" + bucket + unique
+		}
+		return "/" + bucket + unique + "/" + key
+	}, clock.Real)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.Gateway().ServeHTTP(w, r) }))
+	if away != nil {
+		service = away
+	}
 	front, err := awslocal.New(awslocal.Config{
-		Services: map[string]http.Handler{"s3": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			e.Gateway().ServeHTTP(w, r)
-		})},
+		Services: map[string]http.Handler{"s3": service},
 		Principal: func(key string) (string, *authz.Caller, bool) {
 			e.mu.Lock()
 			defer e.mu.Unlock()
@@ -96,7 +115,30 @@ func Start(t testing.TB, cfg s3front.Config, buckets ...s3front.Bucket) *Env {
 		// The SDK's own number of tries, without its pauses of up to 20 s.
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 10 * time.Millisecond }),
 	})
+	if away != nil {
+		for _, b := range buckets {
+			e.make(b)
+		}
+	}
 	return e
+}
+
+// make makes a bucket through the client, for an S3 that is elsewhere.
+func (e *Env) make(b s3front.Bucket) {
+	e.t.Helper()
+	ctx := e.t.Context()
+	_, err := e.Client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &b.Name, ObjectLockEnabledForBucket: aws.Bool(b.Lock)})
+	if err == nil && b.Versioned && !b.Lock {
+		_, err = e.Client.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: &b.Name, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}})
+	}
+	if err == nil && b.Lock && b.LockMode != "" {
+		_, err = e.Client.PutObjectLockConfiguration(ctx, &s3.PutObjectLockConfigurationInput{Bucket: &b.Name, ObjectLockConfiguration: &types.ObjectLockConfiguration{
+			ObjectLockEnabled: types.ObjectLockEnabledEnabled,
+			Rule:              &types.ObjectLockRule{DefaultRetention: &types.DefaultRetention{Mode: types.ObjectLockRetentionMode(b.LockMode), Days: aws.Int32(b.LockDays)}}}})
+	}
+	if err != nil {
+		e.t.Fatalf("make a bucket: %v", err)
+	}
 }
 
 // Gateway is the gateway behind the front.
