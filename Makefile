@@ -103,6 +103,10 @@ BASE ?=
 bench-compare: ## measure this tree against another commit, in turns, and let benchstat judge (BASE=COMMIT; RUNS=5 N=20000 ONLY=cold,flow)
 	@BASE='$(BASE)' GO='$(GO)' ./infra/ci/bench-compare.sh
 
+.PHONY: bench-profile
+bench-profile: ## where fetch and process spend their processor time and memory under that load (N=20000 PROFILES=FOLDER)
+	@GO='$(GO)' ./infra/ci/bench-profile.sh
+
 # What is released is dated to the last commit, so that the same source gives the same zip.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)

@@ -44,13 +44,17 @@ type settings struct {
 	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
 }
 
-// collect is how much garbage may come together before it is collected, in hundredths of what is in use. Go's default is 100: what is in use is one part of a file, and
-// the peak is to stay the same however large the file is.
-const collect = 50
+// Memory is to stay the same however large a file is and however busy the machine. What is in use is one part of a file, 12 MB with all else;
+// garbage is collected when it is half of that again, and at the latest when all together have the given bytes.
+const (
+	collect = 50 // hundredths of what is in use
+	most    = 26 << 20
+)
 
 func main() {
 	sdkhost.RunIfChild()
 	debug.SetGCPercent(collect)
+	debug.SetMemoryLimit(most)
 	log := telemetry.NewLogger(os.Stdout, "media")
 	var s settings
 	if err := config.Fill(&s, os.Getenv); err != nil {

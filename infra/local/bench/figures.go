@@ -24,24 +24,25 @@ var none = math.NaN()
 // figures is the table of all figures, in the order of their printing.
 func figures() []figure {
 	return []figure{
-		{"ratio", "bare RSA's share of the processor time of fetch and process", "", true, 0.95, 0.85},
+		{"ratio", "bare RSA's share of the processor time of fetch and process", "", true, 0.95, 0.87},
 		{"rate", "messages per CPU-second of fetch, process, gateway and library", "msg/s", true, none, none},
 		{"growth", "ten times the messages: times the processor time", "x", false, 10.5, 11},
-		{"fetch-memory", "fetch: peak above an empty handler, batches of 1,000", "MB", false, 22, 30},
-		{"process-memory", "process: peak above an empty handler, batches of 1,000", "MB", false, 22, 40},
-		{"child-memory", "the simulated library's process: peak, batches of 1,000", "MB", false, 25, 30},
+		{"fetch-memory", "fetch: peak above an empty handler, batches of 1,000", "MB", false, 22, 25},
+		{"process-memory", "process: peak above an empty handler, batches of 1,000", "MB", false, 22, 28},
+		{"child-memory", "the simulated library's process: peak, batches of 1,000", "MB", false, 25, 28},
 		{"empty-memory", "an empty handler: peak", "MB", false, none, none},
-		{"cold", "cold start of the slowest function, times an empty handler's", "x", false, 1.5, 4},
+		{"cold", "cold start of the slowest function, times an empty handler's", "x", false, 1.5, 3.8},
 		{"delay-p50", "message sent to queryable, polls of 5 s: half", "s", false, none, none},
 		{"delay-p99", "message sent to queryable, polls of 5 s: 99 of 100", "s", false, 6.5, 8},
 		{"delay-p99-disturbed", "the same while a corp hangs and another is a million behind", "s", false, 6.5, 12},
 		{"safe", "four days of 10,000 people (1.2 million): until all is in S3", "min", false, 10, 30},
 		{"caught-up", "four days of 10,000 people: until all can be queried, two processors", "min", false, 15, 40},
 		{"files", "waiting attachments of 200 KB brought in", "files/s", true, 20, 10},
-		{"file-memory", "media: peak with a file of 1 GB above that with one of 64 MB", "MB", false, 2, 8},
+		{"media-memory", "media: peak above an empty handler, a file of 1 GB", "MB", false, 30, 40},
+		{"file-memory", "media: peak with a file of 1 GB above that with one of 64 MB", "MB", false, 2, 10},
 		{"file-speed", "a file of 1 GB through library, gateway and S3", "MB/s", true, none, none},
 		{"fsck", "fsck, every batch, segment and row", "msg/s", true, 5000, 2500},
-		{"replay", "replay into new tables", "msg/s", true, 3000, 1000},
+		{"replay", "replay into new tables", "msg/s", true, 3000, 400},
 	}
 }
 

@@ -78,6 +78,11 @@ func (b *bench) media(ctx context.Context, p *place, s *supply, total *int) erro
 	}
 	peak := b.meter.of("media").Peak
 	b.say("a file of %d MB: %.1f s; peak %.1f MB, with a file of %d MB %.1f MB", b.size>>20, took.Seconds(), megabytes(peak), sameFile>>20, megabytes(before))
+	empty, err := b.empty(ctx)
+	if err != nil {
+		return err
+	}
+	b.set("media-memory", megabytes(peak-empty.peak))
 	b.set("file-memory", megabytes(peak-before))
 	b.set("file-speed", megabytes(b.size)/took.Seconds())
 	took, err = b.bring(ctx, p, s, total, fewFiles, smallFile)
