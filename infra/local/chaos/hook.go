@@ -56,7 +56,7 @@ func (h *hook) decide(q awslocal.FaultRequest) awslocal.FaultDecision {
 		return awslocal.FaultDecision{Act: awslocal.Refuse, Code: "ServiceUnavailable", Status: 503}
 	}
 	s := site(q, h.names)
-	if clock.Real().Before(h.silent) && strings.HasPrefix(q.Caller, "Feedback") && q.Operation == "ReceiveMessage" {
+	if clock.Real().Before(h.silent) && strings.HasPrefix(q.Caller, "Feedback") && q.Service == "dynamodb" {
 		return awslocal.FaultDecision{Act: awslocal.Refuse}
 	}
 	call := fmt.Sprintf("%s %s %x", s, q.Resource, sha256.Sum256(q.Body))

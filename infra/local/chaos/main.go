@@ -82,6 +82,7 @@ type options struct {
 	perRun   int
 	jobs     int
 	long     bool
+	only     string // of the mutants
 }
 
 // short says whether this is the short version, which CI runs.
@@ -98,6 +99,7 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 	f.BoolVar(&o.keep, "keep", false, "keep the folder of the runs")
 	f.IntVar(&o.perRun, "per-run", 10, "lines of the fault table that share a run")
 	f.IntVar(&o.jobs, "jobs", 6, "runs at a time")
+	f.StringVar(&o.only, "only", "", "the mutants whose names begin so")
 	f.BoolVar(&o.long, "long", false, "the store stays away for 5 minutes too")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -175,7 +176,8 @@ func (o options) mutantsNoticed(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	base, err := o.tableBase(ctx, out)
+	all = slices.DeleteFunc(all, func(m mutant) bool { return !strings.HasPrefix(m.name, o.only) })
+	base, err := o.tableBase(ctx, io.Discard)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,7 @@ type player struct {
 type notes struct {
 	Nudges   int // times that the clock was moved and watch asked, because work was lost on its way
 	Released int // times that hidden jobs were made visible again
+	Segments int // segments that no batch names and that hold nothing of their own
 	Failed   map[string]int
 	Waiting  []string // WeCom's APIs whose planned fault nobody met
 }

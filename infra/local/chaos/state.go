@@ -21,6 +21,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // state is what a run has led to, item by item: rows, objects, mails, jobs that are left. Values are text that is equal when the items are.
@@ -68,7 +72,7 @@ var alertRow = regexp.MustCompile(`^ControlTable (run|mail)#[^ ]* [^ ]*#R7`)
 var momentary = regexp.MustCompile(`^(DirectoryTable hist#.* |ControlTable settled#.* )([0-9]{13})`)
 
 func (p *player) writeState(ctx context.Context) error {
-	s := state{Items: map[string]string{}, Notes: p.notes}
+	s := state{Items: map[string]string{}}
 	for _, name := range []string{"ControlTable", "MessagesTable", "DirectoryTable"} {
 		if err := p.tableState(ctx, name, s.Items); err != nil {
 			return err
@@ -80,9 +84,10 @@ func (p *player) writeState(ctx context.Context) error {
 		}
 	}
 	var err error
-	if s.Doubles, err = p.mailState(s.Items); err != nil {
+	if s.Doubles, err = p.mailState(ctx, s.Items); err != nil {
 		return err
 	}
+	s.Notes = p.notes
 	jobs, dead := p.Queued()
 	s.Items["queues jobs"], s.Items["queues dead letters"] = fmt.Sprint(jobs), fmt.Sprint(dead)
 	b, err := json.MarshalIndent(s, "", " ")
@@ -212,7 +217,21 @@ func (p *player) bucketState(ctx context.Context, name string, items map[string]
 			items[name+" "+aws.ToString(m.Key)+" deleted"] = "a delete marker"
 		}
 	}
+	var segments []string
+	for key := range versions {
+		if strings.HasPrefix(key, "segments/") {
+			segments = append(segments, key)
+		}
+	}
+	left, err := p.leftSegments(ctx, segments)
+	if err != nil {
+		return err
+	}
 	for key, n := range versions {
+		if nothingOwn, unnamed := left[key]; unnamed && nothingOwn {
+			p.notes.Segments++
+			continue
+		}
 		if strings.HasPrefix(key, "directory/") {
 			continue // WeCom's answers as they came, one object for each reading
 		}
@@ -254,8 +273,9 @@ func normalReport(key string, b []byte) ([]byte, error) {
 	return withoutMoments(b), nil
 }
 
-// mailState notes each mail that SES took, by receiver and subject. One that was taken twice must say so itself, in its header.
-func (p *player) mailState(items map[string]string) (doubles []string, err error) {
+// mailState notes each mail that SES took, by receiver and id. One that was taken twice must say so itself, in its header; and each that the
+// ledger has as sent must have been taken, and what became of it be known. The last two hold for alerts too, which are not compared.
+func (p *player) mailState(ctx context.Context, items map[string]string) (doubles []string, err error) {
 	seen := map[string]string{}
 	mails, err := p.Mails.Mails()
 	if err != nil {
@@ -286,6 +306,21 @@ func (p *player) mailState(items map[string]string) (doubles []string, err error
 		seen[key] = value
 		if !bytes.Contains(raw, []byte("\r\nX-WecomVault-Report: R7\r\n")) {
 			items[key] = value
+		}
+	}
+	for _, c := range p.corpus.Corps {
+		err := p.ledger.Mails(ctx, archive.CorpID(c.ID), func(m ledger.MailRow) bool {
+			key := "mail " + m.To + " " + report.ID(c.ID, m.Report, m.Day, m.To)
+			switch {
+			case m.State == ledger.MailSent && seen[key] == "":
+				items[key+" never sent"] = "the ledger has it as sent, and SES never took it"
+			case m.State == ledger.MailSent && m.Fate == "":
+				items[key+" unknown"] = "SES said that it was delivered, and nobody noted it"
+			}
+			return true
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return doubles, nil

@@ -63,7 +63,8 @@ func (o options) storm(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  hidden jobs made visible %d times, lost announcements looked for %d times, %d mails possibly double, each marked and counted\n", got.Notes.Released, got.Notes.Nudges, len(got.Doubles))
+	fmt.Fprintf(out, "  hidden jobs made visible %d times, lost announcements looked for %d times, %d mails possibly double, each marked and counted; %d segments that no batch names and that hold nothing of their own\n",
+		got.Notes.Released, got.Notes.Nudges, len(got.Doubles), got.Notes.Segments)
 	return told(out, "the storm", compare(base.state, got))
 }
 
