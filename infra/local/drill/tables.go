@@ -11,9 +11,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
 
@@ -28,7 +30,10 @@ func lostMessages(ctx context.Context, s *scene) error {
 		key = aws.ToString(table.SSEDescription.KMSMasterKeyArn)
 	}
 	s.breaks("table %s is deleted", s.Tables().Messages)
-	out, err := s.must(ctx, "replay", "-from", "batches", "-mend", "-kms-key", key)
+	if err := s.killed(ctx, "replay", "-from", "batches", "-mend", "-kms-key", key); err != nil {
+		return err
+	}
+	out, err := s.must(ctx, "replay", "-from", "batches", "-mend", "-kms-key", key, "-again")
 	if err != nil {
 		return err
 	}
@@ -48,6 +53,28 @@ func lostMessages(ctx context.Context, s *scene) error {
 	}
 	s.recovered("%d rows written again, every message as before", rows)
 	return nil
+}
+
+// killed begins a replay and kills it as soon as it has a table of its own: it has to be run again, and comes to the same.
+func (s *scene) killed(ctx context.Context, args ...string) error {
+	cmd := house.Vaultctl(ctx, s.binaries, s.Environment(), args)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	db, own := dynamodb.NewFromConfig(s.Config(house.Operator)), s.Tables().Messages+"-replay"
+	begun, err := house.Until(ctx, patience, func() (bool, error) {
+		out, err := db.ListTables(ctx, &dynamodb.ListTablesInput{})
+		return err == nil && slices.Contains(out.TableNames, own), err
+	})
+	err = errors.Join(err, cmd.Process.Kill())
+	if _, e := cmd.Process.Wait(); e != nil {
+		err = errors.Join(err, e)
+	}
+	if err == nil && !begun {
+		err = errors.New("the replay made no table")
+	}
+	s.does("$ vaultctl %s is killed in the middle", strings.Join(args, " "))
+	return err
 }
 
 // lostControl: the ledger is made anew from the bucket, the derived rows and the key store.
