@@ -82,6 +82,7 @@ chaos-mutants: chaos-program ## faults put into the product on purpose, each of 
 .PHONY: chaos-program
 chaos-program: build
 	@$(GOBUILD) -o '$(BUILD)'/local/chaos ./infra/local/chaos
+
 .PHONY: leak
 leak: build ## plant canaries in all content, play a day with faults, and search every place that may hold none (about a minute)
 	@$(GOBUILD) -o '$(BUILD)'/local/leak ./infra/local/leak
