@@ -115,6 +115,14 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if leaks > 0 {
 		return fmt.Errorf("%d canaries are where none may be", leaks)
 	}
+	others, err := p.open()
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		return fmt.Errorf("%d files are not the user's alone, the first: %s", len(others), others[0])
+	}
+	fmt.Fprintln(out, "every file of the data folder is the user's alone")
 	blind, err := p.plantEverywhere(ctx, s)
 	if err != nil {
 		return err

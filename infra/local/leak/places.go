@@ -236,6 +236,31 @@ func (p *played) dumps() ([]thing, error) {
 	return out, nil
 }
 
+// open lists the files and folders of the data that others than the user may reach, or could but for the folder around them.
+func (p *played) open() ([]string, error) {
+	var out []string
+	err := filepath.WalkDir(p.o.data, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was there while it was looked at
+		}
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && info.Mode().Perm()&0o077 != 0 && info.Mode().Type()&fs.ModeSymlink == 0 {
+			out = append(out, fmt.Sprintf("%v %s", info.Mode(), path))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look at the modes of files: %w", err)
+	}
+	return out, nil
+}
+
 // isCore says whether a file is an ELF core dump.
 func isCore(path string) bool {
 	file, err := os.Open(path) // #nosec G304 -- of the run's own folders

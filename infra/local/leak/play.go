@@ -33,7 +33,7 @@ import (
 const (
 	corp     = archive.CorpID("wwwren")
 	operator = house.Operator
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 )
 
 // played is a run with all that it has gathered.
@@ -400,7 +400,7 @@ func (p *played) caughtUp(ctx context.Context) error {
 			return false, err
 		}
 		pending, err := p.pending(ctx)
-		return c.Seq > 0 && c.Empties > 1 && pending == 0, err
+		return c.Seq > 0 && c.Empties > 0 && pending == 0, err
 	}, "FetchFunction", "WatchFunction")
 }
 
@@ -512,7 +512,8 @@ func (p *played) until(ctx context.Context, what string, holds func() (bool, err
 	if err == nil && !ok {
 		jobs, dead := p.Queued()
 		pending, failed := p.pending(ctx)
-		err = errors.Join(failed, fmt.Errorf("after %v: %s (%d batches and attachments wait, %d jobs, %d dead letters)", patience, what, pending, jobs, dead))
+		cursor, unread := p.ledger.Cursor(ctx, corp)
+		err = errors.Join(failed, unread, fmt.Errorf("after %v: %s (seq %d, %d empty answers, trouble %+v; %d batches and attachments wait, %d jobs, %d dead letters)", patience, what, cursor.Seq, cursor.Empties, cursor.Trouble, pending, jobs, dead))
 	}
 	return err
 }

@@ -47,6 +47,8 @@ func run(listen, data, region string) error {
 			return fmt.Errorf("make the data folder: %w", err)
 		}
 	}
+	// QUIRK: the backend's lock files ignore NewFilePerm.
+	syscall.Umask(0o077)
 	options := posix.PosixOpts{VersioningDir: versions, Concurrency: 1024, CopyObjectThreshold: 5 << 30} // 5 GiB is S3's own limit
 	options.SetNewDirPerm(0o700)
 	options.SetNewFilePerm(0o600)
