@@ -88,6 +88,13 @@ var alarmFaults = map[string]struct {
 		h.OK(h.op.PutCorp(h.Context(), ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour), ReportTo: []ledger.Receiver{{Address: "a@lantern.example"}}}))
 		h.at = time.Date(2031, 5, 6, 12, 26, 0, 0, time.UTC)
 	}, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"a receiver's mailbox is gone": {func(h *house) {
+		h.OK(h.op.PutCorp(h.Context(), ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour), ReportTo: []ledger.Receiver{{Address: "a@lantern.example"}}}))
+		for _, address := range []string{"a@lantern.example", "b@lantern.example"} {
+			_, err := h.op.Suppress(h.Context(), ledger.Suppression{Corp: corp, Address: address, Reason: ledger.Bounced, Since: h.at})
+			h.OK(err)
+		}
+	}, (*house).well, 1, []string{"ReceiversDeadAlarm"}},
 	"a mail is refused":          {func(h *house) { h.letter("refused", 1, ledger.MailRefused) }, (*house).well, 1, []string{"MailsRefusedAlarm"}},
 	"a mail may have gone twice": {func(h *house) { h.letter("twice", 2, ledger.MailSent) }, (*house).well, 1, []string{"PossibleDoublesAlarm"}},
 	"a little is set aside":      {func(h *house) { h.finish(h.batch(9), 1, "library-crash") }, (*house).well, 3, nil},

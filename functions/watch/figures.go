@@ -25,6 +25,7 @@ type letters struct {
 	late    int // due for more than half an hour, and not with SES
 	refused int // that SES refused for good, of the last day
 	doubles int // that may have been sent twice, of the last day
+	dead    int // receivers that get none any more: bounced, or complained
 }
 
 func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
@@ -47,6 +48,15 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	})
 	if err != nil || len(f.corp.ReportTo) == 0 {
 		return err
+	}
+	suppressed, err := w.ledger.Suppressions(ctx, f.corp.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range suppressed {
+		if slices.ContainsFunc(f.corp.ReportTo, func(r ledger.Receiver) bool { return r.Address == s.Address }) {
+			f.letters.dead++
+		}
 	}
 	noon := time.Date(f.now.UTC().Year(), f.now.UTC().Month(), f.now.UTC().Day(), noonHour, 0, 0, 0, time.UTC)
 	if f.now.Sub(noon) <= lateAfter || !noon.After(f.corp.Added) {
@@ -128,7 +138,7 @@ func groupOf(alarm string) string {
 func (w *watcher) measure(found []facts) error {
 	messages, media := w.windows.Messages, w.windows.Media
 	oldest := time.Duration(0)
-	sums := map[string]int{"Corps": 0, "Pending": 0, "Waiting": 0, "SetAside": 0, "MediaLost": 0, "MailsLate": 0, "MailsRefused": 0, "PossibleDoubles": 0,
+	sums := map[string]int{"Corps": 0, "Pending": 0, "Waiting": 0, "SetAside": 0, "MediaLost": 0, "MailsLate": 0, "MailsRefused": 0, "PossibleDoubles": 0, "ReceiversDead": 0,
 		corpsRefused: 0, corpsStandingStill: 0, libraryTrouble: 0, keysMissing: 0, setAsideBursts: 0, unaccounted: 0}
 	for _, f := range found {
 		if f.corp.ID == "" {
@@ -147,6 +157,7 @@ func (w *watcher) measure(found []facts) error {
 		sums["MailsLate"] += f.letters.late
 		sums["MailsRefused"] += f.letters.refused
 		sums["PossibleDoubles"] += f.letters.doubles
+		sums["ReceiversDead"] += f.letters.dead
 		for group := range f.grouped(w.judge(f)) {
 			if group != "" {
 				sums[group]++

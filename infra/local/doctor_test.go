@@ -185,6 +185,12 @@ func TestDoctorIsGreenOnAHealthyCompanyAndNamesEachIllness(t *testing.T) {
 		{"a lock that may be lifted", nil, nil, map[string]string{"TRIAL": "false"}, "bucket of the archive", []string{"governance", "RetentionMode=COMPLIANCE"}, ""},
 		{"a clock that is wrong", nil, nil, map[string]string{"AWS_ENDPOINT_URL": late(t, w.Endpoint)}, "clock of this machine", []string{"2 min", "ahead of AWS", "NTP"}, ""},
 		{"nobody to tell", func() { receivers() }, func() { receivers(reader) }, nil, "receivers", []string{"nobody", "-report-to"}, ""},
+		{"a receiver whose mailbox is gone", func() {
+			receivers(reader)
+			_, err := w.Ledger().Suppress(t.Context(), ledger.Suppression{Corp: corp, Address: reader.Address, Reason: ledger.Bounced, Detail: "permanent-general", Since: w.Now()})
+			w.ok(err)
+		}, func() { w.ok(w.Ledger().LiftSuppression(t.Context(), corp, reader.Address, w.Now())) }, nil, "receivers",
+			[]string{"r***@patient.example gets no mails any more: bounced permanent-general", "vaultctl receivers lift"}, ""},
 		{"a function that fails", func() { w.denied("DirectoryFunction") }, func() { w.denied("") }, nil, "WeCom", []string{"could not be tested", "failed", "log of directory"}, "unknown"},
 		{"a function that is not named", nil, nil, map[string]string{"FETCH_FUNCTION": ""}, "library", []string{"FETCH_FUNCTION is not set"}, "unknown"},
 		{"a key version that is not held", func() { w.aside(corp, 9) }, func() {}, nil, "keys", []string{"1 message came under key version 9; held: 1", "vaultctl keys add -corp wwpatient -ver 9"}, ""},

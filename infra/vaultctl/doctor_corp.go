@@ -259,7 +259,8 @@ func (d *doctor) mails(ctx context.Context, c ledger.Corp) error {
 	for _, s := range dead {
 		for _, r := range c.ReportTo {
 			if r.Address == s.Address {
-				d.say(check, c.ID, toDo, fmt.Sprintf("%s gets no mails any more: %s %s", s.Address, s.Reason, s.Detail), fmt.Sprintf("vaultctl corps set -corp %s -report-to ADDRESS,… with another address, or mend the mailbox and lift it", c.ID))
+				d.say(check, c.ID, toDo, fmt.Sprintf("%s gets no mails any more: %s %s", mask(s.Address), s.Reason, s.Detail),
+					fmt.Sprintf("give another address: vaultctl corps set -corp %s -report-to ADDRESS,…; or mend the mailbox, then: vaultctl receivers lift -corp %s -address ADDRESS", c.ID, c.ID))
 				return nil
 			}
 		}
