@@ -59,6 +59,22 @@ func TestAFaultIsPlayedOnceForAllTriesOfTheSDK(t *testing.T) {
 	}
 }
 
+func TestAFaultIsForTheCallThatItIsMeantFor(t *testing.T) {
+	hits, err := openJournal(filepath.Join(t.TempDir(), hitsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHook([]line{{"WatchFunction sqs:SendMessage q", cut}}, hits)
+	h.nth = 3
+	var acts []awslocal.Act
+	for range 5 {
+		acts = append(acts, h.decide(awslocal.FaultRequest{Caller: "WatchFunction", Service: "sqs", Operation: "SendMessage", Resource: "q"}).Act)
+	}
+	if diff := cmp.Diff([]awslocal.Act{awslocal.Pass, awslocal.Pass, awslocal.CutAfter, awslocal.Pass, awslocal.Pass}, acts); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCallsOfTheOperatorAreLeftAlone(t *testing.T) {
 	hits, err := openJournal(filepath.Join(t.TempDir(), hitsFile))
 	if err != nil {

@@ -27,6 +27,7 @@ type hook struct {
 
 	mu     sync.Mutex
 	plan   map[string]mode // by site; a played one is taken out
+	nth    int             // which call of a site the plan is for; 0 and 1: the first
 	tries  map[string]int  // refusals still due to the SDK's further tries of a call
 	seen   map[string]int  // calls by site
 	kinds  map[string]bool // sites that write
@@ -69,7 +70,7 @@ func (h *hook) decide(q awslocal.FaultRequest) awslocal.FaultDecision {
 		h.kinds[s] = true
 	}
 	m, planned := h.plan[s]
-	if !planned {
+	if !planned || h.seen[s] < h.nth {
 		if h.delay != nil {
 			return awslocal.FaultDecision{Delay: h.delay(q)}
 		}
@@ -186,14 +187,4 @@ func (j *journal) add(l line) error {
 	}
 	j.got[l] = true
 	return nil
-}
-
-func (j *journal) lines() map[line]bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	out := map[line]bool{}
-	for l := range j.got {
-		out[l] = true
-	}
-	return out
 }

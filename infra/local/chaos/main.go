@@ -83,7 +83,11 @@ type options struct {
 	jobs     int
 	long     bool
 	only     string // of the mutants
+	nth      int
 }
+
+// longFrom is the number of messages from which on a run is a long one anyway.
+const longFrom = 100_000
 
 // short says whether this is the short version, which CI runs.
 func (o options) short() bool { return o.messages < 1000 }
@@ -99,6 +103,7 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 	f.BoolVar(&o.keep, "keep", false, "keep the folder of the runs")
 	f.IntVar(&o.perRun, "per-run", 10, "lines of the fault table that share a run")
 	f.IntVar(&o.jobs, "jobs", 6, "runs at a time")
+	f.IntVar(&o.nth, "nth", 1, "which call of each place in the product a line of the fault table is played at")
 	f.StringVar(&o.only, "only", "", "the mutants whose names begin so")
 	f.BoolVar(&o.long, "long", false, "the store stays away for 5 minutes too")
 	if err := f.Parse(args); err != nil {
@@ -110,6 +115,7 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 	if o.messages < 30 {
 		return o, fmt.Errorf("-n %d is too few messages to hold one of each kind: give 30 or more", o.messages)
 	}
+	o.long = o.long || o.messages >= longFrom
 	self, err := os.Executable()
 	if err != nil {
 		return o, fmt.Errorf("find the built programs: %w", err)

@@ -34,6 +34,7 @@ type run struct {
 	Listen     string // address of the AWS endpoint, the same after each start
 	Simulator  string // address of the simulated WeCom, likewise
 	Faults     []line
+	Nth        int      // which call of each site the faults are for; 0 and 1: the first
 	Library    []string // lines of simsdk's script
 	WeCom      []wecomsim.Fault
 	Storm      *weather      // nil: none
@@ -137,6 +138,7 @@ func (p *player) open(ctx context.Context) error {
 		return err
 	}
 	p.hook = newHook(p.Faults, hits)
+	p.hook.nth = p.Nth
 	if err := p.startSimulator(ctx); err != nil {
 		return err
 	}

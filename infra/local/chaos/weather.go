@@ -38,7 +38,6 @@ type storm struct {
 	*player
 	r       *rand.Rand
 	mu      sync.Mutex
-	over    bool
 	awayTil time.Time
 	skewed  bool
 }
