@@ -265,7 +265,7 @@ func processorTime(pid int) (seconds float64, ok bool) {
 }
 
 // patience is how long nothing may come to an end before the run is given up.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // wait waits until holds; it looks at nothing that the meter counts.
 func (r run) wait(ctx context.Context, what string, limit time.Duration, holds func() (bool, error)) error {

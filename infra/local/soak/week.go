@@ -171,7 +171,7 @@ func (w *week) setClock(ctx context.Context, t time.Time) error {
 }
 
 // patience is how long a state is waited for that should come by itself.
-const patience = 4 * time.Minute
+const patience = 6 * time.Minute
 
 func (w *week) wait(ctx context.Context, what string, holds func() (bool, error)) error {
 	ok, err := house.Until(ctx, patience, holds)
