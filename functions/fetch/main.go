@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -69,7 +70,6 @@ const collect = 50
 
 func main() {
 	sdkhost.RunIfChild()
-	debug.SetGCPercent(collect)
 	log := telemetry.NewLogger(os.Stdout, "fetch")
 	var s settings
 	if err := config.Fill(&s, os.Getenv); err != nil {
@@ -100,6 +100,8 @@ func main() {
 		log:     log, poll: s.Poll, most: min(max(s.Corps, 1), holds(s.Memory)), dead: deadHolder, metrics: os.Stdout,
 		again: inAnotherInvocation(lambda.NewFromConfig(aws), s.Self),
 	}
+	// With the first event: before it, a start that collects is a slower start.
+	frugal := sync.OnceFunc(func() { debug.SetGCPercent(collect) })
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close,
 		Call: func(ctx context.Context, input []byte) (any, error) {
@@ -110,6 +112,7 @@ func main() {
 			if e.Library {
 				return tryLibrary(ctx, financesdk.Config{Host: financesdk.HostOf(s.Host), Lib: s.Library, Log: log})
 			}
+			frugal()
 			libraries.Wake(ctx)
 			return nil, f.run(ctx, e.Corps)
 		},

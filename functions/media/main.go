@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -53,8 +54,6 @@ const (
 
 func main() {
 	sdkhost.RunIfChild()
-	debug.SetGCPercent(collect)
-	debug.SetMemoryLimit(most)
 	log := telemetry.NewLogger(os.Stdout, "media")
 	var s settings
 	if err := config.Fill(&s, os.Getenv); err != nil {
@@ -83,9 +82,15 @@ func main() {
 		library: func(ctx context.Context, corp archive.CorpID) (downloader, error) { return libraries.Of(ctx, corp) },
 		log:     log, metrics: os.Stdout,
 	}
+	// With the first event: before it, a start that collects is a slower start.
+	frugal := sync.OnceFunc(func() {
+		debug.SetGCPercent(collect)
+		debug.SetMemoryLimit(most)
+	})
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close, Pause: queue.NewPauser(sqs.NewFromConfig(aws), s.Media).Pause,
 		Job: func(ctx context.Context, body string) error {
+			frugal()
 			libraries.Wake(ctx)
 			job, err := queue.Decode[queue.MediaJob](body)
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -47,7 +48,6 @@ const collect = 50
 
 func main() {
 	sdkhost.RunIfChild()
-	debug.SetGCPercent(collect)
 	log := telemetry.NewLogger(os.Stdout, "process")
 	var s settings
 	if err := config.Fill(&s, os.Getenv); err != nil {
@@ -70,9 +70,12 @@ func main() {
 		opener: opening.New(opening.NewRing(secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)), libraries.Decrypt),
 		proven: &proofs{}, people: &ledger.People{}, log: log, metrics: os.Stdout, run: newRun,
 	}
+	// With the first event: before it, a start that collects is a slower start.
+	frugal := sync.OnceFunc(func() { debug.SetGCPercent(collect) })
 	lambdas.Run(lambdas.Function{
 		Log: log, Close: libraries.Close, Pause: queue.NewPauser(jobs, s.Batches).Pause,
 		Job: func(ctx context.Context, body string) error {
+			frugal()
 			libraries.Wake(ctx)
 			job, err := queue.Decode[queue.BatchJob](body)
 			if err != nil {
