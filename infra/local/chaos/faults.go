@@ -137,6 +137,10 @@ func (o options) faults(ctx context.Context, out io.Writer, base baseline) error
 	if o.short() {
 		fmt.Fprintf(out, "  of which SEED=%d plays %d here; make chaos without N plays all\n", o.seed, len(entries))
 	}
+	if o.only != "" {
+		entries = slices.DeleteFunc(entries, func(e entry) bool { return !strings.Contains(e.String(), o.only) })
+		fmt.Fprintf(out, "  of which %d are played here, for -only %q\n", len(entries), o.only)
+	}
 	todo := groups(entries, o.perRun)
 	played, doubles, failures := 0, 0, []error(nil)
 	for round := 1; len(todo) > 0 && round <= rounds; round++ {

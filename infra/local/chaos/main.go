@@ -82,7 +82,7 @@ type options struct {
 	perRun   int
 	jobs     int
 	long     bool
-	only     string // of the mutants
+	only     string // of the mutants and lines
 	nth      int
 }
 
@@ -104,7 +104,7 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 	f.IntVar(&o.perRun, "per-run", 10, "lines of the fault table that share a run")
 	f.IntVar(&o.jobs, "jobs", 6, "runs at a time")
 	f.IntVar(&o.nth, "nth", 1, "which call of each place in the product a line of the fault table is played at")
-	f.StringVar(&o.only, "only", "", "the mutants whose names begin so")
+	f.StringVar(&o.only, "only", "", "the mutants whose names begin so, the lines of the fault table that hold it")
 	f.BoolVar(&o.long, "long", false, "the store stays away for 5 minutes too")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -132,10 +132,10 @@ func (p *player) endClaims(ctx context.Context) error {
 // longAgo is before any claim's end.
 const longAgo = "2000-01-01T00:00:00.000Z"
 
-// workersIdle says that nobody but fetch is at work.
+// workersIdle says that nobody is at work who holds a job for long or a claim: fetch has neither, and feedback repeats whatever it does.
 func (p *player) workersIdle() bool {
 	for _, f := range p.House.Template.Functions {
-		if f.LogicalID != "FetchFunction" && p.Host.Busy(f.LogicalID) > 0 {
+		if f.LogicalID != "FetchFunction" && f.LogicalID != "FeedbackFunction" && p.Host.Busy(f.LogicalID) > 0 {
 			return false
 		}
 	}
