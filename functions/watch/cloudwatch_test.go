@@ -97,6 +97,7 @@ var alarmFaults = map[string]struct {
 	}, (*house).well, 1, []string{"ReceiversDeadAlarm"}},
 	"a mail is refused":          {func(h *house) { h.letter("refused", 1, ledger.MailRefused) }, (*house).well, 1, []string{"MailsRefusedAlarm"}},
 	"a mail may have gone twice": {func(h *house) { h.letter("twice", 2, ledger.MailSent) }, (*house).well, 1, []string{"PossibleDoublesAlarm"}},
+	"a mail waits for its turn":  {func(h *house) { h.letter("soon", 0, ""); h.at = h.at.Add(10 * time.Minute) }, (*house).well, 2, nil},
 	"a little is set aside":      {func(h *house) { h.finish(h.batch(9), 1, "library-crash") }, (*house).well, 3, nil},
 	"WeCom limits for a few moments": {nil, func(h *house) {
 		h.polled(ledger.Poll{CaughtUp: h.at, LastWhole: h.at, Trouble: &ledger.Trouble{Cause: "rate-limited", Code: 45009, Since: h.at}})
