@@ -169,6 +169,10 @@ soak: build ## one week of three companies by a clock that leaps: ledger complet
 	@$(GOBUILD) -o '$(BUILD)'/local/soak ./infra/local/soak
 	@'$(OUT)/local/soak' -n $(if $(filter command,$(firstword $(origin N))),$(N),200000) $(ARGS)
 
+.PHONY: permissions
+permissions: ## which permissions of the template nothing needs (ARGS='-n -1' takes out each in turn; '-n 0' none)
+	@$(GO) run ./infra/local/permissions $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built and the local data
 	rm -rf $(BUILD) .local .aws-sam
