@@ -199,6 +199,10 @@ func (u *upgrade) deployInTheMiddle(ctx context.Context, i int) error {
 	u.Deploy(binaries)
 	working := u.working(former) // those that have work in their hands: the others are ended
 	fmt.Fprintf(u.out, "%s is deployed: %d batches are pending, %d jobs are queued, %d programs of the version before it end their work\n", name, pending, jobs, working)
+	// What waits for the key has its alert: watch asks for it, report writes it, mail sends it, in whichever version they are.
+	if _, err := u.Host.Invoke(ctx, "WatchFunction", []byte(`{}`)); err != nil {
+		return err
+	}
 	// The version must get work of its own before the next one comes.
 	_, err = house.Until(ctx, u.patience, func() (bool, error) {
 		if u.working(binaries) > 0 {
