@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -131,17 +132,24 @@ type event struct {
 type loaded struct {
 	Loaded   bool   `json:"loaded"`
 	Library  string `json:"library"`  // its file
+	Host     string `json:"host"`     // the program that stands in for it, "" if it is the library itself
 	Sentence string `json:"sentence"` // why not, and what to do
 }
 
 // tryLibrary loads the library in a child of its own, without a way to the network, and lets it go.
 func tryLibrary(ctx context.Context, c financesdk.Config) (loaded, error) {
 	c.Corp = "doctor" // the library wants some name, and goes nowhere with it
+	found := loaded{Library: c.Lib}
+	if len(c.Host) > 0 {
+		found.Host = filepath.Base(c.Host[0])
+	}
 	sdk, err := financesdk.Start(ctx, c)
 	if err != nil {
-		return loaded{Library: c.Lib, Sentence: financesdk.Explain(err).Sentence}, nil
+		found.Sentence = financesdk.Explain(err).Sentence
+		return found, nil
 	}
-	return loaded{Loaded: true, Library: c.Lib}, sdk.Close()
+	found.Loaded = true
+	return found, sdk.Close()
 }
 
 // inAnotherInvocation returns a function that hands corps to an invocation of their own, which is not waited for. One that is lost is made

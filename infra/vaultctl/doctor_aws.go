@@ -179,8 +179,8 @@ func (d *doctor) mail(ctx context.Context) {
 // loads has fetch load Tencent's library.
 func (d *doctor) loads(ctx context.Context) {
 	var answer struct {
-		Loaded            bool
-		Library, Sentence string
+		Loaded                  bool
+		Library, Host, Sentence string
 	}
 	err := d.ask(ctx, d.where.Fetch, "FETCH_FUNCTION", map[string]bool{"library": true}, &answer)
 	switch {
@@ -188,8 +188,8 @@ func (d *doctor) loads(ctx context.Context) {
 		d.cannot("library", "", err, "read the log of fetch: a function that can't start says why there")
 	case !answer.Loaded:
 		d.say("library", "", toDo, answer.Sentence, "make sdk-layer SDK=PATH, and deploy with the ARN that it prints as SdkLayerArn")
-	case answer.Library == "":
-		d.well("library", "", "the simulated one loads")
+	case answer.Host != "":
+		d.well("library", "", "the program "+answer.Host+" answers in its place")
 	default:
 		d.well("library", "", answer.Library+" loads")
 	}

@@ -149,18 +149,20 @@ func (d *doctor) keysHeld(ctx context.Context, c ledger.Corp) error {
 		return err
 	}
 	var versions []string
+	proven := map[archive.KeyVersion]bool{}
 	for _, k := range held {
 		versions = append(versions, k.Version.String())
+		proven[k.Version] = k.Proven
 	}
 	const check = "keys"
 	ill := false
 	for _, g := range groups {
 		ver := g.First.KeyVersion
 		add := fmt.Sprintf("vaultctl keys add -corp %s -ver %s -file KEY.pem", c.ID, ver)
-		switch g.First.Reason {
-		case ledger.ReasonNoKey:
+		switch {
+		case g.First.Reason == ledger.ReasonNoKey:
 			d.say(check, c.ID, toDo, fmt.Sprintf("%s came under key version %s; held: %s", plural(g.Count, "message"), ver, listed(versions)), add)
-		case ledger.ReasonKeyDoesNotFit:
+		case g.First.Reason == ledger.ReasonKeyDoesNotFit && !proven[ver]: // a key that opens others is right: such an item is damaged
 			d.say(check, c.ID, toDo, fmt.Sprintf("the key held as version %s does not open %s", ver, plural(g.Count, "message")), add)
 		default:
 			continue
