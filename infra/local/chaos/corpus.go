@@ -218,7 +218,7 @@ func (w *writer) file(ctx context.Context, size int64, refuse int) error {
 	return err
 }
 
-// odd sends what every corp has once: an item that never opens, one that ends the library, a file in parts, a file that WeCom refuses, a
+// odd sends what every corp has once: an item that never opens, one that ends the library, a file in parts, one in one piece, one that WeCom refuses, a
 // message taken back, a type that nobody knows.
 func (w *writer) odd(ctx context.Context, c *company) error {
 	first, err := w.send(ctx, wecomsim.Message{Text: "The first one is taken back."})
@@ -238,10 +238,15 @@ func (w *writer) odd(ctx context.Context, c *company) error {
 		return err
 	}
 	w.sent++
-	if err := w.file(ctx, 9<<20, 0); err != nil {
-		return err
+	for _, f := range []struct {
+		size   int64
+		refuse int
+	}{{9 << 20, 0}, {1500, 0}, {1000, 301048}} {
+		if err := w.file(ctx, f.size, f.refuse); err != nil {
+			return err
+		}
 	}
-	return w.file(ctx, 1000, 301048)
+	return nil
 }
 
 func (w *writer) ordinary(ctx context.Context) error {

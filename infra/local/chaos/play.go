@@ -77,6 +77,7 @@ type player struct {
 type notes struct {
 	Nudges   int // times that the clock was moved and watch asked, because work was lost on its way
 	Released int // times that hidden jobs were made visible again
+	Mended   int // things that fsck found and mended: nothing may need that here
 	Segments int // segments that no batch names and that hold nothing of their own
 	Failed   map[string]int
 	Waiting  []string // WeCom's APIs whose planned fault nobody met
@@ -540,6 +541,7 @@ func (p *player) fsck(ctx context.Context) error {
 				return nil
 			}
 			f := said.Findings[0]
+			p.notes.Mended += len(said.Findings)
 			if f.State != "mended" {
 				return fmt.Errorf("fsck found %d things, the first: %s %s (%s): %s", len(said.Findings), f.Kind, f.Object, f.State, f.Sentence)
 			}

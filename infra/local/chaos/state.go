@@ -88,6 +88,7 @@ func (p *player) writeState(ctx context.Context) error {
 		return err
 	}
 	s.Notes = p.notes
+	s.Items["fsck mended"] = fmt.Sprint(p.notes.Mended)
 	jobs, dead := p.Queued()
 	s.Items["queues jobs"], s.Items["queues dead letters"] = fmt.Sprint(jobs), fmt.Sprint(dead)
 	b, err := json.MarshalIndent(s, "", " ")
