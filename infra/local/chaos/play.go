@@ -144,8 +144,12 @@ func (p *player) open(ctx context.Context) error {
 		return err
 	}
 	p.sim = wecomsim.NewClient("http://" + p.Simulator)
+	apart := time.Duration(0)
+	if p.Storm != nil {
+		apart = skew
+	}
 	p.House, err = house.Open(ctx, house.Options{
-		Data: p.run.Data, Listen: p.run.Listen, Template: p.run.Template, Binaries: p.run.Binaries, NoSync: true, Fault: p.hook.decide,
+		Apart: apart, Data: p.run.Data, Listen: p.run.Listen, Template: p.run.Template, Binaries: p.run.Binaries, NoSync: true, Fault: p.hook.decide,
 		Params: map[string]string{
 			"WecomUrl": "http://" + p.Simulator, "SdkHost": library, "PollInterval": "200ms", "RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true",
 			"MailFrom": "archive@chaos.example",

@@ -273,7 +273,7 @@ func (s *storm) turnQueues(context.Context) error {
 	return nil
 }
 
-// skewClock moves the clock that functions read by five minutes, or back: two functions at work at the same moment see different times.
+// skewClock moves the clocks of all functions by five minutes, or back, in the middle of their work.
 func (s *storm) skewClock(context.Context) error {
 	d := skew
 	if s.skewed {

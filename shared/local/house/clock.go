@@ -34,15 +34,36 @@ func (h *House) readOffset() error {
 // Ahead is how far the played time is ahead of real time.
 func (h *House) Ahead() time.Duration { return time.Duration(h.ahead.Load()) }
 
-// SetOffset moves the clock. Written whole, since functions read it at any moment.
+// otherClockFile is the clock of every second function process, "" if it is the same.
+func (h *House) otherClockFile() string {
+	if h.Apart == 0 {
+		return ""
+	}
+	return h.ClockFile() + ".apart"
+}
+
+// SetOffset moves the clocks.
 func (h *House) SetOffset(d time.Duration) error {
-	temporary := h.ClockFile() + ".new"
+	if other := h.otherClockFile(); other != "" {
+		if err := setClock(other, d+h.Apart); err != nil {
+			return err
+		}
+	}
+	if err := setClock(h.ClockFile(), d); err != nil {
+		return err
+	}
+	h.ahead.Store(int64(d))
+	return nil
+}
+
+// setClock writes a clock's file whole, since functions read it at any moment.
+func setClock(file string, d time.Duration) error {
+	temporary := file + ".new"
 	if err := os.WriteFile(temporary, []byte(strconv.FormatInt(int64(d), 10)+"\n"), 0o600); err != nil {
 		return fmt.Errorf("move the clock: %w", err)
 	}
-	if err := os.Rename(temporary, h.ClockFile()); err != nil {
+	if err := os.Rename(temporary, file); err != nil {
 		return fmt.Errorf("move the clock: %w", err)
 	}
-	h.ahead.Store(int64(d))
 	return nil
 }

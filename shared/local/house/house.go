@@ -62,6 +62,8 @@ type Options struct {
 	Ran     func(lambdahost.Ran)
 	// NoSync leaves out the disk's part in each commit: faster, and good for measurements and for data that nobody wants to keep.
 	NoSync bool
+	// Apart is by how much the clock of every second function process is ahead of the others'; 0: all see the same time.
+	Apart time.Duration
 }
 
 // House is the whole of AWS that the product needs, on this machine: the endpoints with their state, and the host that runs the functions.
@@ -197,7 +199,7 @@ func (h *House) serve(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	h.Host, err = lambdahost.New(lambdahost.Options{
-		Template: h.Template, Endpoint: h.Endpoint, ClockFile: h.ClockFile(), Now: h.Now,
+		Template: h.Template, Endpoint: h.Endpoint, ClockFile: h.ClockFile(), OtherClockFile: h.otherClockFile(), Now: h.Now,
 		Binary:      h.bootstrap,
 		Credentials: func(id string) (string, string) { k := h.keys[id]; return k.ID, k.Secret },
 		Logs:        filepath.Join(h.Data, "logs"), Temporary: filepath.Join(h.Data, "tmp"),

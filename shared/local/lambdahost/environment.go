@@ -113,7 +113,7 @@ func (e *environment) variables(api, root string) []string {
 		"LD_LIBRARY_PATH=/lib64:/usr/lib64:" + root + ":" + root + "/lib:/opt/lib",
 		"TMPDIR=" + e.tmp,
 		"AWS_ENDPOINT_URL=" + e.h.opts.Endpoint,
-		"WECOMVAULT_CLOCK_FILE=" + e.h.opts.ClockFile,
+		"WECOMVAULT_CLOCK_FILE=" + e.h.clockFile(),
 	}
 	if f.LogFormat == "JSON" {
 		vars = append(vars, "AWS_LAMBDA_LOG_LEVEL="+orElse(f.LogLevel, "INFO"))
@@ -122,6 +122,14 @@ func (e *environment) variables(api, root string) []string {
 		vars = append(vars, k+"="+v)
 	}
 	return vars
+}
+
+// clockFile is the clock of the next process.
+func (h *Host) clockFile() string {
+	if h.started.Add(1)%2 == 0 && h.opts.OtherClockFile != "" {
+		return h.opts.OtherClockFile
+	}
+	return h.opts.ClockFile
 }
 
 func orElse(s, other string) string {

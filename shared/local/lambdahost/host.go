@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
@@ -42,6 +43,8 @@ type Options struct {
 	Credentials func(logicalID string) (accessKey, secret string)
 	// ClockFile is handed to every function as WECOMVAULT_CLOCK_FILE.
 	ClockFile string
+	// OtherClockFile, if not empty, is what every second process gets instead: two of them may then see different times.
+	OtherClockFile string
 	// Logs is the folder for one log file per function; Temporary the folder for the environments' temporary folders.
 	Logs, Temporary string
 	// Now is the clock that schedules follow. Real, by default clock.Real, is the one for deadlines.
@@ -109,6 +112,7 @@ type Host struct {
 	order     []string
 	spawner   *spawner
 	startup   time.Duration // how long a process may take until it asks for its first event
+	started   atomic.Int64  // processes so far
 
 	ctx  context.Context
 	stop context.CancelFunc

@@ -534,3 +534,14 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 		t.Errorf("left behind: %v %v", entries, err)
 	}
 }
+
+func TestEverySecondProcessHasTheOtherClock(t *testing.T) {
+	h := &Host{opts: Options{ClockFile: "one", OtherClockFile: "other"}}
+	if got := []string{h.clockFile(), h.clockFile(), h.clockFile()}; got[0] != "one" || got[1] != "other" || got[2] != "one" {
+		t.Errorf("the clocks are %v", got)
+	}
+	h = &Host{opts: Options{ClockFile: "one"}}
+	if got := []string{h.clockFile(), h.clockFile()}; got[0] != "one" || got[1] != "one" {
+		t.Errorf("without another clock they are %v", got)
+	}
+}
