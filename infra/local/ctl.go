@@ -36,7 +36,7 @@ func ctl(ctx context.Context, args []string) int {
 	}
 	o, err := parseOptions([]string{"-data", data}, os.Stderr)
 	if err == nil {
-		err = cleanEnvironment()
+		err = house.CleanEnvironment()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ctl:", err)

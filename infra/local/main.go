@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -127,17 +126,4 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	}
 	o.binaries = filepath.Dir(filepath.Dir(self))
 	return o, nil
-}
-
-// cleanEnvironment keeps settings meant for a real account away from the local one.
-func cleanEnvironment() error {
-	for _, pair := range os.Environ() {
-		name, _, _ := strings.Cut(pair, "=")
-		if strings.HasPrefix(name, "AWS_") {
-			if err := os.Unsetenv(name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -26,7 +26,7 @@ const handover = 5 * time.Second
 
 // run does what the options say and returns the exit code. An error is a sentence for the person at the keyboard.
 func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
-	if err := cleanEnvironment(); err != nil {
+	if err := house.CleanEnvironment(); err != nil {
 		return exitLost, err
 	}
 	if err := o.inputs(); err != nil {

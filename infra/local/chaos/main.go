@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/wecomvault/wecomvault/shared/local/house"
@@ -29,7 +28,7 @@ func main() {
 }
 
 func program(ctx context.Context, args []string, out io.Writer) int {
-	if err := cleanEnvironment(); err != nil {
+	if err := house.CleanEnvironment(); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		return 1
 	}
@@ -125,17 +124,4 @@ func parseOptions(args []string, out io.Writer) (o options, err error) {
 		return o, fmt.Errorf("find the template: %w", err)
 	}
 	return o, nil
-}
-
-// cleanEnvironment keeps settings meant for a real account away from the local one.
-func cleanEnvironment() error {
-	for _, pair := range os.Environ() {
-		name, _, _ := strings.Cut(pair, "=")
-		if strings.HasPrefix(name, "AWS_") {
-			if err := os.Unsetenv(name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
+
+	"github.com/wecomvault/wecomvault/shared/local/house"
 )
 
 // options are the program's flags.
@@ -60,7 +62,7 @@ func main() {
 func program(ctx context.Context, args []string, out io.Writer) int {
 	o, err := parse(args)
 	if err == nil {
-		err = cleanEnvironment()
+		err = house.CleanEnvironment()
 	}
 	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
@@ -100,19 +102,6 @@ func parse(args []string) (options, error) {
 	o.binaries = filepath.Dir(filepath.Dir(self))
 	o.template, err = filepath.Abs(o.template)
 	return o, err
-}
-
-// cleanEnvironment keeps settings meant for a real account away from the local one.
-func cleanEnvironment() error {
-	for _, pair := range os.Environ() {
-		name, _, _ := strings.Cut(pair, "=")
-		if strings.HasPrefix(name, "AWS_") {
-			if err := os.Unsetenv(name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // all plays the day and runs the drills, each over a copy of it. One that fails does not keep the others from running.

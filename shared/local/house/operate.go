@@ -28,3 +28,16 @@ func (h *House) Operate(ctx context.Context, args ...string) (code int, said str
 	}
 	return 0, strings.TrimSpace(string(text)), err
 }
+
+// CleanEnvironment keeps settings meant for a real account away from the local one.
+func CleanEnvironment() error {
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "AWS_") {
+			if err := os.Unsetenv(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
