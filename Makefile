@@ -132,7 +132,7 @@ drill: build ## lose each thing that can be lost, recover it as docs/recover.md 
 	@$(GOBUILD) -o '$(BUILD)'/local/drill ./infra/local/drill
 	@'$(OUT)/local/drill' $(ARGS)
 
-# The first version that landed; any commit since then may be named.
+# The first whole version; any commit since then may be named.
 FROM ?= 63d52dc
 .PHONY: upgrade
 upgrade: build ## deploy this version over FROM=COMMIT, and back, and again, in the middle of batches: nothing lost, nothing doubled

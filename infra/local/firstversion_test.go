@@ -27,7 +27,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
-// The folder testdata/first holds an archive as the first version that landed (commit 63d52dc) left it when it was stopped in the middle of its work: a
+// The folder testdata/first holds an archive as the first whole version (commit 63d52dc) left it when it was stopped in the middle of its work: a
 // made-up company of 24 messages, of which one can never be opened, three wait for a key, and five are in a batch that is announced and not
 // yet processed; two attachments with their outcomes; reports, mails, an open alarm; a lease whose holder is gone. It was made by
 // running that version's own binaries. jobs.jsonl holds what was in its queues, and one job of each other form that it sends.
