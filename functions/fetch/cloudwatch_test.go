@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/cloudwatch"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 )
@@ -54,5 +56,29 @@ func TestEachFaultFiresItsAlarmAndNoOther(t *testing.T) {
 		if !fired[a.LogicalID] {
 			t.Errorf("no fault fires %s", a.LogicalID)
 		}
+	}
+}
+
+func TestHeartbeatIsSilentWhenWhatCameIsNotKept(t *testing.T) {
+	b := newBench(t)
+	b.corp("wwfull", 4, 2)
+	refuse := true
+	b.Fault(func(q awslocal.FaultRequest) (d awslocal.FaultDecision) {
+		if refuse && q.Operation == "PutObject" {
+			d.Act = awslocal.Refuse
+		}
+		return d
+	})
+	f := b.fetcher(b.Once(self))
+	for _, want := range []string{`"FetchOK":0`, `"FetchOK":1`} {
+		var figures bytes.Buffer
+		f.metrics = &figures
+		ctx, cancel := context.WithTimeout(t.Context(), farewell+time.Second)
+		b.OK(f.run(ctx, nil))
+		cancel()
+		if !strings.Contains(figures.String(), want) {
+			t.Errorf("S3 refuses: %t, want %s in %s", refuse, want, figures.String())
+		}
+		refuse = false
 	}
 }

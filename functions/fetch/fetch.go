@@ -116,7 +116,7 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 	}
 	wg.Wait()
 	m := telemetry.NewMetrics(f.metrics, "fetch")
-	m.Add("FetchOK", float64(answered.Load())) // corps that answered with a whole batch; the heartbeat of the archive
+	m.Add("FetchOK", float64(answered.Load())) // corps of which a whole batch is kept, or that have none left; the heartbeat of the archive
 	m.Add("Items", float64(items.Load()))
 	if n := denied.Load(); n > 0 {
 		m.Add("Denied", float64(n)) // as lambdas counts them for whole runs
@@ -147,7 +147,7 @@ func untilFarewell(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // follow takes a corp's lease and polls until it is asked for the lease or has lost it. It returns how many items it kept, and whether WeCom
-// gave any whole answer.
+// gave any whole answer that needs no keeping or is kept.
 func (f *fetcher) follow(ctx context.Context, corp archive.CorpID) (kept int, whole bool, err error) {
 	lease, cursor, err := f.acquire(ctx, corp)
 	if errors.Is(err, ledger.ErrLost) {
@@ -219,7 +219,7 @@ type turn struct {
 	lease    ledger.Lease
 	cursor   ledger.Cursor
 	kept     int
-	answered bool          // WeCom gave a whole batch, empty or not
+	answered bool          // WeCom gave a whole batch that is kept, or said that nothing is left
 	pause    time.Duration // the next one after trouble; 0: none yet
 	full     int           // full answers in a row under the present limit
 	grown    bool          // the present limit is one that was doubled
@@ -250,6 +250,7 @@ func (t *turn) fetch(ctx context.Context) error {
 			wanted, err = t.beat(ctx)
 		case len(batch.Items) == 0:
 			t.whole()
+			t.answered = true
 			t.cursor.CaughtUp = began
 			t.cursor.Empties++
 			rest = t.poll
@@ -338,6 +339,7 @@ func (t *turn) keep(ctx context.Context, raw []byte, batch archive.Batch) (wante
 		return false, err
 	}
 	t.kept += len(batch.Items)
+	t.answered = true
 	return wanted, nil
 }
 
@@ -385,7 +387,7 @@ func (t *turn) adopt(ctx context.Context) error {
 
 // whole notes that WeCom answered as it should.
 func (t *turn) whole() {
-	t.cursor.Trouble, t.pause, t.answered = nil, 0, true
+	t.cursor.Trouble, t.pause = nil, 0
 	t.cursor.LastWhole = clock.Now()
 }
 

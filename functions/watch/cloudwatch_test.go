@@ -52,9 +52,13 @@ var alarmFaults = map[string]struct {
 	runs          int
 	fires         []string
 }{
-	"watch does not run any more":       {nil, nil, 0, []string{"MediaAtRiskAlarm", "MessagesAtRiskAlarm", "WatchHeartbeatAlarm"}},
-	"messages near the end":             {nil, func(h *house) { h.polled(ledger.Poll{CaughtUp: h.at.Add(-80 * time.Hour), LastWhole: h.at}) }, 2, []string{"MessagesAtRiskAlarm"}},
-	"a corp was never caught up":        {nil, func(h *house) { h.polled(ledger.Poll{LastWhole: h.at}) }, 2, []string{"MessagesAtRiskAlarm"}},
+	"watch does not run any more": {nil, nil, 0, []string{"MediaAtRiskAlarm", "MessagesAtRiskAlarm", "WatchHeartbeatAlarm"}},
+	"messages near the end":       {nil, func(h *house) { h.polled(ledger.Poll{CaughtUp: h.at.Add(-80 * time.Hour), LastWhole: h.at}) }, 2, []string{"MessagesAtRiskAlarm"}},
+	"a corp was never caught up":  {nil, func(h *house) { h.polled(ledger.Poll{LastWhole: h.at}) }, 2, []string{"MessagesAtRiskAlarm"}},
+	"nothing ever came": {func(h *house) {
+		h.wipe("ControlTable", "MessagesTable")
+		h.OK(h.op.PutCorp(h.Context(), ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour)}))
+	}, func(*house) {}, 2, []string{"MessagesAtRiskAlarm", "StandingStillAlarm"}},
 	"an attachment is near its end":     {func(h *house) { h.waits("file", h.at.Add(-40*time.Hour)) }, (*house).well, 2, []string{"MediaAtRiskAlarm"}},
 	"an attachment of an unknown age":   {func(h *house) { h.waits("file", time.Time{}) }, (*house).well, 2, []string{"MediaAtRiskAlarm"}},
 	"a batch is not opened":             {func(h *house) { h.batch(2); h.at = h.at.Add(time.Hour) }, (*house).well, 1, []string{"PendingAgeAlarm"}},

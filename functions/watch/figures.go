@@ -100,6 +100,10 @@ func (f facts) grouped(all wanted) map[string]bool {
 			groups[groupOf(a.Cause)] = true
 		}
 	}
+	// Of a company of which nothing ever came there is no moment since which it stands still, and so no alarm that is counted above.
+	if _, never := all[string(report.NeverCaughtUp)]; never && f.cursor.LastWhole.IsZero() && f.cursor.Trouble == nil {
+		groups[corpsStandingStill] = true
+	}
 	return groups
 }
 
