@@ -28,12 +28,16 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	// One that came and went unnoticed has nothing to be told.
 	worth := slices.DeleteFunc(slices.Clone(news), func(a ledger.Alarm) bool { return !a.Open && a.Told == "" })
 	if len(worth) > 0 {
-		if len(c.ReportTo) == 0 {
-			r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.Int("alarms", len(worth)))
-			return nil // told as soon as there is a receiver: watch asks again
+		to, err := r.reachable(ctx, c)
+		if err != nil {
+			return err
 		}
-		run := ledger.Run{Corp: c.ID, Day: moment(alarms), Report: string(report.Maintenance)}
-		err := r.once(ctx, run, func(ctx context.Context) (made, error) {
+		if len(to) == 0 {
+			r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.Int("alarms", len(worth)))
+			return r.forget(ctx, alarms) // told as soon as there is a receiver: watch asks again
+		}
+		run := ledger.Run{Corp: c.ID, Day: moment(alarms, to), Report: string(report.Maintenance)}
+		err = r.once(ctx, run, func(ctx context.Context) (made, error) {
 			// The claim is this attempt's: what it tells is read under it.
 			now := r.now()
 			m := made{noon: now, name: strings.TrimPrefix(run.Day, latest(alarms).Format(time.DateOnly)+"-") + "-" + string(report.Maintenance)}
@@ -41,7 +45,7 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 			if err != nil {
 				return m, err
 			}
-			kept := maintenanceKept{Receivers: c.ReportTo, Facts: facts}
+			kept := maintenanceKept{Receivers: to, Facts: facts}
 			if m.object, err = r.keepFacts(ctx, run, latest(alarms), m.name, &kept); err != nil {
 				return m, err
 			}
@@ -56,6 +60,32 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	var failures []error
 	for _, a := range news {
 		failures = append(failures, r.ledger.ToldAlarm(ctx, a, a.Fingerprint()))
+	}
+	return errors.Join(failures...)
+}
+
+// reachable are the receivers that mail sends to: those of a corp without the suppressed ones. An alert that only those would get reaches nobody.
+func (r *reporter) reachable(ctx context.Context, c ledger.Corp) ([]ledger.Receiver, error) {
+	if len(c.ReportTo) == 0 {
+		return nil, nil
+	}
+	suppressed, err := r.ledger.Suppressions(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(c.ReportTo), func(to ledger.Receiver) bool {
+		return slices.ContainsFunc(suppressed, func(s ledger.Suppression) bool { return ledger.AddressID(s.Address) == ledger.AddressID(to.Address) })
+	}), nil
+}
+
+// forget makes open alarms untold: whoever heard of them is no receiver any more, or never got the mail, and the next receiver is to hear of all
+// that is open.
+func (r *reporter) forget(ctx context.Context, alarms []ledger.Alarm) error {
+	var failures []error
+	for _, a := range alarms {
+		if a.Open && a.Told != "" {
+			failures = append(failures, r.ledger.ToldAlarm(ctx, a, ""))
+		}
 	}
 	return errors.Join(failures...)
 }
@@ -79,10 +109,13 @@ func latest(alarms []ledger.Alarm) time.Time {
 	return t.UTC()
 }
 
-// moment names a state of alarms: the day on which its newest part happened, and a hash of what receivers would hear of it. Whether they have
-// heard is no part of it.
-func moment(alarms []ledger.Alarm) string {
-	parts := make([]string, 0, len(alarms))
+// moment names a state of alarms: the day on which its newest part happened, and a hash of what receivers would hear of it, and of who
+// they are. Whether they have heard is no part of it.
+func moment(alarms []ledger.Alarm, to []ledger.Receiver) string {
+	parts := make([]string, 0, len(alarms)+len(to))
+	for _, r := range to {
+		parts = append(parts, "to="+ledger.AddressID(r.Address))
+	}
 	for _, a := range alarms {
 		parts = append(parts, a.Cause+"="+a.Fingerprint())
 	}

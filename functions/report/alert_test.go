@@ -107,6 +107,54 @@ func TestAlertWaitsForAReceiver(t *testing.T) {
 	}
 }
 
+func TestAlertThatOnlySuppressedReceiversWouldGetStaysUntold(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwdeaf")
+	office, audit := c.ReportTo[0], c.ReportTo[1]
+	receivers := func(to ...ledger.Receiver) {
+		t.Helper()
+		c.ReportTo = to
+		d.OK(d.operator.PutCorp(d.Context(), c))
+	}
+	suppress := func(to ledger.Receiver) {
+		t.Helper()
+		_, err := d.operator.Suppress(d.Context(), ledger.Suppression{Corp: c.ID, Address: to.Address, Reason: ledger.Bounced, Since: d.at})
+		d.OK(err)
+	}
+	heard := func(when string, want ...ledger.Receiver) {
+		t.Helper()
+		letters := d.told(c.ID)
+		if len(letters) != len(want) {
+			t.Fatalf("%s: %d mails, want %d", when, len(letters), len(want))
+		}
+		for i, to := range want {
+			if !strings.Contains(letters[i].To, to.Address) || !strings.Contains(letters[i].Text, "40001") {
+				t.Errorf("%s: the mail to %s says %s", when, letters[i].To, letters[i].Text)
+			}
+		}
+	}
+	refused := ledger.Alarm{Corp: c.ID, Cause: "secret-refused", Open: true, Since: d.at, Seen: d.at, Code: 40001}
+	dead := ledger.Alarm{Corp: c.ID, Cause: "receiver-suppressed", Open: true, Since: d.at, Seen: d.at, Affected: 1, Detail: "1"}
+
+	receivers(audit)
+	suppress(audit)
+	d.alarm(refused)
+	heard("the only receiver is suppressed")
+	d.OK(d.operator.LiftSuppression(d.Context(), c.ID, audit.Address, d.at.Add(time.Second)))
+	heard("lifted", audit)
+	heard("told")
+
+	// The mail just told of comes back: nobody is left who heard of the alarm.
+	d.at = d.at.Add(time.Minute)
+	suppress(audit)
+	d.alarm(dead)
+	heard("suppressed again")
+	receivers(audit, office)
+	d.at = d.at.Add(time.Minute)
+	heard("a receiver besides", office)
+	heard("told him")
+}
+
 func TestJobThatCannotBeDoneEndsForGood(t *testing.T) {
 	d := newDesk(t)
 	for _, job := range []queue.ReportJob{{Corp: "wwabsent", Report: "R7"}, {Corp: "wwabsent", Report: "R99"}} {
