@@ -40,6 +40,7 @@ type Bucket struct {
 // Gateway is the local S3 as an http.Handler. It is safe for concurrent use.
 type Gateway struct {
 	child   *child
+	objects string // folder of the buckets
 	region  string
 	now     func() time.Time
 	root    aws.Credentials
@@ -105,6 +106,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op operation) er
 		_ = resp.Body.Close()
 	}()
 	g.forget(op, resp.StatusCode)
+	if err := g.free(op, r, resp.StatusCode); err != nil {
+		return err
+	}
 	return g.answer(w, r, op, bucket, resp)
 }
 

@@ -76,7 +76,7 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 		MaxIdleConnsPerHost: 64,
 	}
 	g := &Gateway{
-		child: c, region: cfg.Region, now: cfg.Now, root: root, forward: transport,
+		child: c, objects: filepath.Join(cfg.DataDir, "objects"), region: cfg.Region, now: cfg.Now, root: root, forward: transport,
 		signer:  v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
 		buckets: map[string]Bucket{}, locks: map[string]retention{}, marked: map[string]*sync.Mutex{},
 		admin: s3.New(s3.Options{

@@ -275,3 +275,6 @@ func (l testLog) Write(p []byte) (int, error) {
 	l.t.Logf("versitygw: %s", p)
 	return len(p), nil
 }
+
+// Dir is the folder that versitygw keeps the objects and its own notes in.
+func (e *Env) Dir() string { return e.cfg.DataDir }
