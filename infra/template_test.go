@@ -420,12 +420,24 @@ func TestWhatBecomesOfMailsIsToldByIdsAlone(t *testing.T) {
 	if mail, ok := tmpl.Function("MailFunction"); !ok || mail.Environment["SES_CONFIGURATION_SET"] != set || tmpl.EventDestinations[0].ConfigurationSet != set {
 		t.Errorf("mails are sent with another configuration set than the one that tells of them")
 	}
-	allowed := []string{"$.detail.eventType", "$.detail.mail.messageId", "$.time", "$.detail.mail.tags.corp", "$.detail.mail.tags.mail", "$.detail.bounce.bounceType", "$.detail.bounce.bounceSubType"}
+	allowed := []string{"$.detail.eventType", "$.detail.mail.messageId", "$.time", "$.detail.mail.tags.corp", "$.detail.mail.tags.mail", "$.detail.bounce.bounceType", "$.detail.bounce.bounceSubType",
+		"$.detail.complaint.complaintFeedbackType"}
 	led := map[string]int{}
+	typed := map[any]bool{}
 	for _, r := range tmpl.EventRules {
 		details, _ := r.Pattern["detail-type"].([]any)
 		for _, d := range details {
 			name, _ := d.(string)
+			// Complaints have two rules of which each event matches one: with a type, and without.
+			detail, _ := r.Pattern["detail"].(map[string]any)
+			complaint, _ := detail["complaint"].(map[string]any)
+			if given, ok := complaint["complaintFeedbackType"].([]any); ok && len(given) == 1 && name == types["complaint"] {
+				exists, _ := given[0].(map[string]any)
+				typed[exists["exists"]] = true
+				if exists["exists"] == false {
+					continue
+				}
+			}
 			led[name]++
 		}
 		for _, target := range r.Targets {
@@ -438,6 +450,9 @@ func TestWhatBecomesOfMailsIsToldByIdsAlone(t *testing.T) {
 				}
 			}
 		}
+	}
+	if !typed[true] || !typed[false] {
+		t.Errorf("not every complaint is told: with a type %t, without %t", typed[true], typed[false])
 	}
 	for word, name := range types {
 		if !slices.Contains(tmpl.EventDestinations[0].Types, word) || led[name] != 1 {

@@ -110,6 +110,10 @@ func fateOf(e queue.MailEvent) (fate ledger.Fate, known bool) {
 	case "Delivery":
 		return ledger.Delivered, true
 	case "Complaint":
+		// Providers report more than complaints on this way: that a receiver took a mail out of the spam, or that a signature did not hold.
+		if is := func(t string) bool { return strings.EqualFold(e.Complaint, t) }; is("not-spam") || is("auth-failure") {
+			return "", true
+		}
 		return ledger.Complained, true
 	case "Reject":
 		return ledger.Discarded, true
@@ -123,7 +127,7 @@ func fateOf(e queue.MailEvent) (fate ledger.Fate, known bool) {
 	return "", false
 }
 
-// detail is SES's own words for a bounce.
+// detail is SES's own words for a bounce or a complaint.
 func detail(e queue.MailEvent) string {
-	return strings.ToLower(strings.Trim(e.Bounce+"-"+e.BounceDetail, "-"))
+	return strings.ToLower(strings.Trim(e.Bounce+"-"+e.BounceDetail+"-"+e.Complaint, "-"))
 }

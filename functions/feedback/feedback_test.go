@@ -109,7 +109,10 @@ func TestWhatSESSaysSettlesAMail(t *testing.T) {
 		{"bounce@tide.example", 2, ledger.MailSent, ledger.Bounced, "permanent-general", true},
 		{"softbounce@tide.example", 2, ledger.MailSent, ledger.SoftBounced, "transient-mailboxfull", false},
 		{"suppressionlist@tide.example", 2, ledger.MailSent, ledger.Bounced, "permanent-onaccountsuppressionlist", true},
-		{"complaint@tide.example", 3, ledger.MailSent, ledger.Complained, "", true},
+		{"complaint@tide.example", 3, ledger.MailSent, ledger.Complained, "abuse", true},
+		{"complaintuntyped@tide.example", 3, ledger.MailSent, ledger.Complained, "", true},
+		{"notspam@tide.example", 3, ledger.MailSent, ledger.Delivered, "", false},
+		{"authfailure@tide.example", 3, ledger.MailSent, ledger.Delivered, "", false},
 		{"reject@tide.example", 2, ledger.MailRefused, ledger.Discarded, "", false},
 	} {
 		for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
@@ -138,7 +141,7 @@ func TestWhatSESSaysSettlesAMail(t *testing.T) {
 		t.Errorf("the log names what it must not:\n%s", e.log.String())
 	}
 	// Whether a delivery was ever a mail's fate depends on the order, so that it is not counted here.
-	for figure, want := range map[string]float64{"MailsBounced": 9, "MailsComplained": 3, "MailsDiscarded": 3, "ReceiversSuppressed": 9, "UnknownMails": 0, "MailsDoubled": 0} {
+	for figure, want := range map[string]float64{"MailsBounced": 9, "MailsComplained": 6, "MailsDiscarded": 3, "ReceiversSuppressed": 12, "UnknownMails": 0, "MailsDoubled": 0} {
 		if e.figures[figure] != want {
 			t.Errorf("%s: %v, want %v", figure, e.figures[figure], want)
 		}
@@ -147,18 +150,18 @@ func TestWhatSESSaysSettlesAMail(t *testing.T) {
 
 func TestOnlyIdsPassTheRules(t *testing.T) {
 	e := newEar(t)
-	for _, to := range []string{"ann@tide.example", "bounce@tide.example", "complaint@tide.example", "reject@tide.example"} {
+	for _, to := range []string{"ann@tide.example", "bounce@tide.example", "complaint@tide.example", "complaintuntyped@tide.example", "reject@tide.example"} {
 		e.sent(to)
 	}
 	bodies := e.Take("FeedbackQueue")
-	if len(bodies) != 9 {
+	if len(bodies) != 12 {
 		t.Fatalf("%d events", len(bodies))
 	}
 	for _, b := range bodies {
 		var fields map[string]any
 		e.OK(json.Unmarshal([]byte(b), &fields))
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
-			if !slices.Contains([]string{"event", "ses_id", "at", "corp", "mail", "bounce", "bounce_detail"}, name) {
+			if !slices.Contains([]string{"event", "ses_id", "at", "corp", "mail", "bounce", "bounce_detail", "complaint"}, name) {
 				t.Errorf("the queue learns %s: %s", name, b)
 			}
 		}

@@ -57,6 +57,7 @@ type MailEvent struct {
 	Mail         Tag    `json:"mail"`
 	Bounce       string `json:"bounce,omitempty"`        // bounceType of a bounce: "Permanent", "Transient" or "Undetermined"
 	BounceDetail string `json:"bounce_detail,omitempty"` // its bounceSubType
+	Complaint    string `json:"complaint,omitempty"`     // complaintFeedbackType of a complaint, "" where SES has none: "abuse", "not-spam" and so on
 }
 
 // Tag is the values of a mail's tag. SES writes them as a list.

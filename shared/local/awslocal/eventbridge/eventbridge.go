@@ -19,7 +19,7 @@ import (
 type Rule struct {
 	Name    string
 	ARN     string
-	Pattern map[string]any // as in the template: lists of text or of {exists: true} at the leaves
+	Pattern map[string]any // as in the template: lists of text, of {exists: true} or {exists: false} at the leaves
 	Targets []Target
 }
 
@@ -89,7 +89,7 @@ func (t Target) check() error {
 	return nil
 }
 
-// checkPattern knows exact text and {exists: true}.
+// checkPattern knows exact text, {exists: true} and {exists: false}.
 func checkPattern(pattern map[string]any) error {
 	if len(pattern) == 0 {
 		return errors.New("it is empty")
@@ -102,8 +102,8 @@ func checkPattern(pattern map[string]any) error {
 			}
 		case []any:
 			for _, one := range v {
-				if _, ok := one.(string); !ok && !exists(one) {
-					return fmt.Errorf("%s: %v is neither text nor {exists: true}", key, one)
+				if _, ok := one.(string); !ok && !exists(one, true) && !exists(one, false) {
+					return fmt.Errorf("%s: %v is neither text nor {exists: true} or {exists: false}", key, one)
 				}
 			}
 		default:
@@ -113,9 +113,9 @@ func checkPattern(pattern map[string]any) error {
 	return nil
 }
 
-func exists(v any) bool {
+func exists(v any, want bool) bool {
 	m, ok := v.(map[string]any)
-	return ok && len(m) == 1 && m["exists"] == true
+	return ok && len(m) == 1 && m["exists"] == want
 }
 
 // matches says whether an event, or a part of it, has what a pattern asks for. Of a list in the event, one member is enough.
@@ -134,7 +134,7 @@ func matches(pattern, event map[string]any) bool {
 				values = []any{got}
 			}
 			if !slices.ContainsFunc(want, func(w any) bool {
-				return exists(w) && len(values) > 0 || slices.Contains(values, w)
+				return exists(w, true) && len(values) > 0 || exists(w, false) && !there || slices.Contains(values, w)
 			}) {
 				return false
 			}

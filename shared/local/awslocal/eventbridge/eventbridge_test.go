@@ -34,6 +34,9 @@ func TestARulesTargetGetsWhatItsTransformerMakes(t *testing.T) {
 		{"transformed", yes, target, map[string]string{"arn:q": `{"event": "Send", "corp": ["d3c"], "first": "d3c", "fixed": "x"}`}},
 		{"as it is", yes, eventbridge.Target{Queue: "arn:q"}, map[string]string{"arn:q": event}},
 		{"another source", map[string]any{"source": []any{"aws.s3"}}, target, map[string]string{}},
+		{"as absent as asked", map[string]any{"detail": map[string]any{"mail": map[string]any{"spam": []any{map[string]any{"exists": false}}}}}, eventbridge.Target{Queue: "arn:q"},
+			map[string]string{"arn:q": event}},
+		{"there against the wish", map[string]any{"detail": map[string]any{"eventType": []any{map[string]any{"exists": false}}}}, target, map[string]string{}},
 		{"nothing there", map[string]any{"detail": map[string]any{"bounce": map[string]any{"bounceType": []any{map[string]any{"exists": true}}}}}, target, map[string]string{}},
 	} {
 		got := map[string]string{}

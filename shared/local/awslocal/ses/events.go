@@ -42,13 +42,15 @@ type Event struct {
 	At        time.Time
 
 	BounceType, BounceSubType string // of a Bounce: "Permanent" and "General"
+	ComplaintType             string // of a Complaint: "abuse"; "" where the receiver's provider gave none
 }
 
 // Outcome is what becomes of a mail at its recipient.
 type Outcome int
 
 // The outcomes. Standard goes by the address: one that begins with "bounce", "softbounce", "complaint", "suppressionlist" or "reject", before
-// an @ or a +, has that outcome, as with SES's mailbox simulator; every other gets its mail.
+// an @ or a +, has that outcome, as with SES's mailbox simulator, and so, beyond it, do "complaintuntyped", "notspam" and "authfailure"; every other
+// gets its mail.
 const (
 	Standard Outcome = iota
 	Arrives
@@ -56,6 +58,9 @@ const (
 	BouncesSoftly
 	IsSuppressed
 	Complains
+	ComplainsUntyped    // as Complains, of a provider that says no type
+	SaysNotSpam         // comes as a complaint, and says that the mail is welcome
+	FailsAuthentication // comes as a complaint, and says that a signature did not hold
 	IsRejected
 	NothingHeard // sent, and never heard of again
 )
@@ -123,6 +128,12 @@ func (s *Service) outcome(m Mail, address string) Outcome {
 		return IsSuppressed
 	case "complaint":
 		return Complains
+	case "complaintuntyped":
+		return ComplainsUntyped
+	case "notspam":
+		return SaysNotSpam
+	case "authfailure":
+		return FailsAuthentication
 	case "reject":
 		return IsRejected
 	}
@@ -135,6 +146,10 @@ func (s *Service) events(m Mail) []Event {
 	add := func(to string, t EventType, bounce, sub string) {
 		out = append(out, Event{Type: t, Mail: m, Recipient: to, At: m.Accepted, BounceType: bounce, BounceSubType: sub})
 	}
+	complain := func(to, complaint string) {
+		add(to, Delivery, "", "")
+		out = append(out, Event{Type: Complaint, Mail: m, Recipient: to, At: m.Accepted, ComplaintType: complaint})
+	}
 	add(m.Destinations[0], Send, "", "")
 	for _, to := range m.Destinations {
 		switch s.outcome(m, to) {
@@ -145,8 +160,13 @@ func (s *Service) events(m Mail) []Event {
 		case IsSuppressed:
 			add(to, Bounce, "Permanent", "OnAccountSuppressionList")
 		case Complains:
-			add(to, Delivery, "", "")
-			add(to, Complaint, "", "")
+			complain(to, "abuse")
+		case ComplainsUntyped:
+			complain(to, "")
+		case SaysNotSpam:
+			complain(to, "not-spam")
+		case FailsAuthentication:
+			complain(to, "auth-failure")
 		case IsRejected:
 			add(to, Reject, "", "")
 		case NothingHeard:
@@ -292,8 +312,12 @@ func (s *Service) envelope(e Event, header mail.Header) map[string]any {
 		detail["bounce"] = map[string]any{"feedbackId": feedback, "bounceType": e.BounceType, "bounceSubType": e.BounceSubType, "timestamp": stamp(e.At),
 			"bouncedRecipients": []map[string]string{recipient}, "reportingMTA": "dns; local"}
 	case Complaint:
-		detail["complaint"] = map[string]any{"feedbackId": feedback, "complaintSubType": nil, "timestamp": stamp(e.At), "arrivalDate": stamp(e.At),
-			"complainedRecipients": []map[string]string{{"emailAddress": e.Recipient}}, "userAgent": "local", "complaintFeedbackType": "abuse"}
+		complaint := map[string]any{"feedbackId": feedback, "complaintSubType": nil, "timestamp": stamp(e.At), "arrivalDate": stamp(e.At),
+			"complainedRecipients": []map[string]string{{"emailAddress": e.Recipient}}, "userAgent": "local"}
+		if e.ComplaintType != "" {
+			complaint["complaintFeedbackType"] = e.ComplaintType
+		}
+		detail["complaint"] = complaint
 	}
 	return map[string]any{
 		"version": "0", "id": protocol.RequestID(), "detail-type": detailTypes[e.Type], "source": "aws.ses", "account": s.account,

@@ -66,6 +66,7 @@ func TestEachAddressHasItsEvents(t *testing.T) {
 	for address, want := range map[string]string{
 		"ann@dest.example": "Email Sent, Email Delivered", "bounce@dest.example": "Email Sent, Email Bounced", "Bounce+7@dest.example": "Email Sent, Email Bounced",
 		"complaint@dest.example": "Email Sent, Email Delivered, Email Complaint Received", "reject@dest.example": "Email Sent, Email Rejected",
+		"notspam@dest.example": "Email Sent, Email Delivered, Email Complaint Received",
 		"bouncer@dest.example": "Email Sent, Email Delivered",
 	} {
 		if _, err := send(t, c, to(address)); err != nil {
