@@ -450,10 +450,15 @@ func (w *week) lookAtStatus(ctx context.Context, at string) error {
 			Corp     archive.CorpID `json:"corp"`
 			Messages *float64       `json:"hours_left_messages"`
 			Media    *float64       `json:"hours_left_media"`
+			Idle     string         `json:"clock_media"`
 			Alarms   []string       `json:"alarms"`
 		}
 		if err := json.Unmarshal(line, &s); err != nil {
 			return fmt.Errorf("a line of vaultctl status can't be read: %w", err)
+		}
+		if s.Media == nil && s.Idle == "nothing waits" { // and the clock says no hours: all of the window is left
+			whole := mediaDays.Hours()
+			s.Media = &whole
 		}
 		c := by[s.Corp]
 		if c == nil || s.Messages == nil || s.Media == nil {
