@@ -78,6 +78,7 @@ type program struct {
 	tables        ledger.Tables
 	host, library string        // of Tencent's library
 	second        time.Duration // before replay looks again at what may only be under way
+	most          int           // rows that may differ, but for those that replay only has to write; 0: mostDifferent
 
 	aws   aws.Config
 	where settings

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,8 @@ type dissent struct {
 	What       string         `json:"what"`
 	Key        string         `json:"key"` // a row's keys, an object, a batch, a seq: never content
 	Attributes []string       `json:"attributes,omitempty"`
-	State      string         `json:"state"` // open, mended, or unsettled: of a batch that is not done yet
+	State      string         `json:"state"` // open, mended, or unsettled: of a batch that process is or may be at work on
+	Hint       string         `json:"hint,omitempty"`
 }
 
 // account of one corp's replay.
@@ -68,8 +70,11 @@ type replayer struct {
 	live   *ledger.Ledger
 	made   *ledger.Ledger // over the table of its own
 	opener *opening.Opener
-	seen   map[string]string       // what each batch's row said when it was replayed
+	seen   map[string]string       // what each batch's row and its items set aside said when it was replayed
 	asides map[string]ledger.Aside // live ones by batch and seq
+	holds  map[string][]string     // keys of live asides, by batch
+	broken map[string]bool         // batches of which messages can't be read, or whose items set aside are not as many as its row says
+	stir   map[string]bool         // batches that changed since they were replayed, or are not done
 	mu     sync.Mutex
 	told   map[string]bool // dissents that are not about rows
 	found  []dissent
@@ -140,7 +145,7 @@ func replay(ctx context.Context, p *program, args []string) (err error) {
 	open := 0
 	for _, c := range all {
 		r := &replayer{
-			program: p, corp: c.ID, from: *from, mend: *mend, lost: lost, live: p.ledger, made: made, seen: map[string]string{}, told: map[string]bool{},
+			program: p, corp: c.ID, from: *from, mend: *mend, lost: lost, live: p.ledger, made: made, seen: map[string]string{}, told: map[string]bool{}, broken: map[string]bool{},
 			opener: opening.New(opening.NewRing(p.vault), libraries.Decrypt),
 			sum:    replayed{Corp: c.ID, From: *from, Attachments: map[string]int{}},
 		}
@@ -243,34 +248,50 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// batches replays the batches that are new or have changed since they were replayed, and returns all.
-func (r *replayer) batches(ctx context.Context) (ledger.Batches, error) {
-	r.asides = map[string]ledger.Aside{}
+// look reads the ledger as it is now, and returns its batches and those that are new or have changed since they were replayed.
+func (r *replayer) look(ctx context.Context) (ledger.Batches, []ledger.BatchRow, error) {
+	// Those set aside before the batches: what is closed in between has changed the batch's row.
+	r.asides, r.holds, r.stir = map[string]ledger.Aside{}, map[string][]string{}, map[string]bool{}
 	err := r.live.Asides(ctx, r.corp, "", 0, func(a ledger.Aside) bool {
 		r.asides[asideKey(a.Batch, a.Seq)] = a
+		r.holds[a.Batch] = append(r.holds[a.Batch], a.Key())
 		return true
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all := ledger.Batches{}
 	r.sum.Pending = 0
 	var todo []ledger.BatchRow
-	seqs := 0
 	err = r.live.Batches(ctx, r.corp, "", func(b ledger.BatchRow) bool {
 		all[b.Key()] = ledger.BatchSpan{First: b.First, Last: b.Last, Pulled: b.Pulled}
-		if b.State != ledger.Done {
+		switch {
+		case b.State != ledger.Done:
 			r.sum.Pending++
-			return true
-		}
-		if now := fmt.Sprint(b.Archived, b.SetAside, b.Segments); r.seen[b.Key()] != now {
+			r.stir[b.Key()] = true
+		case r.seen[b.Key()] != r.state(b):
+			r.stir[b.Key()] = true
 			todo = append(todo, b)
-			seqs += b.Items
 		}
 		return true
 	})
+	return all, todo, err
+}
+
+// state is what a replay of a batch depends on, of what can change.
+func (r *replayer) state(b ledger.BatchRow) string {
+	return fmt.Sprint(b.Archived, b.SetAside, b.Segments, r.holds[b.Key()])
+}
+
+// batches replays the batches that are new or have changed since they were replayed, and returns all.
+func (r *replayer) batches(ctx context.Context) (ledger.Batches, error) {
+	all, todo, err := r.look(ctx)
 	if err != nil {
 		return nil, err
+	}
+	seqs := 0
+	for _, b := range todo {
+		seqs += b.Items
 	}
 	line := progress.New(r.log, fmt.Sprintf("replay of corp %s from %s", r.corp, r.from), "seqs", int64(seqs))
 	defer line.Done()
@@ -307,13 +328,48 @@ func (r *replayer) compare(ctx context.Context, batches ledger.Batches, before [
 			r.sum.Rows += n
 		}
 	}
+	var lacking []ledger.Difference
 	err := r.live.Differences(ctx, r.made, r.corp, batches, count, func(d ledger.Difference) error {
-		if rows = append(rows, d); len(rows) > mostDifferent {
-			return fmt.Errorf("more than %d rows differ: is table %s this archive's?", mostDifferent, r.tables.Messages)
+		if r.mend && d.What == ledger.Missing && d.Kind != "aside" {
+			// However many: a table that was being filled may lack nearly all. A message that is archived stays so, and its rows are the same whoever
+			// writes them.
+			if lacking = append(lacking, d); len(lacking) < 100 {
+				return nil
+			}
+			err := r.add(ctx, lacking)
+			lacking = lacking[:0]
+			return err
+		}
+		if rows = append(rows, d); len(rows) > cmp.Or(r.most, mostDifferent) {
+			return fmt.Errorf("more than %d rows differ: is table %s this archive's?", cmp.Or(r.most, mostDifferent), r.tables.Messages)
 		}
 		return nil
 	})
-	return rows, err
+	if err != nil {
+		return nil, err
+	}
+	return rows, r.add(ctx, lacking)
+}
+
+// add writes rows that are missing, and prints them.
+func (r *replayer) add(ctx context.Context, rows []ledger.Difference) error {
+	if err := r.live.MendRows(ctx, r.made, rows); err != nil {
+		return err
+	}
+	r.sum.Differences += len(rows)
+	r.sum.Mended += len(rows)
+	for _, d := range rows {
+		if err := r.encoder().Encode(r.dissent(d, "mended")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *replayer) encoder() *json.Encoder {
+	enc := json.NewEncoder(r.out)
+	enc.SetEscapeHTML(false)
+	return enc
 }
 
 // mostDifferent bounds the memory for what differs: some 300 bytes each.
@@ -339,6 +395,9 @@ func (r *replayer) fill(ctx context.Context, batches ledger.Batches) error {
 		if d.What == ledger.Extra {
 			return nil // process is at work again, and has written it since
 		}
+		if d.Kind == "aside" && r.broken[d.Batch] {
+			return nil // fsck sets aside what can't be read, and corrects the batch's counts with it
+		}
 		if part = append(part, d); len(part) < 100 {
 			return nil
 		}
@@ -352,15 +411,23 @@ func (r *replayer) fill(ctx context.Context, batches ledger.Batches) error {
 
 // tell prints what is different, after it was mended if that was asked for.
 func (r *replayer) tell(ctx context.Context, rows []ledger.Difference) error {
-	enc := json.NewEncoder(r.out)
-	enc.SetEscapeHTML(false)
-	var settled []ledger.Difference
+	enc := r.encoder()
+	if len(rows) > 0 { // what process did while they were compared, and is at work on
+		if _, _, err := r.look(ctx); err != nil {
+			return err
+		}
+	}
+	var settled, kept []ledger.Difference
 	for _, d := range rows {
 		if r.unsettled(d) {
 			r.sum.Unsettled++
 			if err := enc.Encode(r.dissent(d, "unsettled")); err != nil {
 				return err
 			}
+			continue
+		}
+		if r.kept(d) {
+			kept = append(kept, d)
 			continue
 		}
 		settled = append(settled, d)
@@ -381,6 +448,17 @@ func (r *replayer) tell(ctx context.Context, rows []ledger.Difference) error {
 			return err
 		}
 	}
+	r.sum.Differences += len(kept)
+	for _, d := range kept {
+		said := r.dissent(d, "open")
+		said.Hint = "not mended by replay: run vaultctl fsck"
+		if r.from == fromSegments {
+			said.Hint += ", or replay -from batches -mend"
+		}
+		if err := enc.Encode(said); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(r.found, func(a, b dissent) int { return strings.Compare(a.Kind+a.Key, b.Kind+b.Key) })
 	for _, d := range r.found {
 		r.sum.Differences++
@@ -394,13 +472,34 @@ func (r *replayer) tell(ctx context.Context, rows []ledger.Difference) error {
 	return nil
 }
 
-// unsettled says whether a row may be of a batch that process is at work on: its rows are written before it is done.
+// unsettled says whether a row may be of a batch that process is at work on. A message's rows are written before its batch is done, or before its item
+// is no longer set aside.
 func (r *replayer) unsettled(d ledger.Difference) bool {
-	if d.What != ledger.Extra || r.sum.Pending == 0 {
+	switch {
+	case d.Kind == "aside":
+		return r.stir[d.Batch] // closed, or for another reason, since it was carried over
+	case d.What != ledger.Extra:
+		return false
+	case d.Batch == "":
+		return len(r.stir) > 0 || len(r.holds) > 0
+	}
+	return r.stir[d.Batch] || len(r.holds[d.Batch]) > 0
+}
+
+// kept says whether a row is not for replay to mend: one that is too many may be the last readable copy of a message whose segment is gone, and an item
+// that was found to be nowhere is set aside together with its batch's counts, which only fsck does.
+func (r *replayer) kept(d ledger.Difference) bool {
+	if d.Kind == "aside" {
+		return r.broken[d.Batch] || d.What == ledger.Missing && strings.HasPrefix(d.SK, ledger.ReasonMissing+"#")
+	}
+	if d.What != ledger.Extra {
 		return false
 	}
-	_, done := r.seen[d.Batch]
-	return d.Batch == "" || !done
+	if d.Batch == "" {
+		return len(r.broken) > 0
+	}
+	_, replayed := r.seen[d.Batch]
+	return !replayed || r.broken[d.Batch]
 }
 
 func (r *replayer) dissent(d ledger.Difference, state string) dissent {

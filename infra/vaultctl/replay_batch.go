@@ -67,10 +67,12 @@ func (r *replayer) batch(ctx context.Context, row ledger.BatchRow, people *ledge
 	if err != nil {
 		return err
 	}
-	items, asides, err := r.items(ctx, row, batch, kept, segments)
+	items, asides, err := r.items(ctx, &row, batch, kept, segments)
 	if err != nil {
 		return err
 	}
+	// Not all that was archived can be read, or more is set aside than the batch's row counts: its rows are not all that there should be.
+	broken := len(segments.bad) > 0 && len(items) < row.Items || len(items) < row.Archived || len(asides) > row.SetAside
 	if r.from == fromSegments {
 		for _, key := range segments.bad {
 			r.note("segment", badly(segments.absent[key]), key, "open")
@@ -92,7 +94,10 @@ func (r *replayer) batch(ctx context.Context, row ledger.BatchRow, people *ledge
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen[row.Key()] = fmt.Sprint(row.Archived, row.SetAside, row.Segments)
+	r.seen[row.Key()] = r.state(row)
+	if delete(r.broken, row.Key()); broken {
+		r.broken[row.Key()] = true
+	}
 	if again {
 		return nil // counted before
 	}
@@ -169,7 +174,7 @@ func (r *replayer) segments(ctx context.Context, row ledger.BatchRow) (record, e
 }
 
 // items are the messages of a batch, in its order, and its items that are set aside.
-func (r *replayer) items(ctx context.Context, row ledger.BatchRow, batch archive.Batch, kept bool, rec record) ([]archive.SegmentItem, []ledger.Aside, error) {
+func (r *replayer) items(ctx context.Context, row *ledger.BatchRow, batch archive.Batch, kept bool, rec record) ([]archive.SegmentItem, []ledger.Aside, error) {
 	found, reasons := rec.items, map[archive.Seq]string{}
 	if kept && r.from == fromBatches {
 		opened, refused, err := r.opened(ctx, row, batch, rec)
@@ -213,7 +218,7 @@ func (r *replayer) items(ctx context.Context, row ledger.BatchRow, batch archive
 
 // opened opens a batch's items again, but for those that are set aside, and holds its segments against them. An item that is archived and does
 // not open any more keeps what its segment has.
-func (r *replayer) opened(ctx context.Context, row ledger.BatchRow, batch archive.Batch, rec record) (map[archive.Seq]archive.SegmentItem, map[archive.Seq]string, error) {
+func (r *replayer) opened(ctx context.Context, row *ledger.BatchRow, batch archive.Batch, rec record) (map[archive.Seq]archive.SegmentItem, map[archive.Seq]string, error) {
 	var items []archive.ChatData
 	for _, item := range batch.Items {
 		if _, aside := r.asides[asideKey(row.Key(), item.Seq)]; !aside || rec.has(item.Seq) {
@@ -237,7 +242,7 @@ func (r *replayer) opened(ctx context.Context, row ledger.BatchRow, batch archiv
 		}
 		reasons[seq] = string(refused.Reason)
 	}
-	if err := r.segmentsAgain(ctx, row, found, rec); err != nil {
+	if err := r.segmentsAgain(ctx, row, batch, found, rec); err != nil {
 		return nil, nil, err
 	}
 	// Opened, and in no segment: it was never archived, unless a segment is gone that had it.
@@ -256,8 +261,8 @@ func (r record) has(seq archive.Seq) bool {
 	return ok
 }
 
-// segmentsAgain makes the segments of a batch again from what was opened and holds them against those that there are.
-func (r *replayer) segmentsAgain(ctx context.Context, row ledger.BatchRow, found map[archive.Seq]archive.SegmentItem, rec record) error {
+// segmentsAgain makes the segments of a batch again from what was opened and holds them against those that there are. row is what the ledger says then.
+func (r *replayer) segmentsAgain(ctx context.Context, row *ledger.BatchRow, batch archive.Batch, found map[archive.Seq]archive.SegmentItem, rec record) error {
 	for key, items := range rec.whole {
 		for _, it := range items {
 			if o, ok := found[it.Message.Seq]; ok && o.Message.RawSHA256() != it.Message.RawSHA256() {
@@ -267,37 +272,62 @@ func (r *replayer) segmentsAgain(ctx context.Context, row ledger.BatchRow, found
 	}
 	for _, key := range rec.bad {
 		state := "open"
-		if made, ok := r.rebuilt(row, key, found, rec); ok && r.mend {
-			if err := r.putBack(ctx, row, key, made, rec.absent[key]); err != nil {
+		if r.mend {
+			mended, err := r.rebuilt(ctx, row, key, batch, found, rec)
+			if err != nil {
 				return err
 			}
-			state = "mended"
+			if mended {
+				state = "mended"
+			}
 		}
 		r.note("segment", badly(rec.absent[key]), key, state)
 	}
 	return nil
 }
 
-// rebuilt are the bytes of a segment that is gone or altered: its name has their hash, which proves them.
-func (r *replayer) rebuilt(row ledger.BatchRow, key string, found map[archive.Seq]archive.SegmentItem, rec record) ([]byte, bool) {
+// rebuilt writes what a batch's bad segments held again, in the place of one of them. Bytes that have the hash in its name are proven to be what it was.
+// Others have a name of their own: an older version wrote a message in another form, or several segments are made one. They have to hold every item of
+// the batch that was archived.
+func (r *replayer) rebuilt(ctx context.Context, row *ledger.BatchRow, key string, batch archive.Batch, found map[archive.Seq]archive.SegmentItem, rec record) (bool, error) {
 	name, err := objstore.ParseSegmentKey(key)
 	if err != nil || !strings.HasPrefix(row.SHA256, name.BatchHash) {
-		return nil, false
+		return false, nil
 	}
 	var rest []archive.SegmentItem
-	for _, it := range found {
-		if !rec.has(it.Message.Seq) {
+	whole := len(found) == row.Archived
+	for _, item := range batch.Items {
+		it, opened := found[item.Seq]
+		if _, aside := r.asides[asideKey(row.Key(), item.Seq)]; !opened && !aside {
+			whole = false
+		}
+		if opened && !rec.has(item.Seq) {
 			rest = append(rest, it)
 		}
 	}
-	slices.SortFunc(rest, func(a, b archive.SegmentItem) int { return a.Index - b.Index })
 	lines, err := archive.EncodeSegment(rest)
-	return lines, err == nil && archive.HashHex(lines)[:16] == name.Slice
+	if err != nil {
+		return false, err
+	}
+	slice := archive.HashHex(lines)[:16]
+	switch {
+	case slice == name.Slice:
+		return true, r.putBack(ctx, row, key, lines, rec.absent[key])
+	case !whole || len(rest) == 0:
+		return false, nil
+	}
+	name.Slice = slice
+	object, err := r.store.PutSegment(ctx, name, lines)
+	if err != nil {
+		return false, err
+	}
+	*row, err = r.live.ReplaceSegment(ctx, *row, key, object.Key)
+	return true, err
 }
 
 // putBack writes a segment again: under its own name if that is free, else beside the altered one, under the day on which it is written; nothing
 // is written over.
-func (r *replayer) putBack(ctx context.Context, row ledger.BatchRow, key string, lines []byte, free bool) error {
+func (r *replayer) putBack(ctx context.Context, row *ledger.BatchRow, key string, lines []byte, free bool) error {
 	name, err := objstore.ParseSegmentKey(key)
 	if err != nil {
 		return err
@@ -313,7 +343,8 @@ func (r *replayer) putBack(ctx context.Context, row ledger.BatchRow, key string,
 	if err != nil || free {
 		return err
 	}
-	return r.live.ReplaceSegment(ctx, row, key, object.Key)
+	*row, err = r.live.ReplaceSegment(ctx, *row, key, object.Key)
+	return err
 }
 
 // outcomes counts what became of the attachments that messages name. Outcomes are not derived: they are carried over, and one that is neither

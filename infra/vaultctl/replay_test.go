@@ -270,6 +270,7 @@ func TestEveryChangedRowIsNamedAndMended(t *testing.T) {
 	q := newQuay(t)
 	before := q.Rows("MessagesTable", "since")
 	var want []string
+	var strangers []map[string]types.AttributeValue
 	for _, kind := range []string{"msg", "parts", "person", "room", "robot", "recall", "finding", "aside"} {
 		it := q.row(t, kind+"#")
 		q.lose(t, it)
@@ -279,7 +280,12 @@ func TestEveryChangedRowIsNamedAndMended(t *testing.T) {
 		}
 		stranger := map[string]types.AttributeValue{"pk": it["pk"], "sk": text("~" + kind)}
 		q.put(t, stranger)
-		want = append(want, kind+" extra "+keysOf(stranger)+" mended")
+		state := " mended"
+		if kind != "aside" {
+			state = " unsettled" // it names no batch, and of some batch items are set aside: process may have written it just now
+			strangers = append(strangers, stranger)
+		}
+		want = append(want, kind+" extra "+keysOf(stranger)+state)
 	}
 	changed := q.row(t, "msg#wwtide#wrpier#")
 	changed["text"] = text("low water at seven")
@@ -307,6 +313,9 @@ func TestEveryChangedRowIsNamedAndMended(t *testing.T) {
 	}
 	if found, _, err := q.said(t, "-from", fromBatches, "-mend"); err != nil {
 		t.Errorf("mending: %v\n%s", err, strings.Join(found, "\n"))
+	}
+	for _, it := range strangers {
+		q.lose(t, it)
 	}
 	if diff := cmp.Diff(before, q.Rows("MessagesTable", "since")); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)

@@ -281,7 +281,8 @@ func (l *Ledger) StillDiffer(ctx context.Context, should *Ledger, batches Batche
 	return still, nil
 }
 
-// MendRows writes rows as the other ledger has them: missing and altered ones are put, those that are too many are removed.
+// MendRows writes rows as the other ledger has them: missing and altered ones are put, those that are too many are removed. A row that was not found
+// to be too many is never removed.
 func (l *Ledger) MendRows(ctx context.Context, should *Ledger, found []Difference) error {
 	keys := make([]item, len(found))
 	for i, d := range found {
@@ -294,7 +295,15 @@ func (l *Ledger) MendRows(ctx context.Context, should *Ledger, found []Differenc
 	if err := l.write(ctx, l.tables.Messages, slices.Collect(maps.Values(want))); err != nil {
 		return err
 	}
-	return l.removeAll(ctx, slices.DeleteFunc(keys, func(k item) bool { return want[place(k)] != nil }))
+	for _, d := range found {
+		if d.What != Extra || want[place(key(d.PK, d.SK))] != nil {
+			continue
+		}
+		if err := l.remove(ctx, l.tables.Messages, d.PK, d.SK); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // byKey reads the rows that have the keys of others.
@@ -368,19 +377,28 @@ func (b Batches) explain(kind, attribute string, have item) bool {
 	return false
 }
 
-// ReplaceSegment lets a batch name a segment that was written anew in the place of one whose bytes were changed. It returns ErrLost if the
-// batch's segments are not those that b names.
-func (l *Ledger) ReplaceSegment(ctx context.Context, b BatchRow, old, made string) error {
-	segments := slices.Clone(b.Segments)
-	for i, s := range segments {
+// ReplaceSegment lets a batch name a segment that was written anew in the place of one whose bytes are gone or were changed, and returns the batch's
+// row as it is then; one that says so already, after an answer that was lost, is as good. It returns ErrLost if the batch's segments are neither.
+func (l *Ledger) ReplaceSegment(ctx context.Context, b BatchRow, old, made string) (BatchRow, error) {
+	var segments []string
+	for _, s := range b.Segments {
 		if s == old {
-			segments[i] = made
+			s = made
+		}
+		if !slices.Contains(segments, s) {
+			segments = append(segments, s)
 		}
 	}
-	_, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET #segments = :made", "#segments = :old",
+	row, err := l.update(ctx, l.tables.Control, batchPK(b.Corp), b.Key(), "SET #segments = :made", "#segments = :old",
 		map[string]string{"#segments": "segments"}, item{":made": list(segments), ":old": list(b.Segments)})
-	if _, refused := refusedRow(err); refused {
-		return fmt.Errorf("segments of batch %s: %w", b.Key(), ErrLost)
+	if there, refused := refusedRow(err); refused {
+		if slices.Equal(getList(there, "segments"), segments) {
+			return batchOf(there), nil
+		}
+		return BatchRow{}, fmt.Errorf("segments of batch %s: %w", b.Key(), ErrLost)
 	}
-	return err
+	if err != nil {
+		return BatchRow{}, err
+	}
+	return batchOf(row), nil
 }
