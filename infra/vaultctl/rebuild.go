@@ -29,6 +29,7 @@ type rebuilder struct {
 	proven   map[archive.KeyVersion]bool // versions that were seen, and whether something under them was opened
 	waiting  map[string]ledger.Waiting   // as they would wait, by hash
 	rows     []ledger.BatchRow
+	there    map[string]ledger.BatchRow // batches whose rows survived: only the cursor is lost, or an earlier rebuild was killed
 	pending  int
 	items    int
 }
@@ -44,7 +45,7 @@ func rebuild(ctx context.Context, p *program, args []string) error {
 		return &usageError{"rebuild: -corp ID is needed"}
 	}
 	r := &rebuilder{program: p, corp: archive.CorpID(*id), segments: map[string][]string{}, asides: map[string][]ledger.Aside{}, proven: map[archive.KeyVersion]bool{},
-		waiting: map[string]ledger.Waiting{}}
+		waiting: map[string]ledger.Waiting{}, there: map[string]ledger.BatchRow{}}
 	if err := p.audit(ctx, "rebuild", r.corp, "ledger"); err != nil {
 		return err
 	}
@@ -77,8 +78,11 @@ func (r *rebuilder) run(ctx context.Context) error {
 	if len(r.rows) == 0 {
 		return fmt.Errorf("the bucket has no batch of corp %s", r.corp)
 	}
+	link, err := r.head(ctx)
+	if err != nil {
+		return err
+	}
 	line := progress.New(r.log, fmt.Sprintf("rebuild of corp %s", r.corp), "batches", int64(len(r.rows)))
-	var link ledger.Link
 	var last archive.Seq
 	for i := range r.rows {
 		if err := r.batch(ctx, &r.rows[i], &link); err != nil {
@@ -101,7 +105,7 @@ func (r *rebuilder) run(ctx context.Context) error {
 		return err
 	}
 	_, err = fmt.Fprintf(r.out, "corp %s: %d batches with %d items have their rows again, %d of them pending (watch announces those); %d attachments are kept, %d are asked for again; %d key versions; the cursor stands at %s\n"+
-		"What only the lost table knew: the chain's links (made anew in the order of the seqs: their hashes are not those of before), the times of pulls (the objects' own), when the corp was caught up, "+
+		"What only lost rows knew: the chain's links (made anew in the order of the seqs: their hashes are not those of before), the times of pulls (the objects' own), when the corp was caught up, "+
 		"which attachments WeCom had refused, which reports and mails went out (today's may go out again), alarms, and the corp's settings.\n"+
 		"Now: vaultctl corps add -corp %s -secret-file FILE -report-to …; then vaultctl fsck and vaultctl replay\n",
 		r.corp, len(r.rows), r.items, r.pending, kept, asked, held, last, r.corp)
@@ -139,6 +143,36 @@ func (r *rebuilder) look(ctx context.Context) error {
 		r.asides[a.Batch] = append(r.asides[a.Batch], a)
 		return true
 	})
+}
+
+// head is where the chain of the rows that survived ends. Rows that are made follow it, so that they have to be of later batches than those.
+func (r *rebuilder) head(ctx context.Context) (head ledger.Link, err error) {
+	err = r.ledger.Batches(ctx, r.corp, "", func(b ledger.BatchRow) bool {
+		r.there[b.Key()] = b
+		if b.Link.N >= head.N {
+			head = b.Link
+		}
+		return true
+	})
+	if err != nil {
+		return head, err
+	}
+	lacks, known := "", 0
+	for _, b := range r.rows {
+		_, ok := r.there[b.Key()]
+		if ok && lacks != "" {
+			return head, fmt.Errorf("batches have rows, but %s, which came before one of them, has none: vaultctl fsck finds its place in the chain and makes its row; then run this again", lacks)
+		}
+		if ok {
+			known++
+		} else if lacks == "" {
+			lacks = b.Object
+		}
+	}
+	if known < len(r.there) {
+		return head, fmt.Errorf("%d batches have rows and no objects: restore them from a copy of the bucket first; vaultctl fsck names them", len(r.there)-known)
+	}
+	return head, nil
 }
 
 // batch makes the row of one batch. It is done if each of its items is in a segment or set aside, and pending otherwise: process does the rest.
@@ -193,8 +227,10 @@ func (r *rebuilder) batch(ctx context.Context, row *ledger.BatchRow, link *ledge
 		row.Archived, row.SetAside, row.Segments = 0, 0, nil
 		r.pending++
 	}
-	row.Prev, row.Link = link.Hash, link.Next(row.SHA256)
-	*link = row.Link
+	if _, survived := r.there[row.Key()]; !survived {
+		row.Prev, row.Link = link.Hash, link.Next(row.SHA256)
+		*link = row.Link
+	}
 	r.items += row.Items
 	rows := derived.Of(derived.Batch{Pulled: row.Pulled, CaughtUp: row.CaughtUp}, opened)
 	for _, w := range ledger.WaitingFor(r.corp, rows.Files) {
@@ -206,14 +242,14 @@ func (r *rebuilder) batch(ctx context.Context, row *ledger.BatchRow, link *ledge
 	return r.ledger.RestoreBatch(ctx, *row)
 }
 
-// segment reads a segment, nil if it is not what was written.
+// segment reads a segment, nil if it is not what was written, or is gone: its key is still listed if it was deleted in a bucket that keeps versions.
 func (r *rebuilder) segment(ctx context.Context, key string) ([]archive.SegmentItem, error) {
 	name, err := objstore.ParseSegmentKey(key)
 	if err != nil {
 		return nil, err
 	}
 	lines, err := r.store.Segment(ctx, objstore.Object{Key: key})
-	if errors.Is(err, objstore.ErrAltered) || err == nil && archive.HashHex(lines)[:16] != name.Slice {
+	if errors.Is(err, objstore.ErrAltered) || errors.Is(err, objstore.ErrAbsent) || err == nil && archive.HashHex(lines)[:16] != name.Slice {
 		return nil, nil
 	}
 	if err != nil {

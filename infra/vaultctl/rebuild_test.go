@@ -87,3 +87,61 @@ func TestALedgerIsNotRebuiltOverAHole(t *testing.T) {
 		t.Errorf("the cursor was moved to %v", c.Seq)
 	}
 }
+
+// A segment under a delete marker is still listed.
+func TestALedgerIsRebuiltWithoutASegmentThatWasDeleted(t *testing.T) {
+	t.Parallel()
+	q := newQuay(t)
+	q.gone(t, rig.Must[ledger.BatchRow](t)(q.p.ledger.Batch(t.Context(), tide, q.rows[0].Key())).Segments[0], true)
+	q.p.tables.Control = "lost"
+	q.p.ledger = ledger.New(dynamodb.NewFromConfig(q.Config(rig.Operator)), q.p.tables)
+	q.OK(rebuild(t.Context(), q.p, []string{"-corp", string(tide), "-kms-key", "arn:aws:kms:us-east-1:000000000000:key/control"}))
+	got := allBatches(t, q.p.ledger)
+	if len(got) != 3 || got[0].State != ledger.Pending || len(got[0].Segments) != 0 || got[1].State != ledger.Done {
+		t.Errorf("the batches are %+v", got)
+	}
+}
+
+// Where rows survived, the chain goes on from theirs.
+func TestARebuildGoesOnFromTheRowsThatSurvived(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		kept []int // batches whose rows survive, in the order in which they were pulled
+		hole bool
+	}{{"only the cursor is lost", []int{1, 0, 2}, false}, {"killed before its end", []int{1, 0}, false}, {"with a hole", []int{0, 2}, true}} {
+		q := newQuay(t)
+		q.p.tables.Control = "other"
+		q.p.ledger = ledger.New(dynamodb.NewFromConfig(q.Config(rig.Operator)), q.p.tables)
+		q.OK(q.p.ledger.MakeControlTable(t.Context(), "arn:aws:kms:us-east-1:000000000000:key/control"))
+		var link ledger.Link
+		for _, i := range c.kept {
+			row := q.rows[i]
+			row.Prev, row.Link = link.Hash, link.Next(row.SHA256)
+			link = row.Link
+			q.OK(q.p.ledger.RestoreBatch(t.Context(), row))
+		}
+		err := rebuild(t.Context(), q.p, []string{"-corp", string(tide)})
+		cursor := rig.Must[ledger.Cursor](t)(q.p.ledger.Cursor(t.Context(), tide))
+		got := allBatches(t, q.p.ledger)
+		if c.hole {
+			if err == nil || !strings.Contains(err.Error(), q.rows[1].Object) || !strings.Contains(err.Error(), "vaultctl fsck") || cursor.Seq != 0 || len(got) != len(c.kept) {
+				t.Errorf("%s: %v, %+v", c.name, err, cursor)
+			}
+			continue
+		}
+		if err != nil || len(got) != 3 {
+			t.Errorf("%s: %v, %d batches", c.name, err, len(got))
+			continue
+		}
+		if len(c.kept) == 2 {
+			if got[2].Prev != link.Hash || got[2].Link != link.Next(got[2].SHA256) {
+				t.Errorf("%s: the last batch's link is %+v after %q", c.name, got[2].Link, got[2].Prev)
+			}
+			link = got[2].Link
+		}
+		if cursor.Chain != link || cursor.Seq != 9 {
+			t.Errorf("%s: the cursor is %+v, the chain ends at %+v", c.name, cursor, link)
+		}
+	}
+}
