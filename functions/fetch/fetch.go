@@ -149,6 +149,7 @@ func untilFarewell(ctx context.Context) (context.Context, context.CancelFunc) {
 // follow takes a corp's lease and polls until it is asked for the lease or has lost it. It returns how many items it kept, and whether WeCom
 // gave any whole answer that needs no keeping or is kept.
 func (f *fetcher) follow(ctx context.Context, corp archive.CorpID) (kept int, whole bool, err error) {
+	defer fault.Catch(&err) // the others are followed on; this one's lease is taken by the next invocation
 	lease, cursor, err := f.acquire(ctx, corp)
 	if errors.Is(err, ledger.ErrLost) {
 		return 0, false, nil // a later invocation asks for it too

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -485,5 +488,23 @@ func TestAllChildrenFitIntoTheMemory(t *testing.T) {
 	}
 	if holds(128) != 1 {
 		t.Error("somebody has to be followed")
+	}
+}
+
+func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
+	b := newBench(t)
+	b.corp("wwblown", 1, 1).say(func(context.Context, archive.Seq, int) ([]byte, error) { panic("canary") })
+	b.corp("wwcalm", 3, 10)
+	f := b.fetcher(b.Config(self))
+	var log bytes.Buffer
+	f.log = slog.New(slog.NewTextHandler(&log, nil))
+	ctx, cancel := context.WithTimeout(t.Context(), farewell+500*time.Millisecond)
+	defer cancel()
+	b.OK(f.run(ctx, nil))
+	if c := b.cursor("wwcalm"); !caughtUp(c) {
+		t.Errorf("the other corp's cursor is %+v", c)
+	}
+	if said := log.String(); !strings.Contains(said, "panic with a value of type string") || !strings.Contains(said, "fetch_test.go:") || strings.Contains(said, "canary") {
+		t.Errorf("the log says %s", said)
 	}
 }

@@ -6,12 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -159,43 +156,15 @@ func (f Function) jobs(ctx context.Context, event events.SQSEvent) events.SQSEve
 
 // job keeps a panic of one job from failing its neighbours.
 func (f Function) job(ctx context.Context, record events.SQSMessage) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = died(r)
-		}
-	}()
+	defer fault.Catch(&err)
 	return f.Job(ctx, record.Body)
-}
-
-// mostFrames is how much of a stack is told.
-const mostFrames = 16
-
-// died is a panic as an error: what kind of value it had and where it was. Never the value, which may be anything: a message's text, a secret.
-// What the runtime itself panics with names indexes and types only, and is told.
-func died(r any) error {
-	what := fmt.Sprintf("panic with a value of type %T", r)
-	if e, ok := r.(runtime.Error); ok {
-		what = "panic: " + e.Error()
-	}
-	counters := make([]uintptr, 64)
-	frames := runtime.CallersFrames(counters[:runtime.Callers(2, counters)])
-	var where []string
-	for {
-		frame, more := frames.Next()
-		if !strings.HasPrefix(frame.Function, "runtime.") && len(where) < mostFrames {
-			where = append(where, fmt.Sprintf("%s (%s:%d)", frame.Function, filepath.Base(frame.File), frame.Line))
-		}
-		if !more {
-			return fmt.Errorf("%s, at %s", what, strings.Join(where, " < "))
-		}
-	}
 }
 
 // guard lets a run that panicked say so without its value. It panics again, since what the run has left behind may be in any state: the runtime
 // reports that to Lambda and ends the process.
 func (f Function) guard(ctx context.Context) {
 	if r := recover(); r != nil {
-		err := died(r)
+		err := fault.Died(r)
 		f.Log.ErrorContext(ctx, "run failed", slog.String("error", err.Error()))
 		f.tell(ctx, []error{err}, 0)
 		panic(err)

@@ -163,30 +163,43 @@ func (o *Opener) unwrap(ctx context.Context, corp archive.CorpID, items []archiv
 		keys[i] = key
 	}
 	opened := make([][]byte, len(items))
+	err := spread(len(items), func(i int) {
+		if keys[i] == nil {
+			return
+		}
+		block, err := base64.StdEncoding.DecodeString(items[i].EncryptRandomKey)
+		if err != nil {
+			reasons[i] = BadItem
+			return
+		}
+		// WeCom encrypts with PKCS#1 v1.5 and offers nothing else. No padding oracle: nobody is told which item failed, or how fast.
+		text, err := rsa.DecryptPKCS1v15(nil, keys[i], block) //nolint:staticcheck // see above
+		if err != nil {
+			reasons[i] = KeyDoesNotFit
+			o.keys.forget(corp, items[i].KeyVersion)
+			return
+		}
+		opened[i] = text
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open random keys of corp %s: %w", corp, err)
+	}
+	return opened, nil
+}
+
+// spread calls f for each number below n, on all processors. A panic of f's is an error.
+func spread(n int, f func(i int)) error {
 	var wg sync.WaitGroup
 	var next atomic.Int64 // a channel would wake a sleeper for each item
-	for range min(runtime.GOMAXPROCS(0), len(items)) {
+	died := make([]error, min(runtime.GOMAXPROCS(0), n))
+	for w := range died {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
-				if keys[i] == nil {
-					continue
-				}
-				block, err := base64.StdEncoding.DecodeString(items[i].EncryptRandomKey)
-				if err != nil {
-					reasons[i] = BadItem
-					continue
-				}
-				// WeCom encrypts with PKCS#1 v1.5 and offers nothing else. No padding oracle: nobody is told which item failed, or how fast.
-				text, err := rsa.DecryptPKCS1v15(nil, keys[i], block) //nolint:staticcheck // see above
-				if err != nil {
-					reasons[i] = KeyDoesNotFit
-					o.keys.forget(corp, items[i].KeyVersion)
-					continue
-				}
-				opened[i] = text
+			defer fault.Catch(&died[w])
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
 			}
 		})
 	}
 	wg.Wait()
-	return opened, nil
+	return errors.Join(died...)
 }

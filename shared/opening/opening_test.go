@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -122,5 +123,19 @@ func TestEachItemIsOpenedOrRefusedWithItsReason(t *testing.T) {
 	s.err = errors.New("the key store is away")
 	if _, err := New(NewRing(s), echo).Open(t.Context(), "wwtide", items); !errors.Is(err, s.err) {
 		t.Errorf("without a key store: %v", err)
+	}
+}
+
+func TestAPanicOnAllProcessorsIsAnErrorWithoutItsValue(t *testing.T) {
+	err := spread(9, func(i int) {
+		if i%2 == 1 {
+			panic("canary")
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "opening_test.go:") || strings.Contains(err.Error(), "canary") || fault.KindOf(err) != fault.Retryable {
+		t.Errorf("it ends with %v", err)
+	}
+	if err := spread(9, func(int) {}); err != nil {
+		t.Error(err)
 	}
 }
