@@ -46,6 +46,19 @@ func (h *house) letter(id string, attempts int, state string) {
 	}
 }
 
+// throttled is another attempt at the mail of letter, which SES does not take.
+func (h *house) throttled(id string) {
+	h.Helper()
+	h.OK(h.op.Mails(h.Context(), corp, func(m ledger.MailRow) bool {
+		if m.To == id+"@lantern.example" {
+			claimed, err := h.op.ClaimMail(h.Context(), m, "again", h.at, h.at.Add(time.Second))
+			h.OK(err)
+			h.OK(h.op.SettleMail(h.Context(), claimed, "again", ledger.MailPlanned, "", "mail-throttled", h.at))
+		}
+		return true
+	}))
+}
+
 // alarmFaults are what can go wrong: plant is called once, and then each time before watch runs.
 var alarmFaults = map[string]struct {
 	plant, before func(h *house)
@@ -88,6 +101,12 @@ var alarmFaults = map[string]struct {
 		h.OK(h.op.PutAlarm(h.Context(), ledger.Alarm{Corp: corp, Cause: string(report.Unaccounted) + ":a-gap", Open: true, Since: h.at, Seen: h.at, Affected: 1}))
 	}, (*house).well, 1, []string{"UnaccountedAlarm"}},
 	"a mail stays unsent": {func(h *house) { h.letter("late", 0, ""); h.at = h.at.Add(30 * time.Minute) }, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"SES throttles a mail for long": {func(h *house) {
+		h.letter("throttled", 1, ledger.MailPlanned)
+		h.at = h.at.Add(20 * time.Minute)
+		h.throttled("throttled")
+		h.at = h.at.Add(10 * time.Minute)
+	}, (*house).well, 1, []string{"MailsLateAlarm"}},
 	"the noon report is not made": {func(h *house) {
 		h.OK(h.op.PutCorp(h.Context(), ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour), ReportTo: []ledger.Receiver{{Address: "a@lantern.example"}}}))
 		h.at = time.Date(2031, 5, 6, 12, 26, 0, 0, time.UTC)

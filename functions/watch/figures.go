@@ -80,7 +80,7 @@ func (w *watcher) suppressed(ctx context.Context, corp ledger.Corp) ([]ledger.Su
 	}), err
 }
 
-// dueAt is when a mail should have been sent. A throttled attempt makes a mail's row look new; the day of a daily report does not change.
+// dueAt is when a mail should have been sent: the noon of a daily report, although it may be planned later; else the moment it was planned.
 func dueAt(m ledger.MailRow) time.Time {
 	day, err := time.Parse(time.DateOnly, m.Day)
 	if noon := day.Add(noonHour * time.Hour); err == nil && noon.Before(m.At) {

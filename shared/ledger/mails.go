@@ -29,8 +29,8 @@ type MailRow struct {
 	Until   time.Time // when a sending mail counts as unsettled, by the machine's own time
 	Attempt int       // how often it was, or may have been, given to SES: from the second on it may be a double
 	SESID   string
-	Reason  string // why it is not sent
-	At      time.Time
+	Reason  string    // why it is not sent
+	At      time.Time // when it was planned, and once it is settled, when that was
 
 	Fate       Fate      // what became of it after SES took it, as far as SES has said
 	FateDetail string    // SES's own words for a bounce: "permanent-general"
@@ -91,16 +91,19 @@ func (l *Ledger) ClaimMail(ctx context.Context, m MailRow, owner string, now, un
 }
 
 // SettleMail records what became of a claimed mail: MailSent, MailRefused, or MailPlanned when it is certain that nothing was sent; then
-// the attempt does not count.
+// the attempt does not count, and the moment in which the mail was planned stays: it is late by that.
 func (l *Ledger) SettleMail(ctx context.Context, m MailRow, owner, state, sesID, reason string, at time.Time) error {
-	expression := "SET #state = :state, ses_id = :ses_id, reason = :reason, #at = :at"
-	values := item{":state": str(state), ":ses_id": str(sesID), ":reason": str(reason), ":at": when(at), ":me": str(owner), ":sending": str(MailSending)}
+	expression := "SET #state = :state, ses_id = :ses_id, reason = :reason"
+	names := map[string]string{"#state": "state", "#owner": "owner"}
+	values := item{":state": str(state), ":ses_id": str(sesID), ":reason": str(reason), ":me": str(owner), ":sending": str(MailSending)}
 	if state == MailPlanned {
 		expression += ", attempt = attempt - :one"
 		values[":one"] = count(1)
+	} else {
+		expression += ", #at = :at"
+		names["#at"], values[":at"] = "at", when(at)
 	}
-	_, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), expression, "#owner = :me AND #state = :sending",
-		map[string]string{"#state": "state", "#owner": "owner", "#at": "at"}, values)
+	_, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), expression, "#owner = :me AND #state = :sending", names, values)
 	if row, refused := refusedRow(err); refused {
 		if getStr(row, "state") == state && getStr(row, "ses_id") == sesID {
 			return nil
