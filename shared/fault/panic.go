@@ -10,7 +10,7 @@ import (
 // mostFrames is how much of a stack is told.
 const mostFrames = 16
 
-// Catch, deferred, makes an error of a panic, as Died says it. Whoever starts a goroutine defers it there: a panic that nobody catches ends the
+// Catch makes an error of a panic, as Died says it, when it is deferred. Whoever starts a goroutine defers it there: a panic that nobody catches ends the
 // process, and the runtime prints its value.
 func Catch(err *error) {
 	if r := recover(); r != nil {
