@@ -35,6 +35,9 @@ var suites = []suite{
 // TestTheAdaptersPassOnTheJudgesToo runs each adapter's own tests with its service at a judge. What a judge can't pass is in the table
 // beyondJudge, with the reason; what fails and is not there fails here, and what is there and passes is out of date.
 func TestTheAdaptersPassOnTheJudgesToo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute: left out by -short")
+	}
 	for _, name := range []string{judge.DynamoDBLocal, judge.Ministack, judge.Moto} {
 		t.Run(name, func(t *testing.T) {
 			j := start(t, name)
