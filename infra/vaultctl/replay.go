@@ -480,6 +480,13 @@ func (r *replayer) unsettled(d ledger.Difference) bool {
 		return r.stir[d.Batch] // closed, or for another reason, since it was carried over
 	case d.What != ledger.Extra:
 		return false
+	case d.Kind == "finding": // names a seq and no batch
+		for _, a := range r.asides {
+			if strings.HasSuffix(d.SK, "#"+a.Seq.Key()) {
+				return true
+			}
+		}
+		return len(r.stir) > 0
 	case d.Batch == "":
 		return len(r.stir) > 0 || len(r.holds) > 0
 	}
