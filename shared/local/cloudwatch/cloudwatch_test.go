@@ -103,6 +103,7 @@ func TestSeveralMetricsBecomeOne(t *testing.T) {
 			t.Errorf("%s: firing is %v", joined, got)
 		}
 	}
+	a.Joined = "MAX"
 	if ids := s.AllFiring([]Alarm{a, {LogicalID: "x", Metrics: a.Metrics, Joined: "SUM", Comparison: a.Comparison, Threshold: 12, Periods: 1, Datapoints: 1, Missing: a.Missing}}, now); len(ids) != 1 || ids[0] != "x" {
 		t.Errorf("firing are %q", ids)
 	}
