@@ -203,10 +203,12 @@ func (f *fetcher) acquire(ctx context.Context, corp archive.CorpID) (ledger.Leas
 		if err != nil {
 			return ledger.Lease{}, ledger.Cursor{}, err
 		}
-		if now.Wanted != me && now.Owner != "" {
-			return ledger.Lease{}, ledger.Cursor{}, ledger.ErrLost
-		}
 		if now.Beat != seen.Beat || now.Owner != seen.Owner {
+			// Whoever asked later gets it from a holder that lives. Beside one that stands still they all wait on: were only the last to wait,
+			// invocations that come more often than a holder is taken for dead would never take it.
+			if now.Wanted != me && now.Owner != "" {
+				return ledger.Lease{}, ledger.Cursor{}, ledger.ErrLost
+			}
 			since = clock.Real()
 		}
 		seen = now

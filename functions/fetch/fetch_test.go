@@ -407,6 +407,40 @@ func TestTheHolderHandsOverAtItsNextPoll(t *testing.T) {
 	b.unbroken("wwtide", s.seqs)
 }
 
+// TestADeadHoldersLeaseIsTakenHoweverManyAskForIt: invocations that come more often than a holder is taken for dead displace each other as the one
+// who wants the lease. Should each begin to wait anew, nobody would ever fetch again.
+func TestADeadHoldersLeaseIsTakenHoweverManyAskForIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.corp("wwtide", 4, 2)
+	seen := rig.Must[ledger.Cursor](t)(b.ledger.AskLease(t.Context(), "wwtide", "killed"))
+	_, _, err := b.ledger.TakeLease(t.Context(), "wwtide", "killed", seen)
+	b.OK(err)
+	ctx, stop := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer stop()
+	asking.Go(func() {
+		tick := time.NewTicker(handover / 2)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			asking.Go(func() {
+				if _, _, err := b.fetcher(b.Config(self)).follow(ctx, "wwtide"); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			})
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+	})
+	b.Within(10*time.Second, "nobody took the lease", func() bool { return caughtUp(b.cursor("wwtide")) })
+	stop()
+	asking.Wait()
+	b.unbroken("wwtide", s.seqs)
+}
+
 // TestAFetcherThatSleptPastItsLeaseMovesNothing: it wakes with an answer in hand that differs from what its successor got. What it writes then
 // overlaps, which is legal, and neither cursor nor chain know of it.
 func TestAFetcherThatSleptPastItsLeaseMovesNothing(t *testing.T) {
