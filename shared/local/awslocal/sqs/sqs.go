@@ -382,12 +382,7 @@ func (s *Service) receive(q *queue, n int, hide time.Duration) (out []*message, 
 	redrive := q.redrivePolicy()
 	var changes []change
 	inFlight := 0
-	seqs := q.seqs
-	if s.order == Reverse {
-		seqs = slices.Clone(seqs)
-		slices.Reverse(seqs)
-	}
-	for _, seq := range seqs {
+	for seq := range s.inTurn(q, now) {
 		if len(out) == n {
 			break
 		}
