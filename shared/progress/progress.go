@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +20,8 @@ const (
 	quiet  = 3 * time.Second        // work that is over by then needs no line
 	live   = 500 * time.Millisecond // between two looks of a terminal's line
 	plain  = 10 * time.Second       // between two lines anywhere else
-	recent = 30 * time.Second       // the span whose rate says how long the rest takes
+	recent = 30 * time.Second       // the span whose rate says how long the rest takes,
+	few    = 10                     // or a longer one, if not so many were done in it: one drill in half a minute is no rate
 )
 
 // Line is the account of one piece of work. Any number of goroutines may use it at once. Whoever makes one calls Done.
@@ -46,7 +48,7 @@ type mark struct {
 }
 
 // New begins a line on w, as a rule standard error. what names the work ("fsck of corp ww1"), unit what is counted ("seqs"); total is how many
-// there are to do, 0 if that is not known.
+// there are to do, 0 if that is not known. While nothing is counted and no total known, the line says only how long it takes, and what Note said.
 func New(w io.Writer, what, unit string, total int64) *Line {
 	return begin(w, what, unit, total, Terminal(w))
 }
@@ -99,6 +101,22 @@ func (l *Line) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+// Beside is a writer to out that never tears a terminal's line: for results on standard output while the line is on standard error.
+func (l *Line) Beside(out io.Writer) io.Writer { return beside{l, out} }
+
+type beside struct {
+	line *Line
+	out  io.Writer
+}
+
+func (b beside) Write(p []byte) (int, error) {
+	b.line.mu.Lock()
+	defer b.line.mu.Unlock()
+	// A line that can't be taken away is no reason to withhold a result.
+	_ = b.line.wipe()
+	return b.out.Write(p)
+}
+
 // Done ends the line, with what was done in how long if anything was said before. It may be called again.
 func (l *Line) Done() {
 	l.mu.Lock()
@@ -116,8 +134,12 @@ func (l *Line) Done() {
 		return
 	}
 	took := clock.Real().Sub(l.began)
+	text := l.what + ": over after " + Span(took)
+	if l.done > 0 {
+		text = fmt.Sprintf("%s: %s %s in %s, %s", l.what, Count(l.done), l.unit, Span(took), rate(float64(l.done)/took.Seconds()))
+	}
 	// A line that can't be written is no reason to fail the work that it was about.
-	_, _ = fmt.Fprintf(l.w, "%s: %s %s in %s, %s\n", l.what, Count(l.done), l.unit, Span(took), rate(float64(l.done)/took.Seconds()))
+	_, _ = fmt.Fprintln(l.w, text)
 }
 
 // tell writes until the work is done.
@@ -172,7 +194,7 @@ func (l *Line) wipe() error {
 // text is the line at a moment, which it remembers.
 func (l *Line) text(now time.Time) string {
 	l.seen = append(l.seen, mark{now, l.done})
-	for len(l.seen) > 2 && now.Sub(l.seen[1].at) >= recent {
+	for len(l.seen) > 2 && now.Sub(l.seen[1].at) >= recent && l.done-l.seen[1].done >= few {
 		l.seen = l.seen[1:]
 	}
 	from := l.seen[0]
@@ -180,22 +202,24 @@ func (l *Line) text(now time.Time) string {
 	if d := now.Sub(from.at).Seconds(); d > 0 {
 		pace = float64(l.done-from.done) / d
 	}
-	text := l.what + ": " + Count(l.done)
-	if l.total > 0 {
-		text += " of " + Count(l.total)
+	words := make([]string, 0, 3)
+	if l.done > 0 || l.total > 0 { // otherwise nothing is counted, or not yet
+		count := Count(l.done)
+		if l.total > 0 {
+			count += " of " + Count(l.total)
+		}
+		words = append(words, count+" "+l.unit)
 	}
-	text += " " + l.unit
 	if pace > 0 {
-		text += ", " + rate(pace)
+		words = append(words, rate(pace))
 	}
 	switch {
-	case pace <= 0:
-		text += ", " + Span(now.Sub(l.began)) + " so far"
+	case pace <= 0, l.total == 0:
+		words = append(words, Span(now.Sub(l.began))+" so far")
 	case l.total > l.done:
-		text += ", " + Span(time.Duration(math.Min(float64(l.total-l.done)/pace, 1e8)*float64(time.Second))) + " left"
-	case l.total == 0:
-		text += ", " + Span(now.Sub(l.began)) + " so far"
+		words = append(words, Span(time.Duration(math.Min(float64(l.total-l.done)/pace, 1e8)*float64(time.Second)))+" left")
 	}
+	text := l.what + ": " + strings.Join(words, ", ")
 	if l.note != "" {
 		text += " (" + l.note + ")"
 	}

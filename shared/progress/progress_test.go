@@ -3,6 +3,7 @@ package progress
 import (
 	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -104,9 +105,68 @@ func TestATotalThatIsNotKnownIsNotInvented(t *testing.T) {
 		l.Set(70, 60)
 		pass(10 * time.Second)
 		l.Done()
-		want := "messages: 0 seqs, 10 s so far\nmessages: 40 seqs, 2.0/s, 20 s so far\nmessages: 50 of 60 seqs, 1.7/s, 6 s left\nmessages: 70 of 60 seqs, 2.3/s\nmessages: 70 seqs in 41 s, 1.7/s\n"
+		want := "messages: 10 s so far\nmessages: 40 seqs, 2.0/s, 20 s so far\nmessages: 50 of 60 seqs, 1.7/s, 6 s left\nmessages: 70 of 60 seqs, 2.3/s\nmessages: 70 seqs in 41 s, 1.7/s\n"
 		if got := p.text(); got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
+		}
+	})
+}
+
+func TestAPhaseWithoutACountIsSaidWithoutOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p page
+		l := New(&p, "the day", "", 0)
+		l.Note("noon")
+		pass(11 * time.Second)
+		l.Done()
+		if got, want := p.text(), "the day: 10 s so far (noon)\nthe day: over after 11 s\n"; got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+	})
+}
+
+func TestSlowWorkHasARateAllTheTimeAndAStandstillNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p page
+		l := New(&p, "drills", "drills", 9)
+		for range 3 {
+			pass(40 * time.Second)
+			l.Add(1)
+		}
+		pass(time.Second)
+		l.Done()
+		for _, want := range []string{"drills: 1 of 9 drills, 1.0/min, 8 min 0 s left\n", "drills: 2 of 9 drills, 1.0/min, 7 min 0 s left\n"} {
+			if !strings.Contains(p.text(), want) {
+				t.Errorf("%q is not in\n%s", want, p.text())
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var p page
+		l := New(&p, "replay", "batches", 400)
+		for range 20 {
+			pass(time.Second)
+			l.Add(10)
+		}
+		pass(10 * time.Minute) // the store is away
+		l.Done()
+		if !strings.Contains(p.text(), "replay: 200 of 400 batches, 10.0/min, 20 min left\n") {
+			t.Error(p.text())
+		}
+	})
+}
+
+func TestResultsBesideALineDoNotTearIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p page
+		l := begin(&p, "redrive", "items", 10, true)
+		pass(4 * time.Second)
+		if _, err := io.WriteString(l.Beside(&p), "a result\n"); err != nil {
+			t.Error(err)
+		}
+		l.Done()
+		if got := p.text(); !strings.Contains(got, "\x1b[?7h\r\x1b[Ka result\n") {
+			t.Errorf("%q", got)
 		}
 	})
 }
