@@ -24,7 +24,7 @@ const (
 	// attemptHeader marks a mail that may be a double, with the number of the attempt.
 	attemptHeader = "X-WecomVault-Attempt"
 	// suppressed is why a mail is refused whose receiver gets none.
-	suppressed fault.Reason = "receiver-suppressed"
+	suppressed fault.Reason = ledger.MailSuppressed
 )
 
 // postman sends mails.

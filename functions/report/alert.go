@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,54 +15,141 @@ import (
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
-// maintenance makes R7 of a corp if there is something to tell: an alarm that opened, changed or ended since it was last told. The mail lists
-// everything open. The state of all alarms names the run, so that the same news, asked for twice or marked as told in part, is mailed once.
+// maintenance makes R7 of a corp if there is something to tell: to all, that an alarm opened, changed or ended since it was last told; else, to those
+// who have not heard of what is open: a receiver who was added, or whose mail did not reach him and who can be reached again. The mail lists
+// everything open. The state of all alarms and who is told of it name the run, so that the same news, asked for twice or marked as told in part, is
+// mailed once.
 func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	alarms, err := r.ledger.Alarms(ctx, c.ID)
 	if err != nil {
 		return err
 	}
-	news := slices.DeleteFunc(slices.Clone(alarms), func(a ledger.Alarm) bool { return a.Fingerprint() == a.Told })
-	if len(news) == 0 {
-		return nil
+	reachable, err := r.reachable(ctx, c)
+	if err != nil {
+		return err
 	}
+	noted, err := r.hearings(ctx, c, reachable, alarms)
+	if err != nil {
+		return err
+	}
+	news := slices.DeleteFunc(slices.Clone(alarms), func(a ledger.Alarm) bool { return a.Fingerprint() == a.Told })
 	// One that came and went unnoticed has nothing to be told.
-	worth := slices.DeleteFunc(slices.Clone(news), func(a ledger.Alarm) bool { return !a.Open && a.Told == "" })
-	if len(worth) > 0 {
-		to, err := r.reachable(ctx, c)
-		if err != nil {
+	worth := slices.ContainsFunc(news, func(a ledger.Alarm) bool { return a.Open || a.Told != "" })
+	to := reachable
+	if !worth {
+		to = late(alarms, reachable, r.now())
+	}
+	run := ledger.Run{Corp: c.ID, Report: string(report.Maintenance)}
+	switch {
+	case len(to) > 0:
+		if run.Day, err = r.moment(ctx, c.ID, alarms, to); err != nil {
 			return err
 		}
-		if len(to) == 0 {
-			r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.Int("alarms", len(worth)))
-			return r.forget(ctx, alarms) // told as soon as there is a receiver: watch asks again
-		}
-		run := ledger.Run{Corp: c.ID, Day: moment(alarms, to), Report: string(report.Maintenance)}
-		err = r.once(ctx, run, func(ctx context.Context) (made, error) {
-			// The claim is this attempt's: what it tells is read under it.
-			now := r.now()
-			m := made{noon: now, name: strings.TrimPrefix(run.Day, latest(alarms).Format(time.DateOnly)+"-") + "-" + string(report.Maintenance)}
-			facts, err := r.maintenanceFacts(ctx, c, alarms, now)
-			if err != nil {
-				return m, err
-			}
-			kept := maintenanceKept{Receivers: to, Facts: facts}
-			if m.object, err = r.keepFacts(ctx, run, latest(alarms), m.name, &kept); err != nil {
-				return m, err
-			}
-			m.noon, m.receivers = kept.Facts.Now, kept.Receivers
-			m.build = func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) }
-			return m, nil
-		})
-		if err != nil {
+		if err := r.alert(ctx, c, run, alarms, to); err != nil {
 			return err
 		}
+	case worth:
+		// Told as soon as there is a receiver: watch asks again.
+		r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.Int("alarms", len(news)))
+		news = nil
 	}
 	var failures []error
-	for _, a := range news {
-		failures = append(failures, r.ledger.ToldAlarm(ctx, a, a.Fingerprint()))
+	for _, a := range alarms {
+		isNews := slices.ContainsFunc(news, func(n ledger.Alarm) bool { return n.Cause == a.Cause })
+		if to := heard(a, c, isNews, to, run.Day); isNews || noted[a.Cause] || !maps.Equal(to, a.ToldTo) {
+			told := a.Told
+			if isNews {
+				told = a.Fingerprint()
+			}
+			failures = append(failures, r.ledger.ToldAlarm(ctx, a, told, to))
+		}
 	}
 	return errors.Join(failures...)
+}
+
+// alert makes the mails of an alert, once.
+func (r *reporter) alert(ctx context.Context, c ledger.Corp, run ledger.Run, alarms []ledger.Alarm, to []ledger.Receiver) error {
+	return r.once(ctx, run, func(ctx context.Context) (made, error) {
+		// The claim is this attempt's: what it tells is read under it.
+		now := r.now()
+		m := made{noon: now, name: run.Day[len(time.DateOnly)+1:] + "-" + string(report.Maintenance)}
+		facts, err := r.maintenanceFacts(ctx, c, alarms, to, now)
+		if err != nil {
+			return m, err
+		}
+		kept := maintenanceKept{Receivers: to, Facts: facts}
+		if m.object, err = r.keepFacts(ctx, run, run.Day[:len(time.DateOnly)], m.name, &kept); err != nil {
+			return m, err
+		}
+		m.noon, m.receivers = kept.Facts.Now, kept.Receivers
+		m.build = func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) }
+		return m, nil
+	})
+}
+
+// hearings brings what is known of who was told of open alarms up to date, and says of which alarms that changed. A mail that was refused or came
+// back has told nobody. Where an earlier version kept only that an alarm was told, those who are reached now count as told.
+func (r *reporter) hearings(ctx context.Context, c ledger.Corp, reachable []ledger.Receiver, alarms []ledger.Alarm) (changed map[string]bool, err error) {
+	mails, changed := map[string]ledger.MailRow{}, map[string]bool{}
+	for i, a := range alarms {
+		if !a.Open {
+			continue
+		}
+		if a.ToldTo == nil && a.Told != "" {
+			alarms[i].ToldTo, changed[a.Cause] = map[string]ledger.Hearing{}, true
+			for _, to := range reachable {
+				alarms[i].ToldTo[ledger.AddressID(to.Address)] = ledger.Hearing{}
+			}
+		}
+		for _, to := range c.ReportTo {
+			id := ledger.AddressID(to.Address)
+			h, ok := a.ToldTo[id]
+			if !ok || h.Mail == "" || !h.Again.IsZero() {
+				continue
+			}
+			name := ledger.MailRow{Corp: c.ID, Day: h.Mail, Report: string(report.Maintenance), To: to.Address}.Key()
+			m, read := mails[name]
+			if !read {
+				if m, err = r.ledger.Mail(ctx, c.ID, name); err != nil && !errors.Is(err, ledger.ErrAbsent) {
+					return nil, err
+				}
+				mails[name] = m
+			}
+			if again, unheard := m.Unheard(); unheard {
+				h.Again = again
+				a.ToldTo[id], changed[a.Cause] = h, true
+			}
+		}
+	}
+	return changed, nil
+}
+
+// late are the receivers who have not heard of all that is open.
+func late(alarms []ledger.Alarm, reachable []ledger.Receiver, now time.Time) []ledger.Receiver {
+	return slices.DeleteFunc(slices.Clone(reachable), func(to ledger.Receiver) bool {
+		return !slices.ContainsFunc(alarms, func(a ledger.Alarm) bool { return a.Open && !a.Heard(to.Address, now) })
+	})
+}
+
+// heard is who was told of an alarm as it is, after a mail to some of a corp's receivers: who heard of it before has not done so by this one. Of an
+// alarm that is over nobody has to be told again.
+func heard(a ledger.Alarm, c ledger.Corp, news bool, to []ledger.Receiver, moment string) map[string]ledger.Hearing {
+	all := map[string]ledger.Hearing{}
+	if !a.Open {
+		return all
+	}
+	for _, t := range c.ReportTo {
+		id := ledger.AddressID(t.Address)
+		h, ok := a.ToldTo[id]
+		ok = ok && !news
+		if slices.Contains(to, t) && (!ok || !h.Again.IsZero()) {
+			h, ok = ledger.Hearing{Mail: moment}, true
+		}
+		if ok {
+			all[id] = h
+		}
+	}
+	return all
 }
 
 // reachable are the receivers that mail sends to: those of a corp without the suppressed ones. An alert that only those would get reaches nobody.
@@ -78,53 +166,39 @@ func (r *reporter) reachable(ctx context.Context, c ledger.Corp) ([]ledger.Recei
 	}), nil
 }
 
-// forget makes open alarms untold: whoever heard of them is no receiver any more, or never got the mail, and the next receiver is to hear of all
-// that is open.
-func (r *reporter) forget(ctx context.Context, alarms []ledger.Alarm) error {
-	var failures []error
-	for _, a := range alarms {
-		if a.Open && a.Told != "" {
-			failures = append(failures, r.ledger.ToldAlarm(ctx, a, ""))
-		}
-	}
-	return errors.Join(failures...)
-}
-
 // maintenanceKept is what is kept of an alert.
 type maintenanceKept struct {
 	Receivers []ledger.Receiver       `json:"receivers"`
 	Facts     report.MaintenanceFacts `json:"facts"`
 }
 
-// latest is when the newest of some alarms began or ended.
-func latest(alarms []ledger.Alarm) time.Time {
-	var t time.Time
-	for _, a := range alarms {
-		for _, at := range []time.Time{a.Since, a.Over} {
-			if at.After(t) {
-				t = at
+// moment names a telling: the day on which it is first tried, and a hash of what receivers would hear, of who they are, and of the mail that did not reach
+// them before. Whether they have heard is no part of it. One that was begun before midnight keeps its name.
+func (r *reporter) moment(ctx context.Context, corp archive.CorpID, alarms []ledger.Alarm, to []ledger.Receiver) (string, error) {
+	parts := make([]string, 0, len(alarms)+len(to))
+	for _, t := range to {
+		id := ledger.AddressID(t.Address)
+		parts = append(parts, "to="+id)
+		for _, a := range alarms {
+			if h := a.ToldTo[id]; a.Open && !h.Again.IsZero() {
+				parts = append(parts, "after="+h.Mail+"="+id)
 			}
 		}
-	}
-	return t.UTC()
-}
-
-// moment names a state of alarms: the day on which its newest part happened, and a hash of what receivers would hear of it, and of who
-// they are. Whether they have heard is no part of it.
-func moment(alarms []ledger.Alarm, to []ledger.Receiver) string {
-	parts := make([]string, 0, len(alarms)+len(to))
-	for _, r := range to {
-		parts = append(parts, "to="+ledger.AddressID(r.Address))
 	}
 	for _, a := range alarms {
 		parts = append(parts, a.Cause+"="+a.Fingerprint())
 	}
 	slices.Sort(parts)
-	return latest(alarms).Format(time.DateOnly) + "-" + report.ID(parts...)[:12]
+	hash, today := report.ID(slices.Compact(parts)...)[:12], r.now().UTC()
+	before := today.AddDate(0, 0, -1).Format(time.DateOnly) + "-" + hash
+	if _, err := r.ledger.RunOf(ctx, corp, before, string(report.Maintenance)); !errors.Is(err, ledger.ErrAbsent) {
+		return before, err
+	}
+	return today.Format(time.DateOnly) + "-" + hash, nil
 }
 
 // maintenanceFacts are a corp's alarms as people should read them.
-func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, now time.Time) (report.MaintenanceFacts, error) {
+func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, to []ledger.Receiver, now time.Time) (report.MaintenanceFacts, error) {
 	f := report.MaintenanceFacts{
 		Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Now: now, Egress: r.egress,
 		Windows: report.Windows{Chats: r.windows.Messages, Media: r.windows.Media},
@@ -143,19 +217,22 @@ func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms [
 		held = append(held, k.Version)
 	}
 	for _, a := range alarms {
-		if news, tell := newsOf(a); tell {
+		if news, tell := newsOf(a, to, now); tell {
 			f.Alarms = append(f.Alarms, alarm(a, news, held))
 		}
 	}
 	return f, nil
 }
 
-// newsOf is what is new about an alarm. tell is false for one that is over and was told so, or never told of.
-func newsOf(a ledger.Alarm) (news report.News, tell bool) {
+// newsOf is what is new about an alarm to some receivers. tell is false for one that is over and was told so, or never told of.
+func newsOf(a ledger.Alarm, to []ledger.Receiver, now time.Time) (news report.News, tell bool) {
 	switch {
 	case !a.Open:
 		return report.Over, a.Told != "" && a.Told != a.Fingerprint()
 	case a.Told == a.Fingerprint():
+		if !slices.ContainsFunc(to, func(t ledger.Receiver) bool { return a.Heard(t.Address, now) }) {
+			return report.Began, true // to each of them
+		}
 		return report.Same, true
 	case strings.HasPrefix(a.Told, "true/"):
 		return report.Changed, true

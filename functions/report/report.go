@@ -110,7 +110,7 @@ func (r *reporter) userStatus(ctx context.Context, c ledger.Corp, noon time.Time
 			return m, err
 		}
 		kept := userStatusKept{Receivers: c.ReportTo, Facts: facts, Summary: report.Summarise(facts)}
-		if m.object, err = r.keepFacts(ctx, run, noon, m.name, &kept); err != nil {
+		if m.object, err = r.keepFacts(ctx, run, run.Day, m.name, &kept); err != nil {
 			return m, err
 		}
 		m.receivers = kept.Receivers
@@ -193,12 +193,12 @@ func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context
 }
 
 // keepFacts keeps what a report is made of. If an earlier attempt has kept facts, those stand, and kept is set to them.
-func (r *reporter) keepFacts(ctx context.Context, run ledger.Run, noon time.Time, name string, kept any) (objstore.Object, error) {
+func (r *reporter) keepFacts(ctx context.Context, run ledger.Run, day, name string, kept any) (objstore.Object, error) {
 	body, err := json.Marshal(kept)
 	if err != nil {
 		return objstore.Object{}, fmt.Errorf("write the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
 	}
-	object, mine, err := r.keep(ctx, objstore.ReportKey(run.Corp, noon.Format(time.DateOnly), name+".json"), "application/json", body)
+	object, mine, err := r.keep(ctx, objstore.ReportKey(run.Corp, day, name+".json"), "application/json", body)
 	if err != nil || mine {
 		return object, err
 	}

@@ -276,14 +276,37 @@ func (f facts) keep(a ledger.Alarm) bool {
 	return false
 }
 
+// untold says whether report should look at who has heard of an alarm as it is: nobody; not a receiver who can be reached; or not one whose mail about it
+// did not arrive, who is to be told again as soon as he can be.
+func (f facts) untold(a ledger.Alarm) bool {
+	if a.Told != a.Fingerprint() {
+		return a.Open || a.Told != ""
+	}
+	if !a.Open || len(f.corp.ReportTo) == 0 {
+		return false
+	}
+	if a.ToldTo == nil {
+		return true // of a version that did not keep it
+	}
+	for _, to := range f.corp.ReportTo {
+		id := ledger.AddressID(to.Address)
+		h, told := a.ToldTo[id]
+		if told && h.Again.IsZero() && f.letters.unheard[ledger.MailRow{Day: h.Mail, Report: string(report.Maintenance), To: to.Address}.Key()] {
+			return true
+		}
+		if !a.Heard(to.Address, f.now) && !slices.ContainsFunc(f.suppressed, func(s ledger.Suppression) bool { return ledger.AddressID(s.Address) == id }) {
+			return true
+		}
+	}
+	return false
+}
+
 // alarm brings the corp's alarms to what the facts ask for, and asks for a mail if receivers have not heard of all of it.
 func (w *watcher) alarm(ctx context.Context, f facts) (told bool, err error) {
 	all := w.judge(f)
 	news := false
 	write := func(a ledger.Alarm) error {
-		if a.Told != a.Fingerprint() && (a.Open || a.Told != "") {
-			news = true
-		}
+		news = news || f.untold(a)
 		return w.ledger.PutAlarm(ctx, a)
 	}
 	for _, old := range f.alarms {
@@ -291,7 +314,7 @@ func (w *watcher) alarm(ctx context.Context, f facts) (told bool, err error) {
 		delete(all, old.Cause)
 		switch {
 		case open:
-			a.Told = old.Told
+			a.Told, a.ToldTo = old.Told, old.ToldTo
 			if old.Open {
 				a.Since = old.Since
 			} else if !a.Since.After(old.Over) {
@@ -301,9 +324,7 @@ func (w *watcher) alarm(ctx context.Context, f facts) (told bool, err error) {
 			a = old
 			a.Open, a.Over = false, f.now
 		default:
-			if old.Told != old.Fingerprint() && (old.Open || old.Told != "") {
-				news = true
-			}
+			news = news || f.untold(old)
 			continue
 		}
 		if err := write(a); err != nil {

@@ -26,11 +26,17 @@ type letters struct {
 	refused int // that SES refused for good, of the last day
 	doubles int // that may have been sent twice, of the last day
 	dead    int // receivers that get none any more: bounced, or complained
+
+	unheard map[string]bool // alerts that did not reach their receiver, by key
 }
 
 func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	oldest := f.now.AddDate(0, 0, -mailDays).UTC().Format(time.DateOnly)
+	f.letters.unheard = map[string]bool{}
 	err := w.ledger.Mails(ctx, f.corp.ID, func(m ledger.MailRow) bool {
+		if _, unheard := m.Unheard(); unheard && m.Report == string(report.Maintenance) {
+			f.letters.unheard[m.Key()] = true
+		}
 		switch {
 		case m.Day < oldest:
 			return false

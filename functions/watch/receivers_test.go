@@ -31,3 +31,61 @@ func TestTheOtherReceiversHearOfASuppressedOne(t *testing.T) {
 		t.Errorf("lifted, and open: %q", open)
 	}
 }
+
+func TestAReceiverWhoHasNotHeardOfAnAlertIsAskedFor(t *testing.T) {
+	h := newHouse(t)
+	h.well()
+	c, err := h.op.Corp(t.Context(), corp)
+	h.OK(err)
+	receivers := func(addresses ...string) {
+		t.Helper()
+		c.ReportTo = nil
+		for _, a := range addresses {
+			c.ReportTo = append(c.ReportTo, ledger.Receiver{Address: a})
+		}
+		h.OK(h.op.PutCorp(t.Context(), c))
+	}
+	asks := func(when string, want int) {
+		t.Helper()
+		for range 2 {
+			h.watched()
+			if n := h.mailed(); n != want {
+				t.Errorf("%s: asks for %d mails, want %d", when, n, want)
+			}
+			want = 0
+		}
+	}
+	receivers("here@tide.example")
+	h.OK(h.op.PutAlarm(t.Context(), ledger.Alarm{Corp: corp, Cause: "unaccounted:seq-missing", Open: true, Since: h.at, Seen: h.at})) // fsck's: nothing here ends it
+	asks("it opens", 1)
+	receivers("here@tide.example", "new@tide.example")
+	asks("a receiver is added", 1)
+	receivers("new@tide.example")
+	asks("one is taken away", 0)
+
+	mail := ledger.MailRow{Corp: corp, Day: h.told, Report: "R7", To: "new@tide.example", At: h.at}
+	h.OK(h.op.PlanMail(t.Context(), mail))
+	h.OK(h.op.RefuseMail(t.Context(), mail, "mail-rejected", h.at, h.at))
+	marks := func(how ledger.Hearing) { // as report does when it finds that he has not heard
+		_, all := h.alarms()
+		for _, a := range all {
+			h.OK(h.op.ToldAlarm(t.Context(), a, a.Fingerprint(), map[string]ledger.Hearing{ledger.AddressID("new@tide.example"): how}))
+		}
+	}
+	h.watched()
+	if n := len(h.Take("ReportQueue")); n != 1 {
+		t.Errorf("his mail was refused: asks for %d", n)
+	}
+	marks(ledger.Hearing{Mail: h.told, Again: h.at.Add(24 * time.Hour)})
+	asks("not to be tried yet", 0)
+	h.at = h.at.Add(24 * time.Hour)
+	h.well()
+	h.told = "2031-05-07-cba"
+	asks("a day later", 1)
+
+	_, err = h.op.Suppress(t.Context(), ledger.Suppression{Corp: corp, Address: "new@tide.example", Reason: ledger.Complained, Since: h.at})
+	h.OK(err)
+	asks("he is suppressed, which is an alarm too", 1)
+	marks(ledger.Hearing{Mail: h.told, Again: h.at})
+	asks("while he is suppressed", 0)
+}

@@ -37,11 +37,12 @@ type house struct {
 	figures bytes.Buffer
 	seq     archive.Seq
 	chain   ledger.Link
+	told    string // the moment of what report tells
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{Rig: rig.Start(t, rig.Options{}), at: time.Date(2031, 5, 6, 9, 0, 0, 0, time.UTC)}
+	h := &house{Rig: rig.Start(t, rig.Options{}), at: time.Date(2031, 5, 6, 9, 0, 0, 0, time.UTC), told: "2031-05-06-abc"}
 	h.op = h.Ledger(h.Config(rig.Operator))
 	h.use(h.Config("WatchFunction"))
 	h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour)}))
@@ -159,8 +160,14 @@ func (h *house) mailed() int {
 		return 0
 	}
 	_, all := h.alarms()
+	c, err := h.op.Corp(h.Context(), corp)
+	h.OK(err)
+	to := map[string]ledger.Hearing{}
+	for _, r := range c.ReportTo {
+		to[ledger.AddressID(r.Address)] = ledger.Hearing{Mail: h.told}
+	}
 	for _, a := range all {
-		h.OK(h.op.ToldAlarm(h.Context(), a, a.Fingerprint()))
+		h.OK(h.op.ToldAlarm(h.Context(), a, a.Fingerprint(), to))
 	}
 	return len(wishes)
 }

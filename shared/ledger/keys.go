@@ -59,7 +59,7 @@ import (
 //	run        corp day report state owner until mails object version done_at
 //	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
 //	suppressed  corp address reason detail mail since lifted
-//	alarm      corp cause open since seen over affected deadline unknown code detail told
+//	alarm      corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
 //	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
 //	parts      ids
 //	recall     msgid seq time batch of

@@ -43,6 +43,24 @@ func (m MailRow) Settled() bool { return m.State == MailSent || m.State == MailR
 // PossibleDouble says that the mail was, or may have been, given to SES more than once.
 func (m MailRow) PossibleDouble() bool { return m.Attempt > 1 }
 
+// MailSuppressed is the reason of a mail that was not sent because its receiver gets none.
+const MailSuppressed = "receiver-suppressed"
+
+// retold is how long after a mail that SES refused, or gave up on, its receiver may be sent the same news again.
+const retold = 24 * time.Hour
+
+// Unheard says that a mail certainly did not reach its receiver, and from when on another may be tried. Once a suppression is lifted, that is at
+// once: the operator knows that the address lives.
+func (m MailRow) Unheard() (again time.Time, unheard bool) {
+	switch {
+	case m.State == MailRefused && m.Reason == MailSuppressed, m.Fate == Bounced:
+		return m.At, true
+	case m.State == MailRefused, m.Fate == SoftBounced:
+		return m.At.Add(retold), true
+	}
+	return time.Time{}, false
+}
+
 // Key is the mail's sort key and its name in jobs and in SES's tags.
 func (m MailRow) Key() string {
 	return m.Day + "#" + m.Report + "#" + AddressID(m.To)

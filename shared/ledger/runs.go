@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -101,6 +103,20 @@ type Alarm struct {
 	Code     int       // WeCom's errcode or the library's code
 	Detail   string    // what a reader needs besides: versions, an address; never content
 	Told     string    // fingerprint of what was last mailed; "" nothing yet
+	// ToldTo is who was told that this alarm is open, by AddressID: at most the corp's receivers. nil: written by a version that did not keep it.
+	ToldTo map[string]Hearing
+}
+
+// Hearing is how one receiver was told of an open alarm.
+type Hearing struct {
+	Mail  string    `json:"mail"`           // Day of the mail; "" if that was not kept
+	Again time.Time `json:"again,omitzero"` // the mail did not reach him: from when on he can be told again. Zero: he has heard
+}
+
+// Heard says that a receiver was told of an open alarm, or may not be told yet.
+func (a Alarm) Heard(address string, now time.Time) bool {
+	h, ok := a.ToldTo[AddressID(address)]
+	return ok && (h.Again.IsZero() || now.Before(h.Again))
 }
 
 // lastDay is the time before a deadline from which on an alarm is told once more.
@@ -127,9 +143,17 @@ func (l *Ledger) PutAlarm(ctx context.Context, a Alarm) error {
 	return err
 }
 
-// ToldAlarm records what was mailed of an alarm.
-func (l *Ledger) ToldAlarm(ctx context.Context, a Alarm, fingerprint string) error {
-	_, err := l.update(ctx, l.tables.Control, alarmPK(a.Corp), a.Cause, "SET told = :told", "attribute_exists(pk)", nil, item{":told": str(fingerprint)})
+// ToldAlarm records what was mailed of an alarm, and to whom.
+func (l *Ledger) ToldAlarm(ctx context.Context, a Alarm, fingerprint string, to map[string]Hearing) error {
+	if to == nil {
+		to = map[string]Hearing{} // nobody, and not: unknown
+	}
+	receivers, err := json.Marshal(to)
+	if err != nil {
+		return fmt.Errorf("write who was told of alarm %s of corp %s: %w", a.Cause, a.Corp, err)
+	}
+	_, err = l.update(ctx, l.tables.Control, alarmPK(a.Corp), a.Cause, "SET told = :told, told_to = :to", "attribute_exists(pk)", nil,
+		item{":told": str(fingerprint), ":to": str(string(receivers))})
 	if _, refused := refusedRow(err); refused {
 		return nil
 	}
@@ -139,13 +163,21 @@ func (l *Ledger) ToldAlarm(ctx context.Context, a Alarm, fingerprint string) err
 // Alarms lists a corp's alarms, open and over.
 func (l *Ledger) Alarms(ctx context.Context, corp archive.CorpID) ([]Alarm, error) {
 	var alarms []Alarm
+	var unreadable error
 	err := l.each(ctx, l.tables.Control, alarmPK(corp), bounds{consistent: true}, func(it item) bool {
-		alarms = append(alarms, Alarm{
+		a := Alarm{
 			Corp: archive.CorpID(getStr(it, "corp")), Cause: getStr(it, "cause"), Open: getBool(it, "open"), Since: getTime(it, "since"), Seen: getTime(it, "seen"),
 			Over: getTime(it, "over"), Affected: getCount(it, "affected"), Deadline: getTime(it, "deadline"), Unknown: getBool(it, "unknown"),
 			Code: getCount(it, "code"), Detail: getStr(it, "detail"), Told: getStr(it, "told"),
-		})
+		}
+		if to := getStr(it, "told_to"); to != "" {
+			if unreadable = json.Unmarshal([]byte(to), &a.ToldTo); unreadable != nil {
+				unreadable = fmt.Errorf("read who was told of alarm %s of corp %s: %w", a.Cause, corp, unreadable)
+				return false
+			}
+		}
+		alarms = append(alarms, a)
 		return true
 	})
-	return alarms, err
+	return alarms, errors.Join(err, unreadable)
 }
