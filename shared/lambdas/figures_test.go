@@ -36,7 +36,7 @@ func TestFailedWorkIsCountedAndWhatAWSDeniesApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			f := lambdas.Function{Log: slog.New(slog.DiscardHandler), Name: "process", Metrics: &out,
+			f := lambdas.Function{Log: slog.New(slog.DiscardHandler), Stack: "vault", Name: "process", Metrics: &out,
 				Job: func(context.Context, string) error { return c.err }, Schedule: func(context.Context, []byte) error { return c.err }}
 			if c.event == "fsck.json" {
 				f.Call = func(context.Context, []byte) (any, error) { return nil, c.err }
@@ -56,6 +56,9 @@ func TestFailedWorkIsCountedAndWhatAWSDeniesApart(t *testing.T) {
 			}
 			if line["Function"] != "process" {
 				t.Errorf("the function is %v", line["Function"])
+			}
+			if _, whole := line["Stack"]; whole != (c.want["Denied"] > 0) || whole && line["Stack"] != "vault" {
+				t.Errorf("the stack is %v", line["Stack"])
 			}
 			for _, metric := range []string{"JobsRetried", "Denied"} {
 				got, _ := line[metric].(float64)

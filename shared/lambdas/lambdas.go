@@ -42,7 +42,9 @@ type Function struct {
 	// Close runs when the environment is shut down.
 	Close func()
 
-	// Name is the function's name in its metrics, and Metrics is where those go that tell of failed work. Run fills them in.
+	// Stack and Name are what the stack and the function are called in metrics, and Metrics is where those go that tell of failed work.
+	// Run fills them in.
+	Stack   string
 	Name    string
 	Metrics io.Writer
 }
@@ -56,7 +58,8 @@ const (
 // Run hands the process over to the Lambda runtime and does not return.
 func Run(f Function) {
 	// The template names functions after the stack and their folder.
-	f.Name = lambdacontext.FunctionName[strings.LastIndex(lambdacontext.FunctionName, "-")+1:]
+	end := strings.LastIndex(lambdacontext.FunctionName, "-")
+	f.Stack, f.Name = lambdacontext.FunctionName[:max(0, end)], lambdacontext.FunctionName[end+1:]
 	f.Metrics = os.Stdout
 	options := []lambda.Option{}
 	if f.Close != nil {
@@ -103,6 +106,9 @@ func (f Function) tell(ctx context.Context, all []error, retried int) {
 		return
 	}
 	m := telemetry.NewMetrics(f.Metrics, f.Name)
+	if f.Stack != "" {
+		m.Whole(f.Stack, metricDenied)
+	}
 	for _, err := range all {
 		if fault.Denied(err) {
 			m.Add(metricDenied, 1)

@@ -37,6 +37,8 @@ type Metrics struct {
 	w        io.Writer
 	function string
 	values   map[string]float64
+	stack    string
+	whole    []string // names that are told of the stack too
 }
 
 // NewMetrics begins an invocation's figures.
@@ -47,6 +49,12 @@ func NewMetrics(w io.Writer, function string) *Metrics {
 // Add adds to a figure. Names end in their unit or are counts.
 func (m *Metrics) Add(name string, v float64) { m.values[name] += v }
 
+// Whole has these figures told a second time, of the whole stack (dimension Stack instead of Function): CloudWatch joins ten metrics in an
+// alarm at most, and an alarm over one of these has no need to join the functions'.
+func (m *Metrics) Whole(stack string, names ...string) {
+	m.stack, m.whole = stack, names
+}
+
 // Flush writes the line, if there is anything to say. Dimensions stay few: never a user, a corp or a seq.
 func (m *Metrics) Flush(now time.Time) error {
 	if len(m.values) == 0 {
@@ -55,18 +63,30 @@ func (m *Metrics) Flush(now time.Time) error {
 	type definition struct {
 		Name string `json:"Name"`
 	}
-	var names []definition
+	type directive struct {
+		Namespace  string
+		Dimensions [][]string
+		Metrics    []definition
+	}
+	var names, whole []definition
 	for _, name := range slices.Sorted(maps.Keys(m.values)) {
 		names = append(names, definition{name})
+		if slices.Contains(m.whole, name) {
+			whole = append(whole, definition{name})
+		}
+	}
+	directives := []directive{{Namespace, [][]string{{"Function"}}, names}}
+	if len(whole) > 0 {
+		directives = append(directives, directive{Namespace, [][]string{{"Stack"}}, whole})
 	}
 	line := map[string]any{
 		"_aws": map[string]any{
-			"Timestamp": now.UnixMilli(),
-			"CloudWatchMetrics": []any{map[string]any{
-				"Namespace": Namespace, "Dimensions": [][]string{{"Function"}}, "Metrics": names,
-			}},
+			"Timestamp": now.UnixMilli(), "CloudWatchMetrics": directives,
 		},
 		"Function": m.function,
+	}
+	if len(whole) > 0 {
+		line["Stack"] = m.stack
 	}
 	for name, v := range m.values {
 		line[name] = v

@@ -43,6 +43,40 @@ func TestFiguresAreOneLineInTheEmbeddedFormat(t *testing.T) {
 	}
 }
 
+func TestWhatIsToldOfTheWholeStackIsToldOfTheFunctionToo(t *testing.T) {
+	var out bytes.Buffer
+	m := telemetry.NewMetrics(&out, "process")
+	m.Whole("vault", "Denied", "Idle")
+	m.Add("Items", 3)
+	if err := m.Flush(time.UnixMilli(1936000000123)); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(out.Bytes(), []byte("Stack")) {
+		t.Errorf("the stack is spoken of without a figure: %s", out.String())
+	}
+	out.Reset()
+	m.Add("Items", 3)
+	m.Add("Denied", 2)
+	if err := m.Flush(time.UnixMilli(1936000000123)); err != nil {
+		t.Fatal(err)
+	}
+	var got any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	denied := map[string]any{"Name": "Denied"}
+	want := map[string]any{
+		"_aws": map[string]any{"Timestamp": 1936000000123.0, "CloudWatchMetrics": []any{
+			map[string]any{"Namespace": "WecomVault", "Dimensions": []any{[]any{"Function"}}, "Metrics": []any{denied, map[string]any{"Name": "Items"}}},
+			map[string]any{"Namespace": "WecomVault", "Dimensions": []any{[]any{"Stack"}}, "Metrics": []any{denied}},
+		}},
+		"Function": "process", "Stack": "vault", "Items": 3.0, "Denied": 2.0,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("full") }
