@@ -6,30 +6,24 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
-
-	"github.com/wecomvault/wecomvault/shared/local/house"
+	"github.com/wecomvault/wecomvault/shared/local/command"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 // options are the program's flags.
 type options struct {
-	data     string // where the day and its copies are kept
-	template string
-	only     string // names of drills, with commas; "" all
-	keep     bool   // leave the copies
-	binaries string
+	folders command.Folders // a day that is in the one for data is not played again; its copies are in folders beside it
+	only    string          // names of drills, with commas; "" all
 }
 
 // drill is one way to lose something, and the way back: a section of docs/recover.md.
@@ -53,70 +47,43 @@ func drills() []drill {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := program(ctx, os.Args[1:], os.Stdout)
-	stop()
-	os.Exit(code)
-}
-
-func program(ctx context.Context, args []string, out io.Writer) int {
-	o, err := parse(args)
-	if err == nil {
-		err = house.CleanEnvironment()
-	}
-	if err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "drill:", err)
+	command.Main("drill", func(ctx context.Context, args []string, out io.Writer) error {
+		o, err := parse(args)
+		if err != nil {
+			return err
 		}
-		return 2
-	}
-	if err := o.all(ctx, out); err != nil {
-		fmt.Fprintln(os.Stderr, "drill:", err)
-		return 1
-	}
-	return 0
+		return o.all(ctx, out)
+	})
 }
 
 func parse(args []string) (options, error) {
-	var o options
-	f := flag.NewFlagSet("drill", flag.ContinueOnError)
-	f.StringVar(&o.data, "data", "", "folder for the day and its copies; empty takes a temporary one. A day that is there already is not played again")
-	f.StringVar(&o.template, "template", "template.yaml", "the wiring")
+	o := options{folders: command.Folders{Again: true}}
+	f := command.Flags("drill")
+	o.folders.Flags(f)
 	f.StringVar(&o.only, "only", "", "names of drills, with commas; empty runs all")
-	f.BoolVar(&o.keep, "keep", false, "leave the broken and recovered copies")
-	if err := f.Parse(args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return o, err
-	}
-	if f.NArg() > 0 {
-		return o, fmt.Errorf("%q is one word too many", f.Arg(0))
 	}
 	for name := range strings.SplitSeq(o.only, ",") {
 		if name != "" && !slices.ContainsFunc(drills(), func(d drill) bool { return d.name == name }) {
-			return o, fmt.Errorf("-only: there is no drill %q", name)
+			return o, command.Misuse("-only: there is no drill %q", name)
 		}
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return o, fmt.Errorf("find the built programs: %w", err)
-	}
-	o.binaries = filepath.Dir(filepath.Dir(self))
-	o.template, err = filepath.Abs(o.template)
-	return o, err
+	return o, nil
+}
+
+// chosen are the drills that run.
+func (o options) chosen() []drill {
+	return slices.DeleteFunc(drills(), func(d drill) bool { return o.only != "" && !slices.Contains(strings.Split(o.only, ","), d.name) })
 }
 
 // all plays the day and runs the drills, each over a copy of it. One that fails does not keep the others from running.
 func (o options) all(ctx context.Context, out io.Writer) (err error) {
-	if o.data == "" {
-		if o.data, err = os.MkdirTemp("", "wecomvault-drill-"); err != nil {
-			return fmt.Errorf("make a folder: %w", err)
-		}
-		if !o.keep {
-			defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
-		}
-	}
-	if o.data, err = filepath.Abs(o.data); err != nil {
+	done, err := o.folders.Open("drill")
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, done()) }()
 	if err := o.day(ctx, out); err != nil {
 		return err
 	}
@@ -127,13 +94,16 @@ func (o options) all(ctx context.Context, out io.Writer) (err error) {
 		error error
 	}
 	var results []result
-	for _, d := range drills() {
-		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), d.name) {
-			continue
-		}
+	chosen := o.chosen()
+	line := progress.New(os.Stderr, "drills", "drills", int64(len(chosen)))
+	defer line.Done()
+	out = line.Beside(out)
+	for _, d := range chosen {
 		fmt.Fprintf(out, "\n%s: %s\n", d.name, d.what)
-		s := &scene{options: o, data: filepath.Join(o.data, d.name), out: out}
+		line.Note(d.name)
+		s := &scene{options: o, data: filepath.Join(o.folders.Data, d.name), out: out}
 		err := s.play(ctx, d)
+		line.Add(1)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -142,6 +112,7 @@ func (o options) all(ctx context.Context, out io.Writer) (err error) {
 		}
 		results = append(results, result{d.name, s.took, s.note, err})
 	}
+	line.Done()
 	fmt.Fprintf(out, "\n%-16s %9s  %s\n", "drill", "recovery", "what is left")
 	failed := 0
 	for _, r := range results {
@@ -159,13 +130,16 @@ func (o options) all(ctx context.Context, out io.Writer) (err error) {
 
 // day plays the demonstration's day, once.
 func (o options) day(ctx context.Context, out io.Writer) error {
-	played := filepath.Join(o.data, "day")
+	played := filepath.Join(o.folders.Data, "day")
 	if _, err := os.Stat(filepath.Join(played, "aws.db")); err == nil {
 		fmt.Fprintf(out, "the day in %s is taken\n", played)
 		return nil
 	}
+	line := progress.New(os.Stderr, "the demonstration's day", "", 0)
+	defer line.Done()
+	out = line.Beside(out)
 	began := clock.Real()
-	cmd := exec.CommandContext(ctx, filepath.Join(o.binaries, "local", "local"), "-once", "-data", played, "-template", o.template) // #nosec G204 -- a program of ours
+	cmd := exec.CommandContext(ctx, filepath.Join(o.folders.Binaries, "local", "local"), "-once", "-data", played, "-template", o.folders.Template) // #nosec G204 -- a program of ours
 	said, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the day could not be played: %w\n%s", err, said)

@@ -42,10 +42,10 @@ type scene struct {
 
 // play copies the day, opens the product over it, and runs the drill.
 func (s *scene) play(ctx context.Context, d drill) (err error) {
-	if err := errors.Join(os.RemoveAll(s.data), copyFolder(ctx, filepath.Join(s.options.data, "day"), s.data)); err != nil {
+	if err := errors.Join(os.RemoveAll(s.data), copyFolder(ctx, filepath.Join(s.folders.Data, "day"), s.data)); err != nil {
 		return err
 	}
-	if !s.keep {
+	if !s.folders.Keep {
 		defer func() { err = errors.Join(err, os.RemoveAll(s.data)) }()
 	}
 	defer func() { err = errors.Join(err, s.shut()) }()
@@ -84,7 +84,7 @@ func copyFolder(ctx context.Context, from, to string) error {
 
 // open starts the simulated WeCom and the endpoints over the copy. Functions read no queue until start.
 func (s *scene) open(ctx context.Context) error {
-	child, wecom, err := house.Simulator(ctx, s.binaries, s.data)
+	child, wecom, err := house.Simulator(ctx, s.folders.Binaries, s.data)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *scene) open(ctx context.Context) error {
 
 // openAt opens an archive of its own in another folder, over the same simulated WeCom.
 func (s *scene) openAt(ctx context.Context, folder string) error {
-	child, wecom, err := house.Simulator(ctx, s.binaries, s.data)
+	child, wecom, err := house.Simulator(ctx, s.folders.Binaries, s.data)
 	if err != nil {
 		return err
 	}
@@ -113,8 +113,8 @@ func (s *scene) openAt(ctx context.Context, folder string) error {
 }
 
 func (s *scene) openHouse(ctx context.Context, folder string) (err error) {
-	s.House, err = house.Open(ctx, house.Options{Data: folder, Template: s.template, Binaries: s.binaries, Params: map[string]string{
-		"WecomUrl": s.wecom, "SdkHost": filepath.Join(s.binaries, "local", "simsdk"), "PollInterval": "1s", "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
+	s.House, err = house.Open(ctx, house.Options{Data: folder, Template: s.folders.Template, Binaries: s.folders.Binaries, Params: map[string]string{
+		"WecomUrl": s.wecom, "SdkHost": filepath.Join(s.folders.Binaries, "local", "simsdk"), "PollInterval": "1s", "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
 		"Trial": "true", "MailFrom": "archive@wecomvault.example",
 	}})
 	if err != nil {
@@ -168,7 +168,7 @@ func (s *scene) recovered(format string, args ...any) {
 // vaultctl runs the operator's command as it would be typed, and returns its exit code and what it prints on stdout.
 func (s *scene) vaultctl(ctx context.Context, args ...string) (int, string, error) {
 	began := clock.Real()
-	cmd := house.Vaultctl(ctx, s.binaries, s.Environment(), args)
+	cmd := house.Vaultctl(ctx, s.folders.Binaries, s.Environment(), args)
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -212,7 +212,7 @@ func (s *scene) account(ctx context.Context) (map[archive.CorpID]string, error) 
 }
 
 func (s *scene) quietly(ctx context.Context, args ...string) (int, string, error) {
-	cmd := house.Vaultctl(ctx, s.binaries, s.Environment(), args)
+	cmd := house.Vaultctl(ctx, s.folders.Binaries, s.Environment(), args)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

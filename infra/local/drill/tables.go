@@ -57,7 +57,7 @@ func lostMessages(ctx context.Context, s *scene) error {
 
 // killed begins a replay and kills it as soon as it has a table of its own: it has to be run again, and comes to the same.
 func (s *scene) killed(ctx context.Context, args ...string) error {
-	cmd := house.Vaultctl(ctx, s.binaries, s.Environment(), args)
+	cmd := house.Vaultctl(ctx, s.folders.Binaries, s.Environment(), args)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
