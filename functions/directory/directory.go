@@ -13,6 +13,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
@@ -58,7 +59,8 @@ func (r *refresher) run(ctx context.Context) error {
 
 // refresh reads one corp's directory and records what changed. That WeCom refuses is recorded in the snapshot and is no error; only our own
 // stores' trouble is.
-func (r *refresher) refresh(ctx context.Context, corp archive.CorpID) error {
+func (r *refresher) refresh(ctx context.Context, corp archive.CorpID) (err error) {
+	defer fault.Catch(&err) // the others are read all the same
 	at := r.now()
 	newest, err := r.newest(ctx, corp)
 	if err != nil {

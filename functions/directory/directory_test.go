@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	local "github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
@@ -414,5 +416,21 @@ func TestACompanyWithoutSecretsIsSaidToBeUnread(t *testing.T) {
 	}
 	if len(s.Counts.Parts) != 7 || s.Object != "" {
 		t.Errorf("snapshot %+v", s)
+	}
+}
+
+func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
+	r := newRig(t)
+	r.ok(r.ledger.PutCorp(t.Context(), ledger.Corp{ID: "wwablown", Added: r.at}))
+	calm := r.ledger
+	r.ledger = ledger.New(dynamodb.NewFromConfig(local.Panicking(r.aws.Config("operator"), "wwablown")), ledger.Tables{Control: "control", Messages: "messages", Directory: "directory"})
+	err := r.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "panic with a value of type string") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("the run says %v", err)
+	}
+	snapshots := 0
+	r.ok(calm.Snapshots(t.Context(), corp, func(ledger.Snapshot) bool { snapshots++; return true }))
+	if snapshots != 1 {
+		t.Errorf("%d snapshots of the other corp", snapshots)
 	}
 }

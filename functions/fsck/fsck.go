@@ -10,6 +10,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
@@ -144,12 +145,12 @@ func (c *checker) run(ctx context.Context, call Call) (Answer, error) {
 
 // check goes over one corp: the batches and what became of their items; then attachments; then the alarms. left is how many corps there are
 // still to check, this one among them: they share the time that is left, or a large one would take every night for itself.
-func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call, left int) (Answer, error) {
+func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call, left int) (_ Answer, err error) {
+	defer fault.Catch(&err) // the others are checked all the same
 	began := clock.Real()
 	from := call.From
 	nightly := call.Corp == ""
 	if nightly {
-		var err error
 		if from, err = c.ledger.CheckedTo(ctx, corp); err != nil {
 			return Answer{}, err
 		}
@@ -158,7 +159,7 @@ func (c *checker) check(ctx context.Context, corp archive.CorpID, call Call, lef
 	if end, ok := ctx.Deadline(); ok {
 		p.end = began.Add(end.Add(-farewell).Sub(began) / time.Duration(left))
 	}
-	err := p.checkBatches(ctx)
+	err = p.checkBatches(ctx)
 	if err == nil && p.Next == "" {
 		err = p.checkMedia(ctx)
 	}

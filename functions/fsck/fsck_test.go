@@ -578,3 +578,17 @@ func TestAGapIsClosedByABatchThatAskedForAllOfIt(t *testing.T) {
 		t.Errorf("after it: %q", got)
 	}
 }
+
+func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
+	h := newHouse(t)
+	h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: "wwablown", Added: h.at})) // the first
+	h.pull(3)
+	h.checker.ledger = h.Ledger(rig.Panicking(h.Config("FsckFunction"), "wwablown"))
+	all, err := h.run(t.Context(), Call{})
+	if err == nil || !strings.Contains(err.Error(), "check corp wwablown: panic with a value of type string") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("the run says %v", err)
+	}
+	if all.Batches != 1 {
+		t.Errorf("%d batches of the other corp", all.Batches)
+	}
+}

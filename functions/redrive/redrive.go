@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/queue"
 )
@@ -68,7 +69,8 @@ func (r *redriver) run(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-func (r *redriver) runCorp(ctx context.Context, corp archive.CorpID) error {
+func (r *redriver) runCorp(ctx context.Context, corp archive.CorpID) (err error) {
+	defer fault.Catch(&err) // the others are looked at all the same
 	groups, err := r.ledger.AsideGroups(ctx, corp)
 	if err != nil || len(groups) == 0 {
 		return err

@@ -272,3 +272,18 @@ func TestEveryWriteMayFailOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
+	h := newHouse(t)
+	h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: "wwablown", Added: h.at})) // the first
+	h.aside(3, ledger.ReasonNoKey)
+	h.OK(h.op.PutKey(t.Context(), corp, ledger.KeyRow{Version: 3, Added: h.at}))
+	h.use(rig.Panicking(h.Config("RedriveFunction"), "wwablown"))
+	err := h.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "redrive corp wwablown: panic with a value of type string") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("the run says %v", err)
+	}
+	if n := len(h.Take("BatchQueue")); n != 1 {
+		t.Errorf("%d jobs of the other corp", n)
+	}
+}

@@ -123,6 +123,7 @@ func (r *reporter) users(ctx context.Context, corp archive.CorpID, noon time.Tim
 // user is one member's row. shown is false for those who left earlier than the day before noon.
 func (r *reporter) user(ctx context.Context, corp archive.CorpID, e directory.Entry, noon time.Time, departments map[int]string,
 	activity *ledger.Activity) (u report.User, shown bool, err error) {
+	defer fault.Catch(&err) // users calls it in goroutines
 	m, err := directory.Parse[directory.Member](e.Fields)
 	if err != nil {
 		return u, false, err

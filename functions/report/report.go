@@ -59,13 +59,18 @@ func (r *reporter) due(ctx context.Context) error {
 	}
 	var failures []error
 	for _, c := range corps {
-		if err := r.sweep(ctx, c.ID); err != nil {
-			failures = append(failures, err)
-		}
-		for _, noon := range noons(c.Added, r.now()) {
-			if err := r.userStatus(ctx, c, noon); err != nil && !errors.Is(err, errBusy) {
-				failures = append(failures, fmt.Errorf("user status of corp %s for %s: %w", c.ID, noon.Format(time.DateOnly), err))
-			}
+		failures = append(failures, r.dueOf(ctx, c))
+	}
+	return errors.Join(failures...)
+}
+
+// dueOf makes one corp's reports that are due.
+func (r *reporter) dueOf(ctx context.Context, c ledger.Corp) (err error) {
+	defer fault.Catch(&err) // the others get theirs all the same
+	failures := []error{r.sweep(ctx, c.ID)}
+	for _, noon := range noons(c.Added, r.now()) {
+		if err := r.userStatus(ctx, c, noon); err != nil && !errors.Is(err, errBusy) {
+			failures = append(failures, fmt.Errorf("user status of corp %s for %s: %w", c.ID, noon.Format(time.DateOnly), err))
 		}
 	}
 	return errors.Join(failures...)

@@ -329,3 +329,19 @@ func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
 		}
 	}
 }
+
+func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
+	d := newDesk(t)
+	d.company("wwablown") // the first
+	d.company("wwcalm")
+	for _, word := range []string{"run#wwablown", "hist#wwablown#member"} { // the second in a goroutine of a member's
+		d.ledger = d.Ledger(rig.Panicking(d.Config("ReportFunction"), word))
+		err := d.due(d.Context())
+		if err == nil || !strings.Contains(err.Error(), "panic with a value of type string") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: the run says %v", word, err)
+		}
+	}
+	if n := len(d.planned("wwcalm")); n != 2 {
+		t.Errorf("%d mails of the other corp", n)
+	}
+}

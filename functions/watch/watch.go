@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/report"
@@ -75,10 +76,10 @@ func (w *watcher) run(ctx context.Context) error {
 }
 
 // watch looks at one corp.
-func (w *watcher) watch(ctx context.Context, corp ledger.Corp) (facts, error) {
+func (w *watcher) watch(ctx context.Context, corp ledger.Corp) (f facts, err error) {
+	defer fault.Catch(&err) // the others are looked at all the same
 	began := clock.Real()
-	f, err := w.lookTwice(ctx, corp)
-	if err != nil {
+	if f, err = w.lookTwice(ctx, corp); err != nil {
 		return facts{}, err
 	}
 	announced, err := w.announce(ctx, f)

@@ -358,3 +358,16 @@ func TestOneCorpsFailureLeavesTheOthersTheirWatch(t *testing.T) {
 		t.Errorf("the other corp's alarms are %q", open)
 	}
 }
+
+func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
+	h := newHouse(t)
+	h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: "wwblown", Added: h.at.Add(-24 * time.Hour)}))
+	h.use(rig.Panicking(h.Config("WatchFunction"), "wwblown"))
+	err := h.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "watch corp wwblown: panic with a value of type string") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("the run says %v", err)
+	}
+	if open, _ := h.alarms(); len(open) == 0 { // it was added a day ago and has never caught up
+		t.Error("the other corp was not looked at")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
 // HostOf reads the setting SDK_HOST into Config.Host: the path of a program, which may hold blanks, or a program and its arguments with
@@ -92,7 +93,7 @@ func (p *Pool) Wake(ctx context.Context) {
 	var wg sync.WaitGroup
 	for corp, sdk := range open {
 		wg.Go(func() {
-			err := sdk.Wake(ctx)
+			err := wake(ctx, sdk)
 			if err == nil {
 				return
 			}
@@ -106,6 +107,12 @@ func (p *Pool) Wake(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+}
+
+// wake is Wake in a goroutine of its own: what a child says must not end more than the child.
+func wake(ctx context.Context, sdk *SDK) (err error) {
+	defer fault.Catch(&err)
+	return sdk.Wake(ctx)
 }
 
 // Close ends all children.

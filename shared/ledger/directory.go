@@ -10,6 +10,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
 // Entries calls f for the newest state of a corp's entries of one kind ("" for all), by kind and id.
@@ -55,6 +56,7 @@ func (l *Ledger) begun(ctx context.Context, corp archive.CorpID, entries []direc
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
+			defer fault.Catch(&failed[i])
 			e := &out[i]
 			failed[i] = l.each(ctx, l.tables.Directory, historyPK(corp, e.Kind, e.ID), bounds{descending: true, consistent: true, limit: 1}, func(it item) bool {
 				if last := entryOf(it); last.Fields == e.Fields && last.Gone == e.Gone {

@@ -19,6 +19,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
 // PathToken is the question that is answered here and never forwarded.
@@ -58,6 +60,12 @@ func (g *Gateway) serve(conn net.Conn) {
 		return
 	}
 	session.note(func(s *Seen) { s.Connected = true })
+	// What the library or WeCom says must not end more than the connection.
+	defer func() {
+		if r := recover(); r != nil {
+			session.note(func(s *Seen) { s.Err = fault.Died(r) })
+		}
+	}()
 	if g.cfg.PassThrough {
 		g.passThrough(conn, session)
 		return
