@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/command"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 )
 
@@ -56,6 +56,7 @@ func (w *week) account(ctx context.Context) error {
 		w.find("the night's check failed: %s %v", res.Payload, err)
 	}
 	for _, c := range w.corps {
+		w.line.Note("holding the archive of " + string(c.id) + " against what was sent")
 		lines, err := w.messages(ctx, c)
 		if err != nil {
 			return err
@@ -81,8 +82,8 @@ func (w *week) account(ctx context.Context) error {
 
 // messages reads all that the archive has of a corp.
 func (w *week) messages(ctx context.Context, c *corp) (lines map[uint64]entry, err error) {
-	cmd := house.Vaultctl(ctx, w.binaries, w.Environment(), []string{"messages", "-corp", string(c.id), "-format", "jsonl"})
-	cmd.Stderr = os.Stderr
+	cmd := house.Vaultctl(ctx, w.folders.Binaries, w.Environment(), []string{"messages", "-corp", string(c.id), "-format", "jsonl"})
+	cmd.Stderr = w.line
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -210,8 +211,8 @@ func (w *week) reports(ctx context.Context, c *corp) error {
 	return nil
 }
 
-// verdict prints what was found and returns the exit code.
-func (w *week) verdict() int {
+// verdict prints what was found, and is an error if something was.
+func (w *week) verdict() error {
 	const first, last = 2, days
 	if err := w.vitals.print(w.out, first, last); err != nil {
 		w.find("the vitals can't be printed: %v", err)
@@ -221,9 +222,9 @@ func (w *week) verdict() int {
 	}
 	fmt.Fprintf(w.out, "%d messages, hours before loss looked at %d times in the metric and in status, at most %.0f %% and %d MB of growth allowed\n", w.said, w.looked, 100*(growth-1), breathMB)
 	if len(w.wrong) > 0 {
-		fmt.Fprintf(w.out, "Result: %s (exit %d)\n", found(len(w.wrong)), exitFound)
-		return exitFound
+		fmt.Fprintf(w.out, "Result: %s (exit %d)\n", found(len(w.wrong)), command.Failed)
+		return command.Exit(command.Failed)
 	}
-	fmt.Fprintf(w.out, "Result: the ledger is complete, the hours were right, nothing grew (exit %d)\n", exitGood)
-	return exitGood
+	fmt.Fprintf(w.out, "Result: the ledger is complete, the hours were right, nothing grew (exit %d)\n", command.Good)
+	return nil
 }

@@ -7,45 +7,24 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/local/command"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
-// Exit codes.
-const (
-	exitGood  = 0
-	exitFound = 1 // something was lost, wrong, or grew
-	exitError = 2 // the week could not be played
-)
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := soak(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		code = exitError
-	}
-	os.Exit(code)
-}
+func main() { command.Main("soak", soak) }
 
 // options are the program's flags.
 type options struct {
-	n        int
-	step     time.Duration
-	seed     uint64
-	data     string
-	template string
-	binaries string
-	keep     bool
+	n       int
+	step    time.Duration
+	seed    uint64
+	folders command.Folders
 }
 
 // Leaps of the clock: by the hour, and coarser for a short week.
@@ -55,18 +34,14 @@ const (
 	longWeek   = 20000 // messages from which the week is played by the hour
 )
 
-func parse(args []string, out io.Writer) (options, error) {
+func parse(args []string) (options, error) {
 	var o options
-	f := flag.NewFlagSet("soak", flag.ContinueOnError)
-	f.SetOutput(out)
+	f := command.Flags("soak")
 	f.IntVar(&o.n, "n", 200000, "messages of the week, all companies together")
 	f.DurationVar(&o.step, "step", 0, "leap of the clock, a part of six hours; 0: an hour, or six with fewer than 20,000 messages")
 	f.Uint64Var(&o.seed, "seed", 7, "of the companies and their words")
-	f.StringVar(&o.template, "template", "template.yaml", "the wiring")
-	f.StringVar(&o.binaries, "binaries", "", "folder of the built programs; empty: where this one lies")
-	f.StringVar(&o.data, "data", "", "folder for the week's data; empty: a temporary one")
-	f.BoolVar(&o.keep, "keep", false, "leave the data")
-	if err := f.Parse(args); err != nil {
+	o.folders.Flags(f)
+	if err := command.Parse(f, args); err != nil {
 		return o, err
 	}
 	if o.step == 0 {
@@ -75,55 +50,41 @@ func parse(args []string, out io.Writer) (options, error) {
 		}
 	}
 	if o.step < 10*time.Minute || coarseStep%o.step != 0 {
-		return o, fmt.Errorf("-step %v: six hours should be a multiple of it, and it should be ten minutes at least", o.step)
+		return o, command.Misuse("-step %v: six hours should be a multiple of it, and it should be ten minutes at least", o.step)
 	}
 	if o.n < 500 {
-		return o, fmt.Errorf("-n %d is no week: 500 messages at least", o.n)
-	}
-	if o.binaries == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return o, fmt.Errorf("find the built programs: %w", err)
-		}
-		o.binaries = filepath.Dir(filepath.Dir(self))
-	}
-	for _, path := range []*string{&o.template, &o.binaries} {
-		whole, err := filepath.Abs(*path)
-		if err != nil {
-			return o, err
-		}
-		*path = whole
+		return o, command.Misuse("-n %d is no week: 500 messages at least", o.n)
 	}
 	return o, nil
 }
 
-func soak(ctx context.Context, args []string, out io.Writer) (code int, err error) {
-	o, err := parse(args, out)
+func soak(ctx context.Context, args []string, out io.Writer) (err error) {
+	o, err := parse(args)
 	if err != nil {
-		return exitError, err
+		return err
 	}
-	if o.data == "" {
-		if o.data, err = os.MkdirTemp("", "wecomvault-soak-"); err != nil {
-			return exitError, err
-		}
-	} else if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return exitError, err
+	done, err := o.folders.Open("soak")
+	if err != nil {
+		return err
 	}
-	if !o.keep {
-		defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
-	}
+	defer func() { err = errors.Join(err, done()) }()
+	line := progress.New(os.Stderr, "the week", "messages", int64(o.n))
+	defer line.Done()
+	out = line.Beside(out)
+	line.Note("making the companies")
 	began := clock.Real()
-	w, err := begin(ctx, o, out)
+	w, err := begin(ctx, o, out, line)
 	if err != nil {
-		return exitError, err
+		return err
 	}
 	err = w.play(ctx)
 	if err == nil {
 		err = w.account(ctx)
 	}
 	if err = errors.Join(err, w.close()); err != nil {
-		return exitError, err
+		return err
 	}
+	line.Done()
 	fmt.Fprintf(out, "The week took %v.\n", clock.Real().Sub(began).Round(time.Second))
-	return w.verdict(), nil
+	return w.verdict()
 }

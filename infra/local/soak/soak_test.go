@@ -79,7 +79,7 @@ func TestThisProcessHoldsSomething(t *testing.T) {
 
 func TestAWeekNeedsLeapsThatMeetItsEvents(t *testing.T) {
 	for _, bad := range [][]string{{"-step", "7h"}, {"-step", "1m"}, {"-n", "3"}, {"-step", "-6h"}} {
-		if _, err := parse(bad, &bytes.Buffer{}); err == nil {
+		if _, err := parse(bad); err == nil {
 			t.Errorf("%v was taken", bad)
 		}
 	}
@@ -88,10 +88,10 @@ func TestAWeekNeedsLeapsThatMeetItsEvents(t *testing.T) {
 			t.Errorf("a coarse week has no hour %d", hour)
 		}
 	}
-	if o, err := parse([]string{"-n", "1000"}, &bytes.Buffer{}); err != nil || o.step != coarseStep {
+	if o, err := parse([]string{"-n", "1000"}); err != nil || o.step != coarseStep {
 		t.Errorf("a short week leaps %v: %v", o.step, err)
 	}
-	if o, err := parse(nil, &bytes.Buffer{}); err != nil || o.step != fineStep || o.n != 200000 {
+	if o, err := parse(nil); err != nil || o.step != fineStep || o.n != 200000 {
 		t.Errorf("a week leaps %v with %d messages: %v", o.step, o.n, err)
 	}
 }

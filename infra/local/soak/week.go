@@ -22,6 +22,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/lambdahost"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 // corp is one of the three companies, and what is known of it without asking the product.
@@ -52,6 +53,7 @@ type week struct {
 	options
 	*house.House
 	out    io.Writer
+	line   *progress.Line
 	wecom  *house.Child
 	sim    *wecomsim.Client
 	ledger *ledger.Ledger
@@ -78,22 +80,22 @@ const (
 )
 
 // begin starts the house, the simulator and the three companies.
-func begin(ctx context.Context, o options, out io.Writer) (w *week, err error) {
-	w = &week{options: o, out: out, vitals: vitals{}}
+func begin(ctx context.Context, o options, out io.Writer, line *progress.Line) (w *week, err error) {
+	w = &week{options: o, out: out, line: line, vitals: vitals{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}
 	}()
 	var url string
-	if w.wecom, url, err = house.Simulator(ctx, o.binaries, o.data); err != nil {
+	if w.wecom, url, err = house.Simulator(ctx, o.folders.Binaries, o.folders.Data); err != nil {
 		return w, err
 	}
 	w.sim = wecomsim.NewClient(url)
 	w.House, err = house.Open(ctx, house.Options{
-		Data: o.data, Template: o.template, Binaries: o.binaries, NoSync: true, Fault: w.fault,
+		Data: o.folders.Data, Template: o.folders.Template, Binaries: o.folders.Binaries, NoSync: true, Fault: w.fault,
 		Params: map[string]string{
-			"WecomUrl": url, "SdkHost": filepath.Join(o.binaries, "local", "simsdk"), "PollInterval": "500ms", "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
+			"WecomUrl": url, "SdkHost": filepath.Join(o.folders.Binaries, "local", "simsdk"), "PollInterval": "500ms", "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
 			"Trial": "true", "MailFrom": "archive@company.example",
 		},
 		Ran: func(r lambdahost.Ran) {
@@ -176,7 +178,7 @@ const patience = 6 * time.Minute
 func (w *week) wait(ctx context.Context, what string, holds func() (bool, error)) error {
 	ok, err := house.Until(ctx, patience, holds)
 	if err == nil && !ok {
-		err = fmt.Errorf("%s did not come to pass within %v: the logs in %s say why (-keep leaves them)", what, patience, filepath.Join(w.data, "logs"))
+		err = fmt.Errorf("%s did not come to pass within %v: the logs in %s say why (-keep leaves them)", what, patience, filepath.Join(w.folders.Data, "logs"))
 	}
 	return err
 }
@@ -186,8 +188,11 @@ func (w *week) play(ctx context.Context) error {
 	steps := int(days * 24 * time.Hour / w.step)
 	each := w.n / steps / len(w.corps)
 	fmt.Fprintf(w.out, "A week from %s in %d leaps of %v, %d messages a leap in each of %d companies, seed %d\n", w.start.Format(time.DateOnly), steps, w.step, each, len(w.corps), w.seed)
+	total := int64(steps * max(each, 1) * len(w.corps))
 	for i := range steps {
 		t := w.start.Add(time.Duration(i) * w.step)
+		w.line.Set(int64(w.said), total)
+		w.line.Note(t.Format("Mon 15:04"))
 		if err := w.leap(ctx, t, max(each, 1)); err != nil {
 			return fmt.Errorf("%s: %w", t.Format("Mon 15:04"), err)
 		}
@@ -195,6 +200,8 @@ func (w *week) play(ctx context.Context) error {
 			fmt.Fprintf(w.out, "day %d: %d messages said, hours looked at %d times, %s\n", day+1, w.said, w.looked, found(len(w.wrong)))
 		}
 	}
+	w.line.Set(int64(w.said), total)
+	w.line.Note("the evening of the last day")
 	return w.calm(ctx, w.start.Add(days*24*time.Hour))
 }
 
@@ -433,7 +440,7 @@ func (w *week) check(at, what string, stated, least, most, tenth float64) {
 
 func (w *week) lookAtStatus(ctx context.Context, at string) error {
 	from := w.Now()
-	cmd := house.Vaultctl(ctx, w.binaries, w.Environment(), []string{"status"})
+	cmd := house.Vaultctl(ctx, w.folders.Binaries, w.Environment(), []string{"status"})
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	text, err := cmd.Output()
@@ -484,7 +491,7 @@ func (w *week) lookAtStatus(ctx context.Context, at string) error {
 // metric reads the figures that watch wrote last; ok is false if they are older than from. What a function has written comes into its log a moment
 // later.
 func (w *week) metric(from time.Time) (figures map[string]float64, ok bool, err error) {
-	text, err := os.ReadFile(filepath.Join(w.data, "logs", w.Template.StackName+"-watch.log")) // #nosec G304 -- of our own folder
+	text, err := os.ReadFile(filepath.Join(w.folders.Data, "logs", w.Template.StackName+"-watch.log")) // #nosec G304 -- of our own folder
 	if err != nil {
 		return nil, false, err
 	}
