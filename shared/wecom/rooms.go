@@ -156,8 +156,13 @@ func (r *Reader) Robot(ctx context.Context, id archive.PartyID) (Robot, error) {
 	return answer.Data, err
 }
 
+// latest is the last second that a time in JSON can have.
+const latest = 253402300799
+
+// seconds is a time that WeCom gives in seconds. One that it can't have meant, such as a number of milliseconds, is not given: a single room
+// must not keep the whole directory from being written.
 func seconds(s int64) time.Time {
-	if s <= 0 {
+	if s <= 0 || s > latest {
 		return time.Time{}
 	}
 	return time.Unix(s, 0).UTC()

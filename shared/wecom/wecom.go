@@ -98,6 +98,9 @@ func (c *Client) Tokens(corp archive.CorpID, secret func(context.Context) (strin
 	return &Tokens{client: c, corp: corp, secret: secret}
 }
 
+// longest is the number of seconds after which a token is asked for anew whatever WeCom has said of it; it says 7,200.
+const longest = 86400
+
 // early is how long before its end a token is no longer given out.
 const early = 5 * time.Minute
 
@@ -125,7 +128,8 @@ func (t *Tokens) Token(ctx context.Context, refresh bool) (string, error) {
 		return "", errors.New("wecom /cgi-bin/gettoken answered without a token")
 	}
 	t.token = answer.AccessToken
-	t.until = t.client.now().Add(max(time.Duration(answer.ExpiresIn)*time.Second-early, time.Second))
+	valid := time.Duration(min(max(answer.ExpiresIn, 0), longest)) * time.Second
+	t.until = t.client.now().Add(max(valid-early, time.Second))
 	return t.token, nil
 }
 
