@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"math"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/command"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/lambdahost"
 	"github.com/wecomvault/wecomvault/shared/local/template"
@@ -139,13 +141,13 @@ func TestAFigureWorseThanItsFloorFails(t *testing.T) {
 	table := must[prices](t)(readPrices(priceFile))
 	for name, c := range map[string]struct {
 		change func(*sample)
-		code   int
+		want   error
 	}{
-		"good":                  {func(*sample) {}, exitGood},
-		"writes":                {func(s *sample) { s.write += 0.5 }, exitFloor},
-		"storage":               {func(s *sample) { s.stored *= 3 }, exitFloor},
-		"nothing was measured":  {func(s *sample) { s.write = math.NaN() }, exitFloor},
-		"a little below in all": {func(s *sample) { s.write -= 0.01; s.stored -= 100 }, exitGood},
+		"good":                  {func(*sample) {}, nil},
+		"writes":                {func(s *sample) { s.write += 0.5 }, command.Exit(command.Failed)},
+		"storage":               {func(s *sample) { s.stored *= 3 }, command.Exit(command.Failed)},
+		"nothing was measured":  {func(s *sample) { s.write = math.NaN() }, command.Exit(command.Failed)},
+		"a little below in all": {func(s *sample) { s.write -= 0.01; s.stored -= 100 }, nil},
 	} {
 		samples := []sample{made(4, 100, 1.1, 3), made(30, 100, 1.1, 3), made(1000, 1000, 1.1, 3)}
 		for i := range samples {
@@ -153,8 +155,8 @@ func TestAFigureWorseThanItsFloorFails(t *testing.T) {
 		}
 		var out bytes.Buffer
 		p := printer{out: &out, prices: table, samples: samples, model: fit(samples), fixed: fixedOf(wired(t)), roundTrip: time.Millisecond}
-		if code, err := p.all(); err != nil || code != c.code {
-			t.Errorf("%s: exit %d, %v", name, code, err)
+		if err := p.all(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
 		}
 		for _, words := range []string{"What dominates", "What you may turn off", "stated, not verified", "ap-southeast-1", "100000"} {
 			if !strings.Contains(out.String(), words) {

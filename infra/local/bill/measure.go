@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,10 +21,12 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/command"
 	"github.com/wecomvault/wecomvault/shared/local/company"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/template"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 const gigabyte = 1 << 30 // AWS's GB
@@ -75,31 +76,32 @@ type sample struct {
 
 // bench is where runs are measured.
 type bench struct {
-	binaries, template, folder string
-	roundTrip                  time.Duration
-	out                        io.Writer
+	folders   command.Folders
+	roundTrip time.Duration
 }
 
 // measure brings n messages through fetch and process in answers of size items, and looks at all meters.
 // With grown above members the company grows at the end, for directory to be measured once more.
 func (b bench) measure(ctx context.Context, size, n, members, grown int) (s sample, err error) {
 	s = sample{size: size, messages: n, batches: (n + size - 1) / size, members: members, scheduled: map[string]usage{}}
-	data := filepath.Join(b.folder, fmt.Sprint(size))
+	line := progress.New(os.Stderr, fmt.Sprintf("%d messages a batch", size), "messages", int64(n))
+	defer line.Done()
+	data := filepath.Join(b.folders.Data, fmt.Sprint(size))
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
-	child, url, err := house.Simulator(ctx, b.binaries, data)
+	child, url, err := house.Simulator(ctx, b.folders.Binaries, data)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, child.Close()) }()
-	o := house.Options{Data: data, Template: b.template, Binaries: b.binaries, NoSync: true, Params: map[string]string{
-		"WecomUrl": url, "SdkHost": filepath.Join(b.binaries, "local", "simsdk"), "PollInterval": poll.String(), "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
+	o := house.Options{Data: data, Template: b.folders.Template, Binaries: b.folders.Binaries, NoSync: true, Params: map[string]string{
+		"WecomUrl": url, "SdkHost": filepath.Join(b.folders.Binaries, "local", "simsdk"), "PollInterval": poll.String(), "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
 		"Trial": "true", "MailFrom": "archive@company.example",
 	}}
 	m := newMeter()
-	wired, err := template.Load(b.template, map[string]string{template.Region: house.Region, template.AccountID: house.Account, template.Endpoint: "http://127.0.0.1:1"})
+	wired, err := template.Load(b.folders.Template, map[string]string{template.Region: house.Region, template.AccountID: house.Account, template.Endpoint: "http://127.0.0.1:1"})
 	if err != nil {
 		return s, err
 	}
@@ -129,7 +131,7 @@ func (b bench) measure(ctx context.Context, size, n, members, grown int) (s samp
 	}
 	r := run{bench: b, House: h, meter: m, sim: sim, functions: functions, spent: map[int]float64{}}
 	r.take()
-	if err := r.passed(ctx, s.batches); err != nil {
+	if err := r.passed(ctx, s.batches, n, line); err != nil {
 		return s, err
 	}
 	busy := r.take()
@@ -137,6 +139,10 @@ func (b bench) measure(ctx context.Context, size, n, members, grown int) (s samp
 	if err != nil {
 		return s, err
 	}
+	line.Done()
+	rest := progress.New(os.Stderr, fmt.Sprintf("%d messages a batch, and what else costs", size), "", 0)
+	defer rest.Done()
+	rest.Note("polls that find nothing")
 	empty := r.polls() - float64(s.batches)
 	idle, polls, err := r.idle(ctx)
 	if err != nil {
@@ -161,14 +167,17 @@ func (b bench) measure(ctx context.Context, size, n, members, grown int) (s samp
 		return s, err
 	}
 	for _, f := range []string{"DirectoryFunction", "WatchFunction", "ReportFunction", "RedriveFunction", "FsckFunction"} {
+		rest.Note(f)
 		if s.scheduled[f], err = r.invoked(ctx, f, one); err != nil {
 			return s, err
 		}
 	}
 	s.checked = s.batches
+	rest.Note("attachments")
 	if s.attachment, err = r.attachments(ctx, who, size, one); err != nil || grown <= members {
 		return s, err
 	}
+	rest.Note("DirectoryFunction, with more members")
 	// The same corp again, with more members: what is there already stays.
 	if _, err := company.New(ctx, sim, company.Options{Corp: corp, Members: grown, Externals: 2, PageItems: size, Seed: 7}); err != nil {
 		return s, err
@@ -276,12 +285,14 @@ func (r run) wait(ctx context.Context, what string, limit time.Duration, holds f
 	return err
 }
 
-// passed waits until so many batches are through process, and WeCom had no more.
-func (r run) passed(ctx context.Context, batches int) error {
+// passed waits until so many batches with n messages are through process, and WeCom had no more.
+func (r run) passed(ctx context.Context, batches, n int, line *progress.Line) error {
 	return r.wait(ctx, fmt.Sprintf("%d batches", batches), patience+time.Duration(batches)*200*time.Millisecond, func() (bool, error) {
 		jobs, _ := r.Queued()
 		// A poll after the last batch comes after the last job was sent; each batch ends with one update.
-		return jobs == 0 && r.polls() > float64(batches) && r.meter.calls("ProcessFunction", "dynamodb UpdateItem") >= float64(batches), nil
+		done := r.meter.calls("ProcessFunction", "dynamodb UpdateItem")
+		line.Set(int64(float64(n)*min(1, done/float64(batches))), int64(n))
+		return jobs == 0 && r.polls() > float64(batches) && done >= float64(batches), nil
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/wecomvault/wecomvault/shared/local/command"
 )
 
 // printer writes the bill.
@@ -27,12 +29,13 @@ var (
 	ages         = []float64{1, 12, 84}
 )
 
-func (p printer) all() (code int, err error) {
+// all prints everything. A figure below its floor is an error, of which the table has said all.
+func (p printer) all() error {
 	p.say("\nPrices of %s, before tax, free tiers and discounts. A GB is 2^30 bytes, a month has %.0f hours.", p.prices.AsOf, monthHours)
 	p.say("Measured at the local endpoints: requests, units, bytes. Run times are the processor time taken here, and each call of AWS adds %v to them.", p.roundTrip)
 	for _, f := range []func() error{p.perMillion, p.storage, p.companies, p.dominates, p.switches} {
 		if err := f(); err != nil {
-			return exitError, err
+			return err
 		}
 	}
 	for _, region := range p.prices.Regions {
@@ -282,22 +285,26 @@ var (
 	storageTargets = map[int]struct{ aim, most float64 }{1000: {0.04, 0.034}, 4: {0.04, 0.037}}
 )
 
-func (p printer) aims() (code int, err error) {
+func (p printer) aims() error {
 	list, err := p.targets()
 	if err != nil {
-		return exitError, err
+		return err
 	}
+	below := false
 	p.say("\nAims and floors")
 	rows := [][]string{{"figure", "measured", "aim: at most", "floor: at most", ""}}
 	for _, t := range list {
 		word := "good"
 		switch {
 		case math.IsNaN(t.value) || t.value > t.most:
-			word, code = "BELOW THE FLOOR", exitFloor
+			word, below = "BELOW THE FLOOR", true
 		case t.value > t.aim:
 			word = "below the aim"
 		}
 		rows = append(rows, []string{t.name, fmt.Sprintf("%.4f", t.value), fmt.Sprintf("%.3f", t.aim), fmt.Sprintf("%.3f", t.most), word})
 	}
-	return code, p.table(rows)
+	if err := p.table(rows); err != nil || !below {
+		return err
+	}
+	return command.Exit(command.Failed)
 }
