@@ -2,6 +2,7 @@ package wecom
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strconv"
 
@@ -20,10 +21,20 @@ type Department struct {
 
 // Departments lists the departments that the secret sees. Without the right to read names it lists ids alone, and named is false.
 func (r *Reader) Departments(ctx context.Context) (list []Department, named bool, err error) {
+	return r.departments(ctx, nil)
+}
+
+// Below lists a department and all that lies under it, as far as the secret sees them, like Departments. NotThere(err) says that there is
+// none, NotShown(err) that the secret does not see it.
+func (r *Reader) Below(ctx context.Context, id int) (list []Department, named bool, err error) {
+	return r.departments(ctx, url.Values{"id": {strconv.Itoa(id)}})
+}
+
+func (r *Reader) departments(ctx context.Context, query url.Values) (list []Department, named bool, err error) {
 	var full struct {
 		List []Department `json:"department"`
 	}
-	err = r.get(ctx, "department/list", nil, &full)
+	err = r.get(ctx, "department/list", query, &full)
 	if err == nil {
 		return full.List, true, nil
 	}
@@ -33,10 +44,39 @@ func (r *Reader) Departments(ctx context.Context) (list []Department, named bool
 	var ids struct {
 		List []Department `json:"department_id"`
 	}
-	if err := r.get(ctx, "department/simplelist", nil, &ids); err != nil {
+	if err := r.get(ctx, "department/simplelist", query, &ids); err != nil {
 		return nil, false, err
 	}
 	return ids.List, false, nil
+}
+
+// Department reads one department. Without the right to read names it gives its place alone, and named is false. NotThere(err) says that
+// there is none, NotShown(err) that the secret does not see it.
+func (r *Reader) Department(ctx context.Context, id int) (d Department, named bool, err error) {
+	query := url.Values{"id": {strconv.Itoa(id)}}
+	var full struct {
+		Department Department `json:"department"`
+	}
+	err = r.get(ctx, "department/get", query, &full)
+	if err == nil {
+		return full.Department, true, nil
+	}
+	if !Denied(err) {
+		return Department{}, false, err
+	}
+	const call = "department/simplelist"
+	var ids struct {
+		List []Department `json:"department_id"`
+	}
+	if err := r.get(ctx, call, query, &ids); err != nil {
+		return Department{}, false, err
+	}
+	for _, d := range ids.List {
+		if d.ID == id {
+			return d, false, nil
+		}
+	}
+	return Department{}, false, fmt.Errorf("wecom %s answered without the department %d that was asked for", call, id)
 }
 
 // Member is a member as WeCom gives it. What the secret may not see is nil: WeCom leaves it out.
@@ -131,7 +171,8 @@ func (r *Reader) MemberIDs(ctx context.Context) ([]Member, error) {
 	return list, err
 }
 
-// Member reads one member. Errcodes 60111 and 46004 say that there is none, 60011 that the secret does not see it.
+// Member reads one member. NotThere(err) says that there is none, NotShown(err) that the secret does not see it, Denied(err) that it may not
+// read any: then MemberIDs is what it may.
 func (r *Reader) Member(ctx context.Context, id archive.PartyID) (Member, error) {
 	var m Member
 	err := r.get(ctx, "user/get", url.Values{"userid": {string(id)}}, &m)
@@ -151,6 +192,37 @@ type External struct {
 	Position string          `json:"position"`
 
 	Follower archive.PartyID `json:"-"` // the member whose contact it is; ExternalsOf alone fills it
+}
+
+// External reads one external contact and the members whose contact it is. Errcode 84061 says that it is nobody's any more.
+func (r *Reader) External(ctx context.Context, id archive.PartyID) (External, []archive.PartyID, error) {
+	const call = "externalcontact/get"
+	x := External{ID: id}
+	var followers []archive.PartyID
+	err := pages(call, func(cursor string) (string, error) {
+		var answer struct {
+			Contact External `json:"external_contact"`
+			Follow  []struct {
+				ID archive.PartyID `json:"userid"`
+			} `json:"follow_user"`
+			Next string `json:"next_cursor"`
+		}
+		query := url.Values{"external_userid": {string(id)}}
+		if cursor != "" {
+			query.Set("cursor", cursor)
+		}
+		if err := r.get(ctx, call, query, &answer); err != nil {
+			return "", err
+		}
+		if cursor == "" && answer.Contact.ID != "" {
+			x = answer.Contact
+		}
+		for _, f := range answer.Follow {
+			followers = append(followers, f.ID)
+		}
+		return answer.Next, nil
+	})
+	return x, followers, err
 }
 
 // FollowUsers lists the members who have external contacts.

@@ -41,7 +41,7 @@ func (s *Sim) permitUserList(c *call) (answer, error) {
 
 func (c *contacts) consent(userid, roomid, external string) Consent {
 	for _, x := range c.Consents {
-		if x.External == external && x.UserID == userid && x.RoomID == roomid {
+		if x.External == external && equalFold(x.UserID, userid) && x.RoomID == roomid {
 			return x
 		}
 	}
