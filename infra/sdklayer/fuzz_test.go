@@ -12,8 +12,8 @@ import (
 func smallest(f *testing.F) []byte {
 	f.Helper()
 	const head, row = 64, 64
-	names := "\x00.shstrtab\x00.dynamic\x00.dynstr\x00.gnu.version_r\x00"
-	h := elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: head, Phentsize: 56, Shentsize: row, Shnum: 5, Shstrndx: 1}
+	names := "\x00.shstrtab\x00.dynamic\x00.dynstr\x00.gnu.version_r\x00.dynsym\x00.gnu.version\x00"
+	h := elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: head, Phentsize: 56, Shentsize: row, Shnum: 7, Shstrndx: 1}
 	copy(h.Ident[:], elf.ELFMAG+"\x02\x01\x01")
 	needed := make([]byte, 32)
 	binary.LittleEndian.PutUint64(needed, uint64(elf.DT_NEEDED))
@@ -29,7 +29,8 @@ func smallest(f *testing.F) []byte {
 		name, link uint32
 		kind       elf.SectionType
 		content    []byte
-	}{{}, {1, 0, elf.SHT_STRTAB, []byte(names)}, {11, 3, elf.SHT_DYNAMIC, needed}, {20, 0, elf.SHT_STRTAB, []byte(libraries)}, {28, 3, elf.SHT_GNU_VERNEED, version}}
+	}{{}, {1, 0, elf.SHT_STRTAB, []byte(names)}, {11, 3, elf.SHT_DYNAMIC, needed}, {20, 0, elf.SHT_STRTAB, []byte(libraries)}, {28, 3, elf.SHT_GNU_VERNEED, version},
+		{43, 3, elf.SHT_DYNSYM, make([]byte, 2*elf.Sym64Size)}, {51, 5, elf.SHT_GNU_VERSYM, make([]byte, 4)}}
 	var body bytes.Buffer
 	rows := make([]elf.Section64, len(parts))
 	for i, p := range parts {
@@ -53,8 +54,12 @@ func FuzzLibrary(f *testing.F) {
 	if got, err := examine("given.so", good, "libWeWorkFinanceSdk_C.so"); err != nil || len(got.Needs) != 1 || got.Needs[0] != "libc.so.6" {
 		f.Fatalf("the smallest library is judged %+v, %v", got, err)
 	}
+	newer := bytes.Replace(good, []byte("GLIBC_2.34"), []byte("GLIBC_2.39"), 1)
+	if _, err := examine("given.so", newer, "libWeWorkFinanceSdk_C.so"); err == nil || !strings.Contains(err.Error(), "GLIBC_2.39") {
+		f.Fatalf("one for a newer C library than Lambda's: %v", err)
+	}
 	f.Add(good)
-	f.Add(bytes.Replace(good, []byte("GLIBC_2.34"), []byte("GLIBC_2.39"), 1))
+	f.Add(newer)
 	f.Add(good[:len(good)-1])
 	f.Add(good[:64])
 	f.Add([]byte(elf.ELFMAG))
