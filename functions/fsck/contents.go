@@ -110,6 +110,9 @@ func (w *walk) segments(ctx context.Context, row ledger.BatchRow) (opened map[ar
 		if err == nil && archive.HashHex(lines)[:16] == name.Slice {
 			items, err = archive.DecodeSegment(w.corp, lines)
 		}
+		if errors.Is(err, archive.ErrSegmentFormat) {
+			return nil, nil, false, fmt.Errorf("segment %s of batch %s: %w", key, row.Key(), err) // a later version's: nothing is wrong with it
+		}
 		if err != nil || len(items) == 0 {
 			mendable = false
 			w.find(ctx, SegmentAltered, key, Open, "the segment of batch %s is not what was written: compare with a copy of the bucket, and ask who wrote there", row.Key())

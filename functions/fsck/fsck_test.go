@@ -592,3 +592,28 @@ func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
 		t.Errorf("%d batches of the other corp", all.Batches)
 	}
 }
+
+func TestASegmentOfALaterFormatIsNoFinding(t *testing.T) {
+	h := newHouse(t)
+	b := h.archived()[0]
+	b, err := h.op.Batch(t.Context(), corp, b.Key())
+	h.OK(err)
+	lines, err := h.checker.store.Segment(t.Context(), objstore.Object{Key: b.Segments[0]})
+	h.OK(err)
+	lines = bytes.ReplaceAll(lines, []byte(`"format":1`), []byte(`"format":2`))
+	name, err := objstore.ParseSegmentKey(b.Segments[0])
+	h.OK(err)
+	name.Slice = archive.HashHex(lines)[:16]
+	object, err := objstore.New(h.s3, "archive").PutSegment(t.Context(), name, lines)
+	h.OK(err)
+	_, err = h.op.ReplaceSegment(t.Context(), b, b.Segments[0], object.Key)
+	h.OK(err)
+	rows := h.Rows("ControlTable")
+	all, err := h.run(t.Context(), Call{Corp: corp, Full: true})
+	if !errors.Is(err, archive.ErrSegmentFormat) || !strings.Contains(err.Error(), object.Key) || len(all.Findings) != 0 {
+		t.Errorf("%v, %+v", err, all)
+	}
+	if diff := cmp.Diff(rows, h.Rows("ControlTable")); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -218,7 +218,7 @@ func (a *account) read(ctx context.Context, b ledger.BatchRow) ([]handed, error)
 		}
 		items, err := archive.DecodeSegment(a.corp, lines)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("segment %s: %w", key, err)
 		}
 		for i := range items {
 			if opened[items[i].Message.Seq] == nil {

@@ -255,7 +255,11 @@ func (r *rebuilder) segment(ctx context.Context, key string) ([]archive.SegmentI
 	if err != nil {
 		return nil, err
 	}
-	return archive.DecodeSegment(r.corp, lines)
+	items, err := archive.DecodeSegment(r.corp, lines)
+	if err != nil {
+		return nil, fmt.Errorf("segment %s: %w", key, err)
+	}
+	return items, nil
 }
 
 // attachments settles those whose object is there; the others wait, and WeCom says again whether it still has them.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ type dissent struct {
 	What       string         `json:"what"`
 	Key        string         `json:"key"` // a row's keys, an object, a batch, a seq: never content
 	Attributes []string       `json:"attributes,omitempty"`
-	State      string         `json:"state"` // open, mended, or unsettled: of a batch that process is or may be at work on
+	State      string         `json:"state"` // open, mended, older: read otherwise by an older decoder, or unsettled: of a batch that process is or may be at work on
 	Hint       string         `json:"hint,omitempty"`
 }
 
@@ -56,6 +57,7 @@ type replayed struct {
 	Differences int            `json:"differences"`
 	Mended      int            `json:"mended"`
 	Unsettled   int            `json:"unsettled"`
+	Older       int            `json:"older"` // rows that an older decoder wrote and this one would write otherwise
 	Seconds     float64        `json:"seconds"`
 }
 
@@ -78,6 +80,7 @@ type replayer struct {
 	mu     sync.Mutex
 	told   map[string]bool // dissents that are not about rows
 	found  []dissent
+	older  map[string]bool // messages that an older decoder read otherwise than this one, by batch and seq
 	sum    replayed
 }
 
@@ -145,7 +148,7 @@ func replay(ctx context.Context, p *program, args []string) (err error) {
 	open := 0
 	for _, c := range all {
 		r := &replayer{
-			program: p, corp: c.ID, from: *from, mend: *mend, lost: lost, live: p.ledger, made: made, seen: map[string]string{}, told: map[string]bool{}, broken: map[string]bool{},
+			program: p, corp: c.ID, from: *from, mend: *mend, lost: lost, live: p.ledger, made: made, seen: map[string]string{}, told: map[string]bool{}, broken: map[string]bool{}, older: map[string]bool{},
 			opener: opening.New(opening.NewRing(p.vault), libraries.Decrypt),
 			sum:    replayed{Corp: c.ID, From: *from, Attachments: map[string]int{}},
 		}
@@ -426,6 +429,15 @@ func (r *replayer) tell(ctx context.Context, rows []ledger.Difference) error {
 			}
 			continue
 		}
+		if !r.mend && r.ofOlder(d) {
+			r.sum.Older++
+			said := r.dissent(d, "older")
+			said.Hint = "opened by an older version of the decoder, and right as it was then: -mend writes what this version reads"
+			if err := enc.Encode(said); err != nil {
+				return err
+			}
+			continue
+		}
 		if r.kept(d) {
 			kept = append(kept, d)
 			continue
@@ -511,6 +523,30 @@ func (r *replayer) kept(d ledger.Difference) bool {
 
 func (r *replayer) dissent(d ledger.Difference, state string) dissent {
 	return dissent{Corp: r.corp, Kind: d.Kind, What: d.What, Key: d.PK + " " + d.SK, Attributes: d.Attributes, State: state}
+}
+
+// readOtherwise keeps that an older decoder made something else of a message's bytes.
+func (r *replayer) readOtherwise(batch string, seq archive.Seq) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.older[asideKey(batch, seq)] = true
+}
+
+// ofOlder says whether a row is what an older decoder made of a message that this one reads otherwise.
+func (r *replayer) ofOlder(d ledger.Difference) bool {
+	if d.Kind != "msg" || d.What != ledger.Altered || len(r.older) == 0 {
+		return false
+	}
+	seq, err := strconv.ParseUint(cut(d.SK, 1), 10, 64)
+	return err == nil && r.older[asideKey(d.Batch, archive.Seq(seq))]
+}
+
+// cut is one part of a key.
+func cut(key string, part int) string {
+	if parts := strings.Split(key, "#"); part < len(parts) {
+		return parts[part]
+	}
+	return ""
 }
 
 // note keeps a difference that is not about a row.

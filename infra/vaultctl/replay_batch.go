@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -158,12 +159,15 @@ func (r *replayer) segments(ctx context.Context, row ledger.BatchRow) (record, e
 		}
 		items, err := archive.DecodeSegment(r.corp, lines)
 		if err != nil {
-			return record{}, err
+			return record{}, fmt.Errorf("segment %s: %w", key, err)
 		}
 		for i, it := range items {
 			m, err := wire.Decode(r.corp, archive.ChatData{Seq: it.Message.Seq, MsgID: it.Message.MsgID, KeyVersion: it.Message.KeyVersion}, it.Message.Raw)
 			if err != nil {
 				return record{}, fmt.Errorf("segment %s: %w", key, err)
+			}
+			if it.Decoder < wire.Version && !sameReading(it.Message, m) {
+				r.readOtherwise(row.Key(), m.Seq)
 			}
 			items[i] = archive.SegmentItem{Message: m, Index: it.Index, Decoder: wire.Version}
 			rec.items[m.Seq] = items[i]
@@ -171,6 +175,16 @@ func (r *replayer) segments(ctx context.Context, row ledger.BatchRow) (record, e
 		rec.whole[key] = items
 	}
 	return rec, nil
+}
+
+// sameReading says whether two decoders made the same of a message, as a segment keeps it.
+func sameReading(a, b archive.Message) bool {
+	x, err := archive.EncodeSegment([]archive.SegmentItem{{Message: a}})
+	if err != nil {
+		return false
+	}
+	y, err := archive.EncodeSegment([]archive.SegmentItem{{Message: b}})
+	return err == nil && bytes.Equal(x, y)
 }
 
 // items are the messages of a batch, in its order, and its items that are set aside.
@@ -305,7 +319,7 @@ func (r *replayer) rebuilt(ctx context.Context, row *ledger.BatchRow, key string
 			rest = append(rest, it)
 		}
 	}
-	lines, err := archive.EncodeSegment(rest)
+	lines, err := segmentNamed(name.Slice, rest)
 	if err != nil {
 		return false, err
 	}
@@ -323,6 +337,23 @@ func (r *replayer) rebuilt(ctx context.Context, row *ledger.BatchRow, key string
 	}
 	*row, err = r.live.ReplaceSegment(ctx, *row, key, object.Key)
 	return true, err
+}
+
+// segmentNamed writes messages as this version does, or as it or an earlier one did if that gives the hash in a segment's name.
+func segmentNamed(slice string, items []archive.SegmentItem) ([]byte, error) {
+	items = slices.Clone(items)
+	for decoder := range wire.Version {
+		for i := range items {
+			items[i].Decoder = decoder + 1
+		}
+		for _, encode := range []func([]archive.SegmentItem) ([]byte, error){archive.EncodeUnmarkedSegment, archive.EncodeSegment} {
+			lines, err := encode(items)
+			if err != nil || archive.HashHex(lines)[:16] == slice {
+				return lines, err
+			}
+		}
+	}
+	return archive.EncodeSegment(items)
 }
 
 // putBack writes a segment again: under its own name if that is free, else beside the altered one, under the day on which it is written; nothing

@@ -2,6 +2,8 @@ package archive_test
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +66,31 @@ func TestSegmentsOfTheFirstVersionAreRead(t *testing.T) {
 	items, err := archive.DecodeSegment("wwtide", []byte(first))
 	if err != nil || len(items) != 1 || string(items[0].Message.Raw) != `{"msgid":"m7"}` || items[0].Message.Text != "潮" || items[0].Index != 2 {
 		t.Errorf("%+v: %v", items, err)
+	}
+}
+
+// TestASegmentOfALaterFormatIsRefusedByName: each line bears the mark, and lines without one are of format 1.
+func TestASegmentOfALaterFormatIsRefusedByName(t *testing.T) {
+	items := []archive.SegmentItem{{Message: archive.Message{Corp: "wwtide", Seq: 1, Raw: []byte("a")}}, {Message: archive.Message{Corp: "wwtide", Seq: 2, Raw: []byte("b")}}}
+	lines, err := archive.EncodeSegment(items)
+	if err != nil || bytes.Count(lines, []byte(`{"format":1,"seq":`)) != 2 {
+		t.Fatalf("%s: %v", lines, err)
+	}
+	unmarked, err := archive.EncodeUnmarkedSegment(items)
+	if err != nil || !bytes.Equal(unmarked, bytes.ReplaceAll(lines, []byte(`"format":1,`), nil)) {
+		t.Fatalf("%s: %v", unmarked, err)
+	}
+	for _, readable := range [][]byte{lines, unmarked} {
+		if back, err := archive.DecodeSegment("wwtide", readable); err != nil || cmp.Diff(items, back) != "" {
+			t.Errorf("%+v: %v", back, err)
+		}
+	}
+	for _, mark := range []string{`"format":2`, `"format":-1`, `"format":99`} {
+		later := append(slices.Clone(lines[:len(lines)/2]), bytes.Replace(lines[len(lines)/2:], []byte(`"format":1`), []byte(mark), 1)...)
+		_, err := archive.DecodeSegment("wwtide", later)
+		if !errors.Is(err, archive.ErrSegmentFormat) || !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), "formats up to 1") {
+			t.Errorf("%s: %v", mark, err)
+		}
 	}
 }
 

@@ -70,8 +70,12 @@ import (
 	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
-// Version is the decoder's: it rises whenever the same bytes would decode to another message.
-const Version = 1
+// Version is the decoder's: it rises whenever the same bytes would decode to another message. A segment keeps with each message the version that read it.
+//
+//	1  the first
+//	2  halves of a character never join around an escape: text with broken bytes beside an escape has a replacement character for each of them. Some
+//	   builds of this reading still called themselves 1.
+const Version = 2
 
 // ReasonUndecodable is the reason of Decode's only failure.
 const ReasonUndecodable fault.Reason = "undecodable-json"
