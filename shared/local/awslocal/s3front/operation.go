@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
@@ -119,6 +120,9 @@ func parseOperation(r *http.Request) (operation, error) {
 		}
 		op.name = "CopyObject"
 	}
+	if n, err := strconv.Atoi(query.Get("partNumber")); op.name == "UploadPart" && (err != nil || n < 1 || n > 10_000) {
+		return op, &apiError{http.StatusBadRequest, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive."}
+	}
 	return op, nil
 }
 
@@ -181,7 +185,7 @@ func (o operation) requests(r *http.Request, bucket Bucket) []authz.Request {
 	}
 	if o.writes() {
 		for header, extra := range map[string]string{headerLockMode: "PutObjectRetention",
-			"X-Amz-Object-Lock-Legal-Hold": "PutObjectLegalHold", "X-Amz-Tagging": "PutObjectTagging"} {
+			headerHold: "PutObjectLegalHold", "X-Amz-Tagging": "PutObjectTagging"} {
 			if r.Header.Get(header) != "" {
 				need = append(need, ask(extra, objectARN))
 			}

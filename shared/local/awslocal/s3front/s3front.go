@@ -56,6 +56,7 @@ type Gateway struct {
 
 // retention is a bucket's default retention; the zero value is none.
 type retention struct {
+	lockless    bool // the bucket has no Object Lock at all
 	mode        string
 	days, years int32
 }
@@ -105,6 +106,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op operation) er
 		// Nothing is left to read, or the caller has gone.
 		_ = resp.Body.Close()
 	}()
+	if err := drain(out); err != nil {
+		return err
+	}
 	g.forget(op, resp.StatusCode)
 	if err := g.free(op, r, resp.StatusCode); err != nil {
 		return err
@@ -191,11 +195,15 @@ func (g *Gateway) prepare(r *http.Request, op operation) (*http.Request, error) 
 		}
 		body, length = bytes.NewReader(held), int64(len(held))
 	}
+	if body == r.Body && length > prefetched {
+		body = &outgoing{Reader: r.Body, done: make(chan struct{})}
+	}
 	out, err := http.NewRequestWithContext(r.Context(), r.Method, target, body)
 	if err != nil {
 		return nil, fmt.Errorf("s3 %s: %w", op.name, err)
 	}
 	out.ContentLength = length
+	out.Close = length > prefetched
 	out.Header = r.Header.Clone()
 	for _, name := range dropped {
 		out.Header.Del(name)
@@ -207,6 +215,9 @@ func (g *Gateway) prepare(r *http.Request, op operation) (*http.Request, error) 
 	if op.writes() {
 		g.encrypt(out.Header, op)
 		if err := g.stamp(r.Context(), out.Header, op); err != nil {
+			return nil, err
+		}
+		if err := lockedIsSummed(out.Header, op); err != nil {
 			return nil, err
 		}
 	}
@@ -231,17 +242,25 @@ const (
 	headerKeptSSE      = "X-Amz-Meta-Local-Front-Sse"
 	headerLockMode     = "X-Amz-Object-Lock-Mode"
 	headerLockUntil    = "X-Amz-Object-Lock-Retain-Until-Date"
+	headerHold         = "X-Amz-Object-Lock-Legal-Hold"
 )
 
 // stamp writes the bucket's default retention on a new version, as S3 does. versitygw counts a default from the day when
 // the bucket was configured and answers GetObjectRetention with nothing.
 func (g *Gateway) stamp(ctx context.Context, h http.Header, op operation) error {
-	if op.name == "UploadPart" || op.name == "CompleteMultipartUpload" || h.Get(headerLockMode) != "" {
+	if op.name == "UploadPart" || op.name == "CompleteMultipartUpload" {
 		return nil
 	}
 	def, err := g.defaultRetention(ctx, op.bucket)
-	if err != nil || def.mode == "" {
+	if err != nil {
 		return err
+	}
+	if def.lockless && h.Get(headerLockMode)+h.Get(headerLockUntil)+h.Get(headerHold) != "" {
+		// versitygw refuses it too, but keeps the object, and takes a hold that is OFF.
+		return &apiError{http.StatusBadRequest, "InvalidRequest", "Bucket is missing Object Lock Configuration"}
+	}
+	if def.mode == "" || h.Get(headerLockMode) != "" {
+		return nil
 	}
 	h.Set(headerLockMode, def.mode)
 	h.Set(headerLockUntil, g.now().UTC().AddDate(int(def.years), 0, int(def.days)).Format(time.RFC3339))
@@ -260,6 +279,7 @@ func (g *Gateway) defaultRetention(ctx context.Context, bucket string) (retentio
 	switch code := codeOf(err); {
 	case code == "ObjectLockConfigurationNotFoundError" || code == "NoSuchBucket":
 		// Without a bucket the request itself gets the error.
+		def.lockless = code != "NoSuchBucket"
 	case err != nil:
 		return retention{}, fmt.Errorf("read the lock configuration of bucket %s: %w", bucket, err)
 	case got.ObjectLockConfiguration != nil && got.ObjectLockConfiguration.Rule != nil && got.ObjectLockConfiguration.Rule.DefaultRetention != nil:
@@ -333,6 +353,9 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, op operation, b
 		if err := authz.Check(r.Context(), q); err != nil {
 			return err
 		}
+	}
+	if err := notFoundLock(resp, op); err != nil {
+		return err
 	}
 	if marker := r.URL.Query().Get("version-id-marker"); op.name == "ListObjectVersions" && marker != "" && resp.StatusCode == http.StatusOK {
 		if err := exclusivePage(resp, marker); err != nil {

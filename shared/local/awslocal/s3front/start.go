@@ -70,7 +70,11 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
+			c, err := d.DialContext(ctx, "unix", socket)
+			if err != nil {
+				return nil, err
+			}
+			return patient{c}, nil
 		},
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 64,

@@ -29,11 +29,13 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front"
 )
 
+// AccessKey and Secret are the caller's, for tests that sign their requests themselves.
 const (
-	region    = "us-east-1"
-	accessKey = "AKIDTEST"
-	secret    = "secret-of-the-test"
+	AccessKey = "AKIDTEST"
+	Secret    = "secret-of-the-test"
 )
+
+const region = "us-east-1"
 
 // Env is a running local S3.
 type Env struct {
@@ -88,7 +90,7 @@ func Start(t testing.TB, cfg s3front.Config, buckets ...s3front.Bucket) *Env {
 		Principal: func(key string) (string, *authz.Caller, bool) {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			return secret, e.caller, key == accessKey
+			return Secret, e.caller, key == AccessKey
 		},
 		Region: region, Account: "000000000000",
 		Fault: func(r awslocal.FaultRequest) awslocal.FaultDecision {
@@ -110,7 +112,7 @@ func Start(t testing.TB, cfg s3front.Config, buckets ...s3front.Bucket) *Env {
 	e.Client = s3.New(s3.Options{
 		Region: region, BaseEndpoint: aws.String(server.URL), UsePathStyle: true,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secret}, nil
+			return aws.Credentials{AccessKeyID: AccessKey, SecretAccessKey: Secret}, nil
 		}),
 		// The SDK's own number of tries, without its pauses of up to 20 s.
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 10 * time.Millisecond }),
