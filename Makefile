@@ -140,7 +140,7 @@ upgrade: build ## deploy this version over FROM=COMMIT, and back, and again, in 
 	@git archive $(FROM) | tar -x -C '$(BUILD)'/upgrade/source
 	@$(MAKE) --no-print-directory -s -C '$(BUILD)'/upgrade/source build BUILD='$(OUT)/upgrade/old'
 	@$(GOBUILD) -o '$(BUILD)'/local/upgrade ./infra/local/upgrade
-	@'$(OUT)/local/upgrade' -old '$(OUT)/upgrade/old' -new '$(OUT)' $(if $(filter command,$(firstword $(origin N))),-n $(N)) $(ARGS)
+	@'$(OUT)/local/upgrade' -old '$(OUT)/upgrade/old' $(if $(filter command,$(firstword $(origin N))),-n $(N)) $(ARGS)
 	@rm -rf '$(BUILD)'/upgrade
 
 PREFIX ?=

@@ -8,82 +8,51 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
-)
-
-// The program's exit codes.
-const (
-	exitGood  = 0
-	exitLeaks = 1 // something leaks, or it could not be shown that nothing does
-	exitUsage = 2
+	"github.com/wecomvault/wecomvault/shared/local/command"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := program(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	command.Main("leak", func(ctx context.Context, args []string, out io.Writer) error {
+		var o options
+		f := command.Flags("leak")
+		o.folders.Flags(f)
+		command.Seed(f, &o.seed)
+		f.Float64Var(&o.rate, "faults", 0.03, "part of the calls that fail")
+		if err := command.Parse(f, args); err != nil {
+			return err
+		}
+		return run(ctx, o, out)
+	})
 }
 
 // options are the program's flags.
 type options struct {
-	data, binaries, template string
-	seed                     uint64
-	rate                     float64
-}
-
-func program(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var o options
-	f := flag.NewFlagSet("leak", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.StringVar(&o.data, "data", "", "folder for the run's data; a temporary one that is removed if it is empty")
-	f.StringVar(&o.binaries, "binaries", "build", "folder of the built programs")
-	f.StringVar(&o.template, "template", "template.yaml", "the product's wiring")
-	f.Uint64Var(&o.seed, "seed", 0, "replays a run's faults; 0 draws one")
-	f.Float64Var(&o.rate, "faults", 0.03, "part of the calls that fail")
-	if err := f.Parse(args); err != nil {
-		return exitUsage
-	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "leak: %q is one word too many\n", f.Arg(0))
-		return exitUsage
-	}
-	if err := run(ctx, o, stdout); err != nil {
-		fmt.Fprintln(stderr, "leak:", err)
-		return exitLeaks
-	}
-	return exitGood
+	folders command.Folders
+	seed    uint64
+	rate    float64
 }
 
 func run(ctx context.Context, o options, out io.Writer) (err error) {
-	if o.seed == 0 {
-		o.seed = rand.Uint64() // #nosec G404 -- a seed that replays a run is no secret
+	o.seed = command.Drawn(o.seed)
+	done, err := o.folders.Open("leak")
+	if err != nil {
+		return err
 	}
-	if o.data == "" {
-		if o.data, err = os.MkdirTemp("", "leak-"); err != nil {
-			return fmt.Errorf("make a data folder: %w", err)
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
-	}
-	for _, path := range []*string{&o.data, &o.binaries, &o.template} {
-		if *path, err = filepath.Abs(*path); err != nil {
-			return err
-		}
-	}
+	defer func() { err = errors.Join(err, done()) }()
+	line := progress.New(os.Stderr, "the day", "", 0)
+	defer line.Done()
+	out = line.Beside(out)
 	fmt.Fprintf(out, "seed %d\n", o.seed)
 	began := clock.Real()
-	p, err := open(ctx, o)
+	p, err := open(ctx, o, line)
 	if err != nil {
 		return err
 	}
@@ -92,6 +61,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return fmt.Errorf("the run: %w", err)
 	}
 	fmt.Fprintf(out, "played: %s\n", p.account)
+	line.Note("searching every place")
 	s := newSearcher(p.canaries)
 	places, err := p.places(ctx)
 	if err != nil {
@@ -123,6 +93,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return fmt.Errorf("%d files are not the user's alone, the first: %s", len(others), others[0])
 	}
 	fmt.Fprintln(out, "every file of the data folder is the user's alone")
+	line.Note("planting a canary in every place and searching again")
 	blind, err := p.plantEverywhere(ctx, s)
 	if err != nil {
 		return err

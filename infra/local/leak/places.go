@@ -118,7 +118,7 @@ func (p *played) places(ctx context.Context) ([]place, error) {
 
 // logs are the files that functions, endpoints and children wrote, a line at a time; metrics are lines among them.
 func (p *played) logs() (lines, figures []thing, err error) {
-	files, err := filepath.Glob(filepath.Join(p.o.data, "logs", "*"))
+	files, err := filepath.Glob(filepath.Join(p.o.folders.Data, "logs", "*"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -198,7 +198,7 @@ func (p *played) dumps() ([]thing, error) {
 		return nil, err
 	}
 	var files []string
-	err = filepath.WalkDir(p.o.data, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(p.o.folders.Data, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it ended while it was looked at
 		}
@@ -210,7 +210,7 @@ func (p *played) dumps() ([]thing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for core dumps: %w", err)
 	}
-	for _, dir := range []string{own, os.TempDir(), p.o.binaries} {
+	for _, dir := range []string{own, os.TempDir(), p.o.folders.Binaries} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return nil, fmt.Errorf("look for core dumps: %w", err)
@@ -239,7 +239,7 @@ func (p *played) dumps() ([]thing, error) {
 // open lists the files and folders of the data that others than the user may reach, or could but for the folder around them.
 func (p *played) open() ([]string, error) {
 	var out []string
-	err := filepath.WalkDir(p.o.data, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(p.o.folders.Data, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it was there while it was looked at
 		}

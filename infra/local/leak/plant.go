@@ -79,7 +79,7 @@ func (p *played) plantEverywhere(ctx context.Context, s *searcher) (blind []stri
 			if err != nil {
 				return err
 			}
-			return os.WriteFile(filepath.Join(p.o.data, "tmp", "core.1"), append(coreHeader(), b...), 0o600)
+			return os.WriteFile(filepath.Join(p.o.folders.Data, "tmp", "core.1"), append(coreHeader(), b...), 0o600)
 		}},
 	} {
 		if err := step.plant(); err != nil {
@@ -104,7 +104,7 @@ func (p *played) plantEverywhere(ctx context.Context, s *searcher) (blind []stri
 }
 
 func (p *played) write(log, line string) error {
-	f, err := os.OpenFile(filepath.Join(p.o.data, "logs", log), os.O_APPEND|os.O_WRONLY, 0) // #nosec G304 -- of the run's own folder
+	f, err := os.OpenFile(filepath.Join(p.o.folders.Data, "logs", log), os.O_APPEND|os.O_WRONLY, 0) // #nosec G304 -- of the run's own folder
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/lambdahost"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/progress"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
 
@@ -40,6 +41,7 @@ const (
 type played struct {
 	*house.House
 	o        options
+	line     *progress.Line
 	sim      *wecomsim.Client
 	wecom    string
 	child    *house.Child
@@ -59,8 +61,8 @@ type played struct {
 	kills int
 }
 
-func open(ctx context.Context, o options) (p *played, err error) {
-	p = &played{o: o, began: clock.Real(), r: rand.New(rand.NewPCG(o.seed, 29)), canaries: map[string][]byte{}, words: map[string]string{}} // #nosec G404 -- a seed replays a run
+func open(ctx context.Context, o options, line *progress.Line) (p *played, err error) {
+	p = &played{o: o, line: line, began: clock.Real(), r: rand.New(rand.NewPCG(o.seed, 29)), canaries: map[string][]byte{}, words: map[string]string{}} // #nosec G404 -- a seed replays a run
 	p.calm.Store(true)
 	// A process that crashes may dump what it holds, as far as it is up to the system.
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Cur: 64 << 20, Max: 64 << 20}); err != nil {
@@ -72,13 +74,13 @@ func open(ctx context.Context, o options) (p *played, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.child, p.wecom, err = house.Simulator(ctx, o.binaries, o.data); err != nil {
+	if p.child, p.wecom, err = house.Simulator(ctx, o.folders.Binaries, o.folders.Data); err != nil {
 		return p, err
 	}
 	p.sim = wecomsim.NewClient(p.wecom)
 	p.House, err = house.Open(ctx, house.Options{
-		Data: o.data, Template: o.template, Binaries: o.binaries, NoSync: true,
-		Params: map[string]string{"WecomUrl": p.wecom, "SdkHost": filepath.Join(o.binaries, "local", "simsdk"), "PollInterval": "1s", "RetentionMode": "GOVERNANCE",
+		Data: o.folders.Data, Template: o.folders.Template, Binaries: o.folders.Binaries, NoSync: true,
+		Params: map[string]string{"WecomUrl": p.wecom, "SdkHost": filepath.Join(o.folders.Binaries, "local", "simsdk"), "PollInterval": "1s", "RetentionMode": "GOVERNANCE",
 			"RetentionDays": "1", "Trial": "true", "MailFrom": "archive@wecomvault.example", "MailWait": "60s"},
 		Fault: p.fault, Ran: p.ran,
 	})
@@ -163,12 +165,14 @@ func (p *played) ran(r lambdahost.Ran) {
 
 // play plays the company's day.
 func (p *played) play(ctx context.Context) error {
+	p.line.Note("making the company")
 	if err := p.company(ctx); err != nil {
 		return err
 	}
 	if err := p.Start(); err != nil {
 		return err
 	}
+	p.line.Note("fetching under faults and kills")
 	p.calm.Store(false)
 	if err := p.Host.InvokeAsync("DirectoryFunction", []byte(`{}`)); err != nil {
 		return err
@@ -182,6 +186,7 @@ func (p *played) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.line.Note("the second key, noon and its report")
 	// What the second key opens was set aside until it came; it is put back by itself.
 	if err := p.addKey(ctx, 2); err != nil {
 		return err
@@ -201,6 +206,7 @@ func (p *played) play(ctx context.Context) error {
 			}
 		}
 	}
+	p.line.Note("the end of the day")
 	p.calm.Store(true)
 	if err := p.finish(ctx); err != nil {
 		return err
@@ -306,7 +312,7 @@ func (p *played) messages(ctx context.Context) error {
 }
 
 func (p *played) keyFile(version int) string {
-	return filepath.Join(p.o.data, fmt.Sprintf("key-%d.pem", version))
+	return filepath.Join(p.o.folders.Data, fmt.Sprintf("key-%d.pem", version))
 }
 
 // keepKey keeps a private key for the operator, and makes canaries of it: a part of its text, and of the number that is the secret.
@@ -327,7 +333,7 @@ func secretOf(key *rsa.PrivateKey) []byte { return key.D.Bytes()[40:64] }
 func (p *played) enrol(ctx context.Context) error {
 	args := []string{"corps", "add", "-corp", string(corp), "-simulated"}
 	for flag, kind := range map[string]string{"-secret-file": "archive secret", "-contacts-secret-file": "contacts secret", "-customer-secret-file": "customer secret"} {
-		file := filepath.Join(p.o.data, strings.ReplaceAll(kind, " ", "-"))
+		file := filepath.Join(p.o.folders.Data, strings.ReplaceAll(kind, " ", "-"))
 		if err := os.WriteFile(file, []byte(p.words[kind]), 0o600); err != nil {
 			return err
 		}

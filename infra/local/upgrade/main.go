@@ -8,66 +8,47 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/wecomvault/wecomvault/shared/local/command"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 // options are the program's flags.
 type options struct {
-	before, after string // folders as make build lays them out
-	template      string
-	data          string
-	n, times      int
-	patience      time.Duration
+	folders  command.Folders // its programs are this version's
+	before   string          // the older version's, as make build lays them out
+	n, times int
+	patience time.Duration
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := program(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "upgrade:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("upgrade", upgradeInFlight) }
 
-func program(ctx context.Context, args []string, out io.Writer) (err error) {
+func upgradeInFlight(ctx context.Context, args []string, out io.Writer) (err error) {
 	var o options
-	f := flag.NewFlagSet("upgrade", flag.ContinueOnError)
+	f := command.Flags("upgrade")
+	o.folders.Flags(f)
 	f.StringVar(&o.before, "old", "", "folder of the older version's programs")
-	f.StringVar(&o.after, "new", "", "folder of this version's programs")
-	f.StringVar(&o.template, "template", "template.yaml", "this version's template")
-	f.StringVar(&o.data, "data", "", "folder to work in; empty takes one that is removed")
 	f.IntVar(&o.n, "n", 4000, "how many messages are sent")
 	f.IntVar(&o.times, "times", 5, "how often a version is deployed, new and old in turn, beginning and ending with the new one")
 	f.DurationVar(&o.patience, "patience", 3*time.Minute, "how long to wait for one thing to happen")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
+	if err := command.Parse(f, args); err != nil {
 		return err
 	}
-	if o.before == "" || o.after == "" || o.n < 100 || o.times < 1 || o.times%2 == 0 {
-		return errors.New("-old and -new name what was built, -n is at least 100, -times is odd")
+	if o.before == "" || o.n < 100 || o.times < 1 || o.times%2 == 0 {
+		return command.Misuse("-old names what was built of the older version, -n is at least 100, -times is odd")
 	}
-	if o.data == "" {
-		if o.data, err = os.MkdirTemp("", "wecomvault-upgrade-"); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
+	done, err := o.folders.Open("upgrade")
+	if err != nil {
+		return err
 	}
-	for _, path := range []*string{&o.before, &o.after, &o.template, &o.data} {
-		whole, err := filepath.Abs(*path)
-		if err != nil {
-			return fmt.Errorf("find %s: %w", *path, err)
-		}
-		*path = whole
+	defer func() { err = errors.Join(err, done()) }()
+	if err := command.Absolute(&o.before); err != nil {
+		return err
 	}
-	return play(ctx, o, out)
+	line := progress.New(os.Stderr, "upgrade in flight", "messages", int64(o.n))
+	defer line.Done()
+	return play(ctx, o, line.Beside(out), line)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 const corp = "wwupgrade"
@@ -28,26 +29,27 @@ type upgrade struct {
 	options
 	*house.House
 	out  io.Writer
+	line *progress.Line
 	sim  *wecomsim.Client
 	keys []wecomsim.Key
 	sent int
 }
 
-func play(ctx context.Context, o options, out io.Writer) (err error) {
-	simulator, wecom, err := house.Simulator(ctx, o.after, o.data)
+func play(ctx context.Context, o options, out io.Writer, line *progress.Line) (err error) {
+	simulator, wecom, err := house.Simulator(ctx, o.folders.Binaries, o.folders.Data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, simulator.Close()) }()
-	h, err := house.Open(ctx, house.Options{Data: o.data, Template: o.template, Binaries: o.after, NoSync: true, Params: map[string]string{
-		"WecomUrl": wecom, "SdkHost": filepath.Join(o.after, "local", "simsdk"), "PollInterval": "200ms", "RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true",
+	h, err := house.Open(ctx, house.Options{Data: o.folders.Data, Template: o.folders.Template, Binaries: o.folders.Binaries, NoSync: true, Params: map[string]string{
+		"WecomUrl": wecom, "SdkHost": filepath.Join(o.folders.Binaries, "local", "simsdk"), "PollInterval": "200ms", "RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true",
 		"MailFrom": "archive@wecomvault.example",
 	}})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	u := &upgrade{options: o, House: h, out: out, sim: wecomsim.NewClient(wecom)}
+	u := &upgrade{options: o, House: h, out: out, line: line, sim: wecomsim.NewClient(wecom)}
 	if err := u.enrol(ctx); err != nil {
 		return err
 	}
@@ -73,6 +75,7 @@ func play(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := u.send(ctx, o.n-u.sent); err != nil {
 		return err
 	}
+	u.line.Note("the second key, and what waits for it")
 	// The second key comes only now: what each version set aside, the last one opens.
 	if err := u.addKey(ctx, u.keys[1]); err != nil {
 		return err
@@ -90,6 +93,9 @@ func (u *upgrade) follow(ctx context.Context) {
 			return
 		case <-second.C:
 			u.Host.Tick()
+			if n, err := u.archived(ctx); err == nil { // otherwise the next second tells
+				u.line.Set(n, int64(u.n))
+			}
 		}
 	}
 }
@@ -104,7 +110,7 @@ func (u *upgrade) operate(ctx context.Context, args ...string) (string, error) {
 
 // withFile gives a secret to a command as a file, which is gone afterwards.
 func (u *upgrade) withFile(content string, use func(path string) error) error {
-	f, err := os.CreateTemp(u.data, "secret-*")
+	f, err := os.CreateTemp(u.folders.Data, "secret-*")
 	if err != nil {
 		return err
 	}
@@ -176,10 +182,11 @@ func (u *upgrade) deployInTheMiddle(ctx context.Context, i int) error {
 	if err := u.send(ctx, (u.n/2)/u.times); err != nil {
 		return err
 	}
-	name, binaries, former := "the new version", u.after, u.before
+	name, binaries, former := "the new version", u.folders.Binaries, u.before
 	if i%2 == 1 {
-		name, binaries, former = "the old version again", u.before, u.after
+		name, binaries, former = "the old version again", u.before, u.folders.Binaries
 	}
+	u.line.Note(fmt.Sprintf("deployment %d of %d: waiting for a batch in the middle of its way", i+1, u.times))
 	pending := 0
 	found, err := house.Until(ctx, u.patience, func() (bool, error) {
 		if u.Host.Busy("ProcessFunction") == 0 {
@@ -211,6 +218,15 @@ func (u *upgrade) deployInTheMiddle(ctx context.Context, i int) error {
 		return false, u.send(ctx, 1)
 	})
 	return err
+}
+
+// archived counts the messages of the batches that are done.
+func (u *upgrade) archived(ctx context.Context) (n int64, err error) {
+	err = u.Ledger().Batches(ctx, corp, "", func(b ledger.BatchRow) bool {
+		n += int64(b.Archived)
+		return true
+	})
+	return n, err
 }
 
 // pending counts the batches that are kept and not yet done.
@@ -263,7 +279,7 @@ func (u *upgrade) settle(ctx context.Context) error {
 		if differs = u.compare(ctx); differs == nil || redriven || !strings.Contains(differs.Error(), "no-key") {
 			return differs == nil, nil
 		}
-		// A batch that was read before the key came may be set aside after its redrive has passed. The hourly schedule finds it; here it comes at once.
+		// A batch that was read before the key came may be set aside after its redrive has passed. The schedule finds it within five minutes; here it comes at once.
 		redriven = true
 		_, err := u.Host.Invoke(ctx, "RedriveFunction", []byte(`{}`))
 		return false, err
