@@ -13,8 +13,8 @@ type Known struct {
 	Value string
 	Seen  time.Time // when the last look that showed it began: its age; zero: no look ever showed it, and Value says nothing
 	Via   string    // the kind of secret that showed it
-	// Blind is the kind of secret of the newest look at the entry, if that look was later and does not show the field: what holds now is unknown by
-	// that source. "": the newest look that could have shown the field did.
+	// Blind is the kind of secret of the newest list that holds the entry, if that is later and does not show the field: what holds now is unknown by
+	// that source. "": the list shows the field. Of an entry that is on no list, a look at it alone counts instead.
 	Blind   string
 	BlindAt time.Time
 }
@@ -259,7 +259,7 @@ func (f *folding) field(field Field) {
 		}
 		if says, shown := l.Seen[field]; shown {
 			words = append(words, word{l.Asked, l.Answered, l.Via, says})
-		} else if !lasting && l.Presence == There {
+		} else if !lasting && l.Presence == There && (blind == nil || l.Part != "" || blind.Part == "") {
 			blind = &f.looks[i]
 		}
 	}
@@ -272,7 +272,9 @@ func (f *folding) field(field Field) {
 	}
 	newest := words[len(words)-1]
 	known := Known{Value: newest.says, Seen: newest.asked, Via: newest.via}
-	if blind != nil && blind.Asked.After(newest.asked) {
+	// A single look that shows less than the list does takes nothing back: the next list shows it again.
+	listed := slices.ContainsFunc(f.looks, func(l Look) bool { return l.Part == PartMembers || l.Part == PartDepartments })
+	if blind != nil && blind.Asked.After(newest.asked) && (blind.Part != "" || !listed) {
 		known.Blind, known.BlindAt = blind.Via, blind.Asked
 	}
 	f.Now[field] = known

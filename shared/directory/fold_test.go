@@ -191,6 +191,71 @@ func TestAHiddenFieldIsUnknownByThatSource(t *testing.T) {
 	if k := h.Now[directory.FieldMobile]; k.Blind != "" || !k.Seen.Equal(hour(2)) {
 		t.Errorf("seen at last: %+v", k)
 	}
+	// A callback's look, with a secret that shows less, takes nothing back.
+	h = folded(directory.KindMember, "a", nil, snapshot(hour(0), contacts, person("a")), reread(hour(1), app, person("a", hidden)))
+	if k := h.Now[directory.FieldMobile]; k.Blind != "" || !k.Seen.Equal(hour(0)) || !h.State().MobileReadable {
+		t.Errorf("by a single look: %+v", k)
+	}
+	h = folded(directory.KindMember, "a", nil, reread(hour(0), contacts, person("a")), reread(hour(1), app, person("a", hidden)))
+	if k := h.Now[directory.FieldMobile]; k.Blind != app {
+		t.Errorf("on no list: %+v", k)
+	}
+}
+
+func TestWhatCanNotBeSeenIsCountedAsUnknownWithWhatCouldShowIt(t *testing.T) {
+	both := []directory.Observation{snapshot(hour(0), contacts, person("a")), snapshot(hour(1), app, person("a", hidden), person("b", hidden))}
+	gone := []directory.Observation{snapshot(hour(0), app, person("c", hidden)), snapshot(hour(1), app)}
+	seen := []directory.Observation{snapshot(hour(1), contacts, person("d"))}
+	got := directory.Blindness([]directory.History{
+		folded(directory.KindMember, "a", nil, both...), folded(directory.KindMember, "b", nil, both...),
+		folded(directory.KindMember, "c", nil, gone...), folded(directory.KindMember, "d", nil, seen...),
+	}, directory.FieldMobile, directory.FieldName)
+	want := []directory.Unseen{{Field: directory.FieldMobile, Via: app, N: 2, Once: 1, Since: hour(1),
+		Openers: []directory.Opener{directory.OldSync, directory.OldApp, directory.OwnConsent, directory.HRFile}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestAMobileIsLostOnlyWhereItWasAndCanBeSeenNotToBe(t *testing.T) {
+	none := func(m *directory.Member) { m.Mobile = "" }
+	for name, c := range map[string]struct {
+		seen []directory.Observation
+		lost bool
+	}{
+		"was, is not":           {[]directory.Observation{snapshot(hour(0), contacts, person("a")), snapshot(hour(1), contacts, person("a", none))}, true},
+		"never was":             {[]directory.Observation{snapshot(hour(0), contacts, person("a", none)), snapshot(hour(1), contacts, person("a", none))}, false},
+		"hidden":                {[]directory.Observation{snapshot(hour(0), contacts, person("a")), snapshot(hour(1), app, person("a", hidden))}, false},
+		"lost, then hidden":     {[]directory.Observation{snapshot(hour(0), contacts, person("a")), snapshot(hour(1), contacts, person("a", none)), snapshot(hour(2), app, person("a", hidden))}, true},
+		"lost, and back":        {[]directory.Observation{snapshot(hour(0), contacts, person("a")), snapshot(hour(1), contacts, person("a", none)), snapshot(hour(2), contacts, person("a"))}, false},
+		"left":                  {[]directory.Observation{snapshot(hour(0), contacts, person("a")), snapshot(hour(1), contacts, person("a", none)), snapshot(hour(2), contacts)}, false},
+		"another stay had lost": {[]directory.Observation{snapshot(hour(0), contacts, person("a")), snapshot(hour(1), contacts, person("a", none)), snapshot(hour(2), contacts), snapshot(hour(3), contacts, person("a", none))}, false},
+	} {
+		h := folded(directory.KindMember, "a", nil, c.seen...)
+		if since, lost := h.Lost(directory.FieldMobile); lost != c.lost || lost && since.What != directory.MobileRemoved {
+			t.Errorf("%s: lost %v, %+v", name, lost, since)
+		}
+	}
+}
+
+// What a history says of now is what was read, if everything could be.
+func TestTheStateOfNowIsWhatWasRead(t *testing.T) {
+	m := person("a", func(m *directory.Member) {
+		m.Departments, m.Leads, m.DirectLeaders, m.MainDepartment, m.Position = []int{2, 7}, []int{7}, []archive.PartyID{"x", "y"}, 7, "Clerk"
+	})
+	o := snapshot(hour(0), contacts, m)
+	o.Reading.Parts[directory.PartDesignated] = directory.Outcome{Complete: true, Via: app}
+	o.Reading.Designated = map[archive.PartyID][]int{"a": {1, 3}}
+	want := m.Member
+	want.Designated, want.DesignatedKnown, want.Editions = true, true, []int{1, 3}
+	if diff := cmp.Diff(want, folded(directory.KindMember, "a", nil, o).State()); diff != "" {
+		t.Errorf("member: -want +got\n%s", diff)
+	}
+	d := directory.ReadDepartment{ID: 7, Named: true, Department: directory.Department{Name: "East", NameEn: "E", Parent: 1, Order: 1<<32 - 1, Leaders: []archive.PartyID{"a"}}}
+	o.Reading = directory.Reading{Departments: []directory.ReadDepartment{d}}
+	if diff := cmp.Diff(d.Department, folded(directory.KindDepartment, "7", nil, o).Place()); diff != "" {
+		t.Errorf("department: -want +got\n%s", diff)
+	}
 }
 
 // looked draws observations of two members and a department, with both secrets, complete, broken off and single, at times that collide.
