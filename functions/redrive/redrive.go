@@ -23,6 +23,13 @@ const (
 	longestTry = 32 * 24 * time.Hour
 )
 
+// Items whose key is held are put back by every run of the schedule until they have been once since the key came; then after heldTry, which the next run,
+// five minutes later, finds over, and after twice as long each time, up to longestHeldTry.
+const (
+	heldTry        = 4 * time.Minute
+	longestHeldTry = time.Hour
+)
+
 // passing are the reasons that say nothing about the item itself.
 var passing = []string{"decrypt-10001", "decrypt-10002", "decrypt-10003"}
 
@@ -39,15 +46,15 @@ type redriver struct {
 
 // redrive puts back what a job names.
 func (r *redriver) redrive(ctx context.Context, job queue.RedriveJob) error {
-	groups, err := r.ledger.AsideGroups(ctx, job.Corp)
+	groups, err := r.ledger.AsideFirsts(ctx, job.Corp)
 	if err != nil {
 		return fmt.Errorf("list what is set aside of corp %s: %w", job.Corp, err)
 	}
-	for _, g := range groups {
-		if job.Reason != "" && job.Reason != g.First.Reason || job.KeyVersion != 0 && job.KeyVersion != g.First.KeyVersion {
+	for _, first := range groups {
+		if job.Reason != "" && job.Reason != first.Reason || job.KeyVersion != 0 && job.KeyVersion != first.KeyVersion {
 			continue
 		}
-		if err := r.putBack(ctx, job.Corp, g); err != nil {
+		if err := r.putBack(ctx, job.Corp, first); err != nil {
 			return err
 		}
 	}
@@ -71,7 +78,7 @@ func (r *redriver) run(ctx context.Context) error {
 
 func (r *redriver) runCorp(ctx context.Context, corp archive.CorpID) (err error) {
 	defer fault.Catch(&err) // the others are looked at all the same
-	groups, err := r.ledger.AsideGroups(ctx, corp)
+	groups, err := r.ledger.AsideFirsts(ctx, corp)
 	if err != nil || len(groups) == 0 {
 		return err
 	}
@@ -83,15 +90,15 @@ func (r *redriver) runCorp(ctx context.Context, corp archive.CorpID) (err error)
 	for _, k := range rows {
 		keys[k.Version] = k
 	}
-	for _, g := range groups {
-		before, err := r.ledger.Redriven(ctx, corp, g.First.Reason, g.First.KeyVersion)
+	for _, first := range groups {
+		before, err := r.ledger.Redriven(ctx, corp, first.Reason, first.KeyVersion)
 		if err != nil {
 			return err
 		}
-		if !r.due(g, keys, before) {
+		if !r.due(first, keys, before) {
 			continue
 		}
-		if err := r.putBack(ctx, corp, g); err != nil {
+		if err := r.putBack(ctx, corp, first); err != nil {
 			return err
 		}
 	}
@@ -99,24 +106,25 @@ func (r *redriver) runCorp(ctx context.Context, corp archive.CorpID) (err error)
 }
 
 // due says whether the cause of a group may have gone.
-func (r *redriver) due(g ledger.AsideGroup, keys map[archive.KeyVersion]ledger.KeyRow, before ledger.Redriven) bool {
-	key, held := keys[g.First.KeyVersion]
-	switch g.First.Reason {
+func (r *redriver) due(first ledger.Aside, keys map[archive.KeyVersion]ledger.KeyRow, before ledger.Redriven) bool {
+	key, held := keys[first.KeyVersion]
+	switch first.Reason {
 	case ledger.ReasonNoKey:
-		// With the key held, nothing stays here but what was set aside while the key came, or not reached yet.
-		return held
+		// With the key held, nothing stays here but what was set aside while the key came, or not reached yet. The first should not have to wait; of the
+		// second, which may be much, every job that is sent again is one too many.
+		return held && (before.At.Before(key.Added) || r.now().Sub(before.At) >= min(heldTry<<min(max(before.Times-1, 0), 16), longestHeldTry))
 	case ledger.ReasonKeyDoesNotFit:
-		return held && key.Added.After(before.At) && key.Added.After(g.First.Since)
+		return held && key.Added.After(before.At) && key.Added.After(first.Since)
 	default:
 		last := before.At
 		if last.IsZero() {
-			last = g.First.Since
+			last = first.Since
 		}
-		first := firstTry
-		if slices.Contains(passing, g.First.Reason) {
-			first = passingTry
+		try := firstTry
+		if slices.Contains(passing, first.Reason) {
+			try = passingTry
 		}
-		return r.now().Sub(last) >= min(first<<min(before.Times, 16), longestTry)
+		return r.now().Sub(last) >= min(try<<min(before.Times, 16), longestTry)
 	}
 }
 
@@ -124,12 +132,13 @@ func (r *redriver) due(g ledger.AsideGroup, keys map[archive.KeyVersion]ledger.K
 const remembered = 64
 
 // putBack enqueues a job for each batch of a group. It reads row by row and holds none.
-func (r *redriver) putBack(ctx context.Context, corp archive.CorpID, g ledger.AsideGroup) error {
+func (r *redriver) putBack(ctx context.Context, corp archive.CorpID, first ledger.Aside) error {
 	began := r.now()
 	sent := make([]string, 0, remembered)
-	jobs := 0
+	jobs, items := 0, 0
 	var failed error
-	err := r.ledger.AsidesFrom(ctx, corp, g.First.Reason, g.First.KeyVersion, 0, func(a ledger.Aside) bool {
+	err := r.ledger.AsidesFrom(ctx, corp, first.Reason, first.KeyVersion, 0, func(a ledger.Aside) bool {
+		items++
 		for _, s := range sent {
 			if s == a.Batch {
 				return true
@@ -149,15 +158,15 @@ func (r *redriver) putBack(ctx context.Context, corp archive.CorpID, g ledger.As
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	before, err := r.ledger.Redriven(ctx, corp, g.First.Reason, g.First.KeyVersion)
+	before, err := r.ledger.Redriven(ctx, corp, first.Reason, first.KeyVersion)
 	if err != nil {
 		return err
 	}
 	// The time from before the reading: a key that came meanwhile is newer than it.
-	if err := r.ledger.SetRedriven(ctx, corp, g.First.Reason, g.First.KeyVersion, ledger.Redriven{At: began, Times: before.Times + 1}); err != nil {
+	if err := r.ledger.SetRedriven(ctx, corp, first.Reason, first.KeyVersion, ledger.Redriven{At: began, Times: before.Times + 1}); err != nil {
 		return err
 	}
-	r.log.InfoContext(ctx, "put back to work", slog.String("corp", string(corp)), slog.String("reason", g.First.Reason),
-		slog.Uint64("key_version", uint64(g.First.KeyVersion)), slog.Int("items", g.Count), slog.Int("batches", jobs))
+	r.log.InfoContext(ctx, "put back to work", slog.String("corp", string(corp)), slog.String("reason", first.Reason),
+		slog.Uint64("key_version", uint64(first.KeyVersion)), slog.Int("items", items), slog.Int("batches", jobs))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -187,6 +188,11 @@ func TestTheScheduleTriesAgainOnlyWhatMayOpen(t *testing.T) {
 		{"no key, none held", "no-key", ago(5), time.Time{}, ledger.Redriven{}, false},
 		{"no key, held since", "no-key", ago(5), ago(1), ledger.Redriven{}, true},
 		{"no key, set aside while the key came", "no-key", ago(1), ago(2), ledger.Redriven{At: ago(2), Times: 1}, true},
+		{"no key, put back five minutes ago", "no-key", ago(1), ago(2), ledger.Redriven{At: now.Add(-5 * time.Minute), Times: 1}, true},
+		{"no key, put back a minute ago", "no-key", ago(1), ago(2), ledger.Redriven{At: now.Add(-time.Minute), Times: 1}, false},
+		{"no key, put back twice, and five minutes ago", "no-key", ago(1), ago(2), ledger.Redriven{At: now.Add(-5 * time.Minute), Times: 2}, false},
+		{"no key, put back often, and an hour ago", "no-key", ago(9), ago(9), ledger.Redriven{At: ago(1), Times: 40}, true},
+		{"no key, put back often before the key came", "no-key", ago(9), now, ledger.Redriven{At: now.Add(-time.Minute), Times: 40}, true},
 		{"the key does not fit, and is the same", "key-does-not-fit", ago(1), ago(9), ledger.Redriven{}, false},
 		{"the key does not fit, another came", "key-does-not-fit", ago(9), ago(1), ledger.Redriven{}, true},
 		{"the key does not fit, another came and was tried", "key-does-not-fit", ago(9), ago(2), ledger.Redriven{At: ago(1), Times: 1}, false},
@@ -202,7 +208,7 @@ func TestTheScheduleTriesAgainOnlyWhatMayOpen(t *testing.T) {
 		if !c.added.IsZero() {
 			keys[2] = ledger.KeyRow{Version: 2, Added: c.added}
 		}
-		g := ledger.AsideGroup{First: ledger.Aside{Reason: c.reason, KeyVersion: 2, Since: c.since}, Count: 1}
+		g := ledger.Aside{Reason: c.reason, KeyVersion: 2, Since: c.since}
 		if got := r.due(g, keys, c.before); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
@@ -285,5 +291,41 @@ func TestAPanicOfOneCorpIsToldWithoutItsValueAndEndsNoOther(t *testing.T) {
 	}
 	if n := len(h.Take("BatchQueue")); n != 1 {
 		t.Errorf("%d jobs of the other corp", n)
+	}
+}
+
+// TestAnItemSetAsideWhileItsKeyCameIsPutBackWithinFiveMinutes: the redrive of the key's arrival has passed it.
+func TestAnItemSetAsideWhileItsKeyCameIsPutBackWithinFiveMinutes(t *testing.T) {
+	h := newHouse(t)
+	tmpl, ok := h.Template.Function("RedriveFunction")
+	if !ok || len(tmpl.Schedules) != 1 || tmpl.Schedules[0].Expression != "rate(5 minutes)" {
+		t.Fatal("the schedule is not every five minutes")
+	}
+	h.OK(h.op.PutKey(t.Context(), corp, ledger.KeyRow{Version: 2, Added: h.at}))
+	h.OK(h.redrive(t.Context(), queue.RedriveJob{Corp: corp, Reason: "no-key", KeyVersion: 2}))
+	h.at = h.at.Add(time.Second)
+	late := h.aside(2, "no-key")
+	h.at = h.at.Add(5*time.Minute - time.Second)
+	h.OK(h.run(t.Context()))
+	if diff := cmp.Diff([]string{job(late, "no-key", 2)}, h.sent()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestACorpWithNothingSetAsideCostsOneRead holds down what 288 runs a day cost.
+func TestACorpWithNothingSetAsideCostsOneRead(t *testing.T) {
+	h := newHouse(t)
+	calls := map[string]int{}
+	var mu sync.Mutex
+	h.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		mu.Lock()
+		defer mu.Unlock()
+		calls[q.Operation]++
+		return awslocal.FaultDecision{}
+	})
+	h.OK(h.run(t.Context()))
+	h.Fault(nil)
+	if diff := cmp.Diff(map[string]int{"Query": 2}, calls); diff != "" { // the corps, and what the one has set aside
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

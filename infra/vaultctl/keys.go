@@ -166,7 +166,7 @@ func keysAdd(ctx context.Context, p *program, args []string) error {
 	}
 	for _, reason := range []string{reasonNoKey, reasonKeyDoesNotFit} {
 		if err := p.redrives.Send(ctx, c.ID, queue.RedriveJob{Corp: c.ID, Reason: reason, KeyVersion: ver}); err != nil {
-			return fmt.Errorf("the key is kept, but its messages could not be put back to work now; the hourly redrive does it: %w", err)
+			return fmt.Errorf("the key is kept, but its messages could not be put back to work now; redrive does it by itself within five minutes: %w", err)
 		}
 	}
 	if again && proof == nil {

@@ -470,6 +470,17 @@ func (l *Ledger) AsideGroups(ctx context.Context, corp archive.CorpID) ([]AsideG
 	return groups, err
 }
 
+// AsideFirsts lists the first row of each reason and key version for which items are set aside: one read each, and one that finds no more. A corp with nothing
+// set aside costs that one.
+func (l *Ledger) AsideFirsts(ctx context.Context, corp archive.CorpID) ([]Aside, error) {
+	var firsts []Aside
+	err := l.asideGroups(ctx, corp, func(first Aside) error {
+		firsts = append(firsts, first)
+		return nil
+	})
+	return firsts, err
+}
+
 // asideGroups calls f for the first row of each reason and key version, one short query a group however many rows it has.
 func (l *Ledger) asideGroups(ctx context.Context, corp archive.CorpID, f func(first Aside) error) error {
 	from := ""
