@@ -123,7 +123,7 @@ release: ## pack functions, template, vaultctl, checksums and bill of materials 
 	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) '$(BUILD)'/local/release -stage '$(BUILD)'/release -version '$(VERSION)' -out '$(BUILD)'/wecomvault-'$(VERSION)'.zip
 
 .PHONY: bill
-bill: build ## meter messages through the whole product, price them by infra/local/bill/prices.json, hold aims and floors (N=4000)
+bill: build ## meter messages through the whole product, price them by shared/local/prices/prices.json, hold aims and floors (N=4000)
 	@$(GOBUILD) -o '$(BUILD)'/local/bill ./infra/local/bill
 	@'$(OUT)/local/bill' -n $(if $(filter command,$(firstword $(origin N))),$(N),4000) $(ARGS)
 

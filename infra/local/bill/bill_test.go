@@ -15,6 +15,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/command"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/lambdahost"
+	"github.com/wecomvault/wecomvault/shared/local/prices"
 	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
@@ -68,14 +69,14 @@ func TestTheModelGivesBackWhatEverySizeMeasured(t *testing.T) {
 }
 
 func TestEverythingOnACompanysBillHasAPrice(t *testing.T) {
-	table := must[prices](t)(readPrices(priceFile))
+	table := must[prices.Table](t)(prices.List())
 	m, f := fit([]sample{made(4, 100, 1.1, 3), made(1000, 1000, 1.1, 3)}), fixedOf(wired(t))
 	for _, region := range table.Regions {
 		last := 0.0
 		for _, users := range companySizes {
 			sum := 0.0
 			for _, e := range m.company(users, f, 12) {
-				d := must[float64](t)(table.dollars(region, e.use))
+				d := must[float64](t)(table.Dollars(region, e.use))
 				if d <= 0 || math.IsNaN(d) {
 					t.Errorf("%s: %s of %v users costs %v", region, e.name, users, d)
 				}
@@ -87,24 +88,8 @@ func TestEverythingOnACompanysBillHasAPrice(t *testing.T) {
 			last = sum
 		}
 	}
-	if _, err := table.dollars(table.Regions[0], usage{"moon.dust": 1}); err == nil {
+	if _, err := table.Dollars(table.Regions[0], usage{"moon.dust": 1}); err == nil {
 		t.Error("what has no price was left off the bill")
-	}
-}
-
-func TestAPriceNeedsAValueAndAKnownSource(t *testing.T) {
-	for name, change := range map[string][2]string{
-		"a price of zero":   {`"usd": 0.71`, `"usd": 0`},
-		"an unknown source": {`"source": "airbyte"`, `"source": "a friend"`},
-		"a region missing":  {`"regions": ["us-east-1", `, `"regions": ["us-east-1", "eu-west-9", `},
-	} {
-		text := strings.Replace(string(priceFile), change[0], change[1], 1)
-		if text == string(priceFile) {
-			t.Fatalf("%s: nothing was changed", name)
-		}
-		if _, err := readPrices([]byte(text)); err == nil {
-			t.Errorf("%s was taken", name)
-		}
 	}
 }
 
@@ -138,7 +123,7 @@ func TestWhatStandsInTheTemplateIsBilled(t *testing.T) {
 }
 
 func TestAFigureWorseThanItsFloorFails(t *testing.T) {
-	table := must[prices](t)(readPrices(priceFile))
+	table := must[prices.Table](t)(prices.List())
 	for name, c := range map[string]struct {
 		change func(*sample)
 		want   error

@@ -1,5 +1,5 @@
 // Command bill says what the product costs to run. It brings messages through the real function binaries over the local endpoints, meters what AWS
-// would bill, and prices it by prices.json: dollars per million messages, and the monthly bill of companies of four sizes. It fails when a figure
+// would bill, and prices it by the list of shared/local/prices: dollars per million messages, and the monthly bill of companies of four sizes. It fails when a figure
 // is worse than its floor. It must not know a price that is not in the file, nor call anything but this machine.
 package main
 
@@ -15,6 +15,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/local/command"
 	"github.com/wecomvault/wecomvault/shared/local/house"
+	"github.com/wecomvault/wecomvault/shared/local/prices"
 	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
@@ -60,7 +61,7 @@ func reckon(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	table, err := readPrices(priceFile)
+	table, err := prices.List()
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/local/command"
+	"github.com/wecomvault/wecomvault/shared/local/prices"
 )
 
 // printer writes the bill.
 type printer struct {
 	out       io.Writer
-	prices    prices
+	prices    prices.Table
 	samples   []sample
 	model     model
 	fixed     fixed
@@ -39,7 +40,7 @@ func (p printer) all() error {
 		}
 	}
 	for _, region := range p.prices.Regions {
-		p.say("\nPrices stated, not verified, in %s: %s", region, strings.Join(p.prices.unverified(region), ", "))
+		p.say("\nPrices stated, not verified, in %s: %s", region, strings.Join(p.prices.Unverified(region), ", "))
 	}
 	return p.aims()
 }
@@ -99,7 +100,7 @@ func (p printer) perMillion() error {
 						}
 					}
 				}
-				d, err := p.prices.dollars(region, u)
+				d, err := p.prices.Dollars(region, u)
 				failed = cmp.Or(failed, err)
 				return d
 			}
@@ -136,11 +137,11 @@ func (p printer) storage() error {
 	for _, region := range p.prices.Regions {
 		one, two := []string{region + ": S3"}, []string{"tables, with recovery"}
 		for _, s := range p.samples {
-			a, err := p.prices.dollars(region, storedInS3(s))
+			a, err := p.prices.Dollars(region, storedInS3(s))
 			if err != nil {
 				return err
 			}
-			b, err := p.prices.dollars(region, usage{"ddb.storage": 1e6 * s.rows / gigabyte, "ddb.pitr": 1e6 * s.rows / gigabyte})
+			b, err := p.prices.Dollars(region, usage{"ddb.storage": 1e6 * s.rows / gigabyte, "ddb.pitr": 1e6 * s.rows / gigabyte})
 			if err != nil {
 				return err
 			}
@@ -165,7 +166,7 @@ func (p printer) companies() error {
 				head = append(head, fmt.Sprintf("%.0f", users))
 				sum := 0.0
 				for j, e := range p.model.company(users, p.fixed, age) {
-					d, err := p.prices.dollars(region, e.use)
+					d, err := p.prices.Dollars(region, e.use)
 					if err != nil {
 						return err
 					}
@@ -199,7 +200,7 @@ func (p printer) dominates() error {
 		var list []share
 		sum := 0.0
 		for _, e := range p.model.company(users, p.fixed, 12) {
-			d, err := p.prices.dollars(region, e.use)
+			d, err := p.prices.Dollars(region, e.use)
 			if err != nil {
 				return err
 			}
@@ -224,7 +225,7 @@ func (p printer) switches() error {
 	smaller.memoryMB = 256
 	running := p.fixed.schedules["FetchFunction"] * (60 + handoverPart)
 	save := func(u usage) string {
-		d, err := p.prices.dollars(region, u)
+		d, err := p.prices.Dollars(region, u)
 		if err != nil {
 			return err.Error()
 		}
@@ -269,7 +270,7 @@ func (p printer) targets() ([]target, error) {
 		if !ok {
 			continue
 		}
-		d, err := p.prices.dollars(region, storedInS3(s))
+		d, err := p.prices.Dollars(region, storedInS3(s))
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // statement is one Allow of a deployed role's policy. AWS writes single values without a list.
@@ -125,40 +124,4 @@ func (p *proof) simulate(ctx context.Context, role string, s statement) (asked i
 		}
 	}
 	return len(results), refused, nil
-}
-
-// bill prints what CloudWatch metered. It says nothing of prices: make bill has the table, and Cost Explorer has the truth a day later.
-func (p *proof) bill(ctx context.Context) error {
-	l, err := p.remembered()
-	if err != nil {
-		return err
-	}
-	since := time.Now().UTC().Add(-24 * time.Hour).Format(time.RFC3339)
-	until := time.Now().UTC().Format(time.RFC3339)
-	sum := func(namespace, metric, dimension, value string) (string, error) {
-		raw, err := p.aws(ctx, "cloudwatch", "get-metric-statistics", "--namespace", namespace, "--metric-name", metric, "--dimensions", "Name="+dimension+",Value="+value,
-			"--start-time", since, "--end-time", until, "--period", "86400", "--statistics", "Sum", "--query", "sum(Datapoints[].Sum)", "--output", "text")
-		return strings.TrimSpace(string(raw)), err
-	}
-	for _, table := range l.Tables {
-		for _, metric := range []string{"ConsumedWriteCapacityUnits", "ConsumedReadCapacityUnits"} {
-			n, err := sum("AWS/DynamoDB", metric, "TableName", table)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(p.out, "  %s %s %s\n", table, metric, n)
-		}
-	}
-	for _, group := range l.Logs {
-		f := strings.TrimPrefix(group, "/aws/lambda/")
-		for _, metric := range []string{"Invocations", "Duration"} {
-			n, err := sum("AWS/Lambda", metric, "FunctionName", f)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(p.out, "  %s %s %s\n", f, metric, n)
-		}
-	}
-	fmt.Fprintln(p.out, "  and for each hour: one NAT gateway, one address, the keys; make bill prices these units")
-	return nil
 }

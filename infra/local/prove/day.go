@@ -60,7 +60,7 @@ func (p *proof) steps() (before, day, removal []step) {
 		{"hold every permission against the account", "iam simulate-principal-policy for each allowed action and resource of each role, the account's boundaries and organisation included", p.permissions},
 		{"no call was denied", "no line of any function's log speaks of AccessDenied", p.noneDenied},
 		{"an alarm is raised", "HoursToLossAlarm, by the short message window", p.alarm},
-		{"the bill so far", "what CloudWatch metered of the run: invocations and their time, write and read units", p.bill},
+		{"the bill so far", "what CloudWatch metered of the run (invocations and their time, write and read units), and what that, the NAT gateway, the address and the keys cost by the price list", p.bill},
 	}
 	removal = []step{
 		{"remember what the stack retains", "from describe-stack-resources, into " + p.leftFile(), p.remember},
