@@ -5,7 +5,8 @@
 //
 //	permissions [-n 12] [-seed 1] [-used FILE]
 //
-// -n is how many permissions are taken out (0 none, -1 all). -used names an account that tests have already written.
+// -n is how many permissions are taken out (0 none, -1 all). -used names an account that tests have already written: any run of them does it
+// that has WECOMVAULT_PERMISSIONS_USED set to a new file's path, and with -n 0 as well nothing is run again.
 package main
 
 import (
@@ -95,24 +96,26 @@ func run(ctx context.Context, out io.Writer, n int, seed uint64, usedFile string
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "permissions-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// What stays behind is a few test programs in the system's temporary folder.
-		_ = os.RemoveAll(scratch)
-	}()
-	suites, err := build(ctx, scratch)
-	if err != nil {
-		return err
-	}
-	if usedFile == "" {
-		usedFile = filepath.Join(scratch, "used")
-		for _, s := range suites {
-			fmt.Fprintf(out, "the tests of %s\n", s.folder)
-			if said, err := s.run(ctx, s.only, stack.UsedPermissions+"="+usedFile); err != nil {
-				return fmt.Errorf("the tests of %s fail as they are: %w\n%s", s.folder, err, said)
+	var suites []suite
+	if usedFile == "" || n != 0 {
+		scratch, err := os.MkdirTemp("", "permissions-")
+		if err != nil {
+			return err
+		}
+		defer func() {
+			// What stays behind is a few test programs in the system's temporary folder.
+			_ = os.RemoveAll(scratch)
+		}()
+		if suites, err = build(ctx, scratch); err != nil {
+			return err
+		}
+		if usedFile == "" {
+			usedFile = filepath.Join(scratch, "used")
+			for _, s := range suites {
+				fmt.Fprintf(out, "the tests of %s\n", s.folder)
+				if said, err := s.run(ctx, s.only, stack.UsedPermissions+"="+usedFile); err != nil {
+					return fmt.Errorf("the tests of %s fail as they are: %w\n%s", s.folder, err, said)
+				}
 			}
 		}
 	}
