@@ -18,18 +18,7 @@ import (
 )
 
 func corps(ctx context.Context, p *program, args []string) error {
-	if len(args) == 0 {
-		return &usageError{"corps: list, add or set?"}
-	}
-	switch args[0] {
-	case "list":
-		return corpsList(ctx, p, args[1:])
-	case "add":
-		return corpsAdd(ctx, p, args[1:])
-	case "set":
-		return corpsSet(ctx, p, args[1:])
-	}
-	return &usageError{fmt.Sprintf("corps: list, add or set, not %q", args[0])}
+	return within(ctx, p, "corps", args, command{name: "list", run: corpsList}, command{name: "add", run: corpsAdd}, command{name: "set", run: corpsSet})
 }
 
 func corpsList(ctx context.Context, p *program, args []string) error {

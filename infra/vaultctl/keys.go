@@ -26,27 +26,11 @@ import (
 const keyBits = 2048
 
 func keys(ctx context.Context, p *program, args []string) error {
-	if len(args) == 0 {
-		return &usageError{"keys: list, new or add?"}
-	}
-	switch args[0] {
-	case "list":
-		return keysList(ctx, p, args[1:])
-	case "new":
-		return keysNew(ctx, p, args[1:])
-	case "add":
-		return keysAdd(ctx, p, args[1:])
-	}
-	return &usageError{fmt.Sprintf("keys: list, new or add, not %q", args[0])}
+	return within(ctx, p, "keys", args, command{name: "list", run: keysList}, command{name: "new", run: keysNew}, command{name: "add", run: keysAdd})
 }
 
 func keysList(ctx context.Context, p *program, args []string) error {
-	f := flags("keys list")
-	id := f.String("corp", "", "")
-	if err := parse(f, args); err != nil {
-		return err
-	}
-	c, err := p.known(ctx, *id)
+	c, err := p.ofCorp(ctx, flags("keys list"), args)
 	if err != nil {
 		return err
 	}
@@ -66,12 +50,8 @@ func keysList(ctx context.Context, p *program, args []string) error {
 // keysNew makes a pair, keeps the private key and prints the public one.
 func keysNew(ctx context.Context, p *program, args []string) error {
 	f := flags("keys new")
-	id := f.String("corp", "", "")
 	version := f.Uint("ver", 0, "")
-	if err := parse(f, args); err != nil {
-		return err
-	}
-	c, err := p.known(ctx, *id)
+	c, err := p.ofCorp(ctx, f, args)
 	if err != nil {
 		return err
 	}

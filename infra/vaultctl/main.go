@@ -32,6 +32,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/sdklog"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
 
@@ -163,7 +164,7 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 	if err := config.Fill(&s, os.Getenv); err != nil {
 		return nil, fmt.Errorf("where is the archive? Set these variables to the stack's outputs (make ctl does it for local data):\n%w", err)
 	}
-	aws, err := awsconfig.LoadDefaultConfig(ctx)
+	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithLogger(sdklog.New(func(text string) { fmt.Fprintln(log, "vaultctl: the AWS SDK warns:", text) })))
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
@@ -209,6 +210,33 @@ func parse(f *flag.FlagSet, args []string) error {
 		return &usageError{fmt.Sprintf("%s: %q is one word too many", f.Name(), f.Arg(0))}
 	}
 	return nil
+}
+
+// within does what a command's second word says.
+func within(ctx context.Context, p *program, name string, args []string, all ...command) error {
+	words := make([]string, len(all))
+	for i, c := range all {
+		words[i] = c.name
+	}
+	last := len(words) - 1
+	list := strings.Join(words[:last], ", ") + " or " + words[last]
+	if len(args) == 0 {
+		return &usageError{name + ": " + list + "?"}
+	}
+	i := slices.Index(words, args[0])
+	if i < 0 {
+		return &usageError{fmt.Sprintf("%s: %s, not %q", name, list, args[0])}
+	}
+	return all[i].run(ctx, p, args[1:])
+}
+
+// ofCorp reads flags, with -corp among them, and that corp's row.
+func (p *program) ofCorp(ctx context.Context, f *flag.FlagSet, args []string) (ledger.Corp, error) {
+	id := f.String("corp", "", "")
+	if err := parse(f, args); err != nil {
+		return ledger.Corp{}, err
+	}
+	return p.known(ctx, *id)
 }
 
 // known reads a corp's row and says what to do if there is none.

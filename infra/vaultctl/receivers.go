@@ -55,26 +55,12 @@ func (p *program) mailState(ctx context.Context, corp archive.CorpID, s *state) 
 }
 
 func receivers(ctx context.Context, p *program, args []string) error {
-	if len(args) == 0 {
-		return &usageError{"receivers: suppressed or lift?"}
-	}
-	switch args[0] {
-	case "suppressed":
-		return receiversSuppressed(ctx, p, args[1:])
-	case "lift":
-		return receiversLift(ctx, p, args[1:])
-	}
-	return &usageError{fmt.Sprintf("receivers: suppressed or lift, not %q", args[0])}
+	return within(ctx, p, "receivers", args, command{name: "suppressed", run: receiversSuppressed}, command{name: "lift", run: receiversLift})
 }
 
 // receiversSuppressed lists whole addresses, so that it is audited first.
 func receiversSuppressed(ctx context.Context, p *program, args []string) error {
-	f := flags("receivers suppressed")
-	id := f.String("corp", "", "")
-	if err := parse(f, args); err != nil {
-		return err
-	}
-	c, err := p.known(ctx, *id)
+	c, err := p.ofCorp(ctx, flags("receivers suppressed"), args)
 	if err != nil {
 		return err
 	}
