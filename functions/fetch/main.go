@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -77,7 +76,7 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
-	aws, err := awsconfig.LoadDefaultConfig(context.Background())
+	aws, err := lambdas.AWS(os.Getenv)
 	if err != nil {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
@@ -104,7 +103,7 @@ func main() {
 	// With the first event: before it, a start that collects is a slower start.
 	frugal := sync.OnceFunc(func() { debug.SetGCPercent(collect) })
 	lambdas.Run(lambdas.Function{
-		Log: log, Close: libraries.Close,
+		Log: log,
 		Call: func(ctx context.Context, input []byte) (any, error) {
 			var e event
 			if err := json.Unmarshal(input, &e); err != nil {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/ses"
@@ -49,7 +48,7 @@ func main() {
 		log.Error("configuration", slog.String("error", fmt.Sprintf("MAIL_WAIT is %v: below %v a mail would be sent again while its sender may live", s.Wait, leastWait)))
 		os.Exit(1)
 	}
-	aws, err := awsconfig.LoadDefaultConfig(context.Background())
+	aws, err := lambdas.AWS(os.Getenv)
 	if err != nil {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)

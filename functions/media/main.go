@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -60,7 +59,7 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
-	aws, err := awsconfig.LoadDefaultConfig(context.Background())
+	aws, err := lambdas.AWS(os.Getenv)
 	if err != nil {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
@@ -88,7 +87,7 @@ func main() {
 		debug.SetMemoryLimit(most)
 	})
 	lambdas.Run(lambdas.Function{
-		Log: log, Close: libraries.Close, Pause: queue.NewPauser(sqs.NewFromConfig(aws), s.Media).Pause,
+		Log: log, Pause: queue.NewPauser(sqs.NewFromConfig(aws), s.Media).Pause,
 		Job: func(ctx context.Context, body string) error {
 			frugal()
 			libraries.Wake(ctx)

@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -54,7 +53,7 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
-	aws, err := awsconfig.LoadDefaultConfig(context.Background())
+	aws, err := lambdas.AWS(os.Getenv)
 	if err != nil {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
@@ -73,7 +72,7 @@ func main() {
 	// With the first event: before it, a start that collects is a slower start.
 	frugal := sync.OnceFunc(func() { debug.SetGCPercent(collect) })
 	lambdas.Run(lambdas.Function{
-		Log: log, Close: libraries.Close, Pause: queue.NewPauser(jobs, s.Batches).Pause,
+		Log: log, Pause: queue.NewPauser(jobs, s.Batches).Pause,
 		Job: func(ctx context.Context, body string) error {
 			frugal()
 			libraries.Wake(ctx)

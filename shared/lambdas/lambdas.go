@@ -39,9 +39,6 @@ type Function struct {
 	// Pause makes a failed job visible again after d instead of after the queue's visibility time-out.
 	Pause func(ctx context.Context, receiptHandle string, d time.Duration) error
 
-	// Close runs when the environment is shut down.
-	Close func()
-
 	// Stack and Name are what the stack and the function are called in metrics, and Metrics is where those go that tell of failed work.
 	// Run fills them in.
 	Stack   string
@@ -61,11 +58,7 @@ func Run(f Function) {
 	end := strings.LastIndex(lambdacontext.FunctionName, "-")
 	f.Stack, f.Name = lambdacontext.FunctionName[:max(0, end)], lambdacontext.FunctionName[end+1:]
 	f.Metrics = os.Stdout
-	options := []lambda.Option{}
-	if f.Close != nil {
-		options = append(options, lambda.WithEnableSIGTERM(f.Close))
-	}
-	lambda.StartWithOptions(f.Invoke, options...)
+	lambda.Start(f.Invoke)
 }
 
 // Invoke answers one event. Exported for tests, which feed it the files in events/.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -78,11 +79,13 @@ func (k BatchKey) String() string {
 	return fmt.Sprintf("%scorp=%s/first=%s-last=%s-sha256=%s.json.gz", Batches, Escape(string(k.Corp)), k.First.Key(), k.Last.Key(), k.Hash)
 }
 
-var batchPattern = regexp.MustCompile(`^batches/corp=([^/]+)/first=([0-9]{20})-last=([0-9]{20})-sha256=([0-9a-f]{32})\.json\.gz$`)
+var batchPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^batches/corp=([^/]+)/first=([0-9]{20})-last=([0-9]{20})-sha256=([0-9a-f]{32})\.json\.gz$`)
+})
 
 // ParseBatchKey reads a batch's key.
 func ParseBatchKey(key string) (BatchKey, error) {
-	m := batchPattern.FindStringSubmatch(key)
+	m := batchPattern().FindStringSubmatch(key)
 	if m == nil {
 		return BatchKey{}, fmt.Errorf("%q is no key of a batch", key)
 	}
@@ -115,11 +118,13 @@ func (k SegmentKey) String() string {
 	return fmt.Sprintf("%sclass=%s/corp=%s/day=%s/%s-%s.jsonl.zst", Segments, Escape(k.Class), Escape(string(k.Corp)), k.Day, k.BatchHash, k.Slice)
 }
 
-var segmentPattern = regexp.MustCompile(`^segments/class=([^/]+)/corp=([^/]+)/day=([0-9-]{10})/([0-9a-f]{32})-([0-9a-f]{16})\.jsonl\.zst$`)
+var segmentPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^segments/class=([^/]+)/corp=([^/]+)/day=([0-9-]{10})/([0-9a-f]{32})-([0-9a-f]{16})\.jsonl\.zst$`)
+})
 
 // ParseSegmentKey reads a segment's key.
 func ParseSegmentKey(key string) (SegmentKey, error) {
-	m := segmentPattern.FindStringSubmatch(key)
+	m := segmentPattern().FindStringSubmatch(key)
 	if m == nil {
 		return SegmentKey{}, fmt.Errorf("%q is no key of a segment", key)
 	}
