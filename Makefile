@@ -18,6 +18,7 @@ help: ## this list
 
 .PHONY: build
 build: ## build the functions, the operator's command and the local programs for this machine
+	@test -x '$(BUILD)'/local/local || echo 'building; the first time takes a minute or three'
 	@mkdir -p '$(BUILD)'/local '$(BUILD)'/functions
 	@$(foreach f,$(FUNCTIONS),mkdir -p '$(BUILD)'/functions/$(f) && $(GOBUILD) -o '$(BUILD)'/functions/$(f)/bootstrap ./functions/$(f) &&) true
 	@$(GOBUILD) -o '$(BUILD)'/local/vaultctl ./infra/vaultctl
