@@ -161,6 +161,56 @@ func (c *Client) Items(ctx context.Context, corp string, after uint64, limit int
 	return get[[]Item](ctx, c, "/sim/items?"+q.Encode())
 }
 
+// SetCallback tries an address and saves it, or with an empty URL takes it away.
+func (c *Client) SetCallback(ctx context.Context, n Callback) (Callback, error) {
+	return post[Callback](ctx, c, "/sim/callback", n)
+}
+
+// Callbacks lists a corp's addresses.
+func (c *Client) Callbacks(ctx context.Context, corp string) ([]Callback, error) {
+	return get[[]Callback](ctx, c, "/sim/callback?corp="+url.QueryEscape(corp))
+}
+
+// SetTrouble says what befalls the next events of an address.
+func (c *Client) SetTrouble(ctx context.Context, n Trouble) error {
+	return c.Call(ctx, http.MethodPost, "/sim/callback/trouble", n, nil)
+}
+
+// Release lets held events go.
+func (c *Client) Release(ctx context.Context, n Release) ([]Delivery, error) {
+	return post[[]Delivery](ctx, c, "/sim/callback/release", n)
+}
+
+// SendEvent sends an event whose elements are given.
+func (c *Client) SendEvent(ctx context.Context, n RawEvent) (Delivery, error) {
+	return post[Delivery](ctx, c, "/sim/callback/event", n)
+}
+
+// Settle waits until every event that is due was sent or given up, and lists the corp's deliveries.
+func (c *Client) Settle(ctx context.Context, n Settle) ([]Delivery, error) {
+	return post[[]Delivery](ctx, c, "/sim/callback/settle", n)
+}
+
+// Deliveries lists a corp's deliveries above an id.
+func (c *Client) Deliveries(ctx context.Context, corp string, after int) ([]Delivery, error) {
+	return get[[]Delivery](ctx, c, "/sim/delivery?"+url.Values{"corp": {corp}, "after": {strconv.Itoa(after)}}.Encode())
+}
+
+// ChangeMember lets something happen to a member now.
+func (c *Client) ChangeMember(ctx context.Context, n MemberChange) (MemberChanged, error) {
+	return post[MemberChanged](ctx, c, "/sim/member", n)
+}
+
+// Changes lists what happened to a corp's members, by ChangeMember, above an id.
+func (c *Client) Changes(ctx context.Context, corp string, after int) ([]MemberChanged, error) {
+	return get[[]MemberChanged](ctx, c, "/sim/changes?"+url.Values{"corp": {corp}, "after": {strconv.Itoa(after)}}.Encode())
+}
+
+// ChangeConsent lets an external contact agree or disagree now.
+func (c *Client) ChangeConsent(ctx context.Context, n ConsentChange) (Consent, error) {
+	return post[Consent](ctx, c, "/sim/consent", n)
+}
+
 // DemoStart starts a day of the demonstration, or shows the one that is under way.
 func (c *Client) DemoStart(ctx context.Context, n DemoStart) (DemoDay, error) {
 	return post[DemoDay](ctx, c, "/sim/demo/start", n)

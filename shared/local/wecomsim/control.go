@@ -81,6 +81,8 @@ type ChangeContacts struct {
 	Permit      map[int][]string           `json:"permit,omitempty"` // edition → userids
 	Consents    []Consent                  `json:"consents,omitempty"`
 	Remove      []string                   `json:"remove,omitempty"` // ids of members, externals, robots, rooms
+	// RemoveDepartments are ids of departments that hold neither departments nor members.
+	RemoveDepartments []int `json:"remove_departments,omitempty"`
 }
 
 // Messages are sent in one go, by their order; all of them or none. The corp is theirs, whatever they name themselves.
@@ -201,6 +203,8 @@ func (s *Sim) routeControl() {
 		return list, nil
 	})
 	s.routeAccounts()
+	s.routeCallbacks()
+	s.routeLives()
 	s.routeDemo()
 }
 
@@ -282,6 +286,7 @@ func (s *Sim) setClock(c Clock) (Clock, error) {
 		offset += time.Duration(c.AdvanceNS)
 	}
 	s.self.Offset = offset
+	s.wakeAll() // what was to come later may be due
 	return s.clockNow(), s.db.Update(s.saveSelf)
 }
 
@@ -290,6 +295,7 @@ func (s *Sim) SetOffset(offset time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.self.Offset = offset
+	s.wakeAll()
 	return s.db.Update(s.saveSelf)
 }
 
@@ -317,7 +323,7 @@ func (s *Sim) addCorp(n NewCorp) (Corp, error) {
 	if err != nil {
 		return Corp{}, err
 	}
-	if err := s.db.Update(func(tx *bolt.Tx) error { return errors.Join(saveCorp(tx, c), saveContacts(tx, c)) }); err != nil {
+	if err := s.db.Update(func(tx *bolt.Tx) error { return errors.Join(saveCorp(tx, c), s.saveContacts(tx, c)) }); err != nil {
 		return Corp{}, err
 	}
 	s.corps[c.ID] = c
@@ -409,7 +415,20 @@ func (s *Sim) changeContacts(n ChangeContacts) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
+	return struct{}{}, s.alterContacts(c, n, nil)
+}
+
+// alterContacts changes a corp's contacts, and then runs also, if it is not nil, in the same transaction. mu is held.
+func (s *Sim) alterContacts(c *corp, n ChangeContacts, also func(tx *bolt.Tx) error) error {
 	k := &c.contacts
+	for _, id := range n.RemoveDepartments {
+		if slices.ContainsFunc(k.Departments, func(d Department) bool { return d.Parent == id }) ||
+			slices.ContainsFunc(k.Members, func(m Member) bool {
+				return m.Status != 5 && slices.Contains(m.Department, id) && !slices.Contains(n.Remove, m.UserID)
+			}) {
+			return asked("department %d holds departments or members", id)
+		}
+	}
 	for _, d := range n.Departments {
 		if d.Leaders == nil {
 			d.Leaders = []string{}
@@ -422,13 +441,28 @@ func (s *Sim) changeContacts(n ChangeContacts) (struct{}, error) {
 		}
 		k.Members = upsert(k.Members, m, func(a, b Member) bool { return equalFold(a.UserID, b.UserID) })
 	}
-	for id, fields := range n.Change {
+	for _, id := range sortedNames(n.Change) {
 		m := k.member(id)
 		if m == nil {
-			return struct{}{}, asked("there is no member %q", id)
+			return asked("there is no member %q", id)
 		}
-		if err := json.Unmarshal(fields, m); err != nil {
-			return struct{}{}, asked("the fields of member %q: %v", id, err)
+		next := *m
+		// What is read over a list must not reach into the list that was.
+		next.Department, next.IsLeaderInDept, next.DirectLeader = slices.Clone(m.Department), slices.Clone(m.IsLeaderInDept), slices.Clone(m.DirectLeader)
+		if err := json.Unmarshal(n.Change[id], &next); err != nil {
+			return asked("the fields of member %q: %v", id, err)
+		}
+		from := m.UserID
+		if other := k.member(next.UserID); next.UserID == "" || other != nil && other != m {
+			return asked("member %q can't have the userid %q", id, next.UserID)
+		}
+		*m = next
+		if next.UserID != from {
+			if c.renamed == nil {
+				c.renamed = map[string]string{}
+			}
+			c.renamed[next.UserID] = from
+			k.rename(from, next.UserID)
 		}
 	}
 	for _, x := range n.Externals {
@@ -456,7 +490,13 @@ func (s *Sim) changeContacts(n ChangeContacts) (struct{}, error) {
 	k.Externals = slices.DeleteFunc(k.Externals, func(x External) bool { return gone(x.ID) })
 	k.Robots = slices.DeleteFunc(k.Robots, func(x Robot) bool { return gone(x.ID) })
 	k.Rooms = slices.DeleteFunc(k.Rooms, func(x Room) bool { return gone(x.ID) })
-	return struct{}{}, s.db.Update(func(tx *bolt.Tx) error { return saveContacts(tx, c) })
+	k.Departments = slices.DeleteFunc(k.Departments, func(d Department) bool { return slices.Contains(n.RemoveDepartments, d.ID) })
+	return s.db.Update(func(tx *bolt.Tx) error {
+		if err := s.saveContacts(tx, c); err != nil || also == nil {
+			return err
+		}
+		return also(tx)
+	})
 }
 
 func (s *Sim) addKey(n NewKeyRequest) (Key, error) {

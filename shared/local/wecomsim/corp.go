@@ -33,7 +33,10 @@ type Secret struct {
 	Departments []int `json:"departments,omitempty"`
 	// Callable says that the app is listed as one that may call externalcontact.
 	Callable bool `json:"callable,omitempty"`
-	Disabled bool `json:"disabled,omitempty"`
+	// KnownIPs are the addresses from which a secret of contacts sync was used before 2022-08-15: from these it reads all fields, from others
+	// ids alone. None: its kind says which it is.
+	KnownIPs []string `json:"known_ips,omitempty"`
+	Disabled bool     `json:"disabled,omitempty"`
 }
 
 // Key is one version of a corp's key pair. Private is "" if the pair was made elsewhere.
@@ -158,10 +161,15 @@ type corp struct {
 	PageItems int `json:"page_items,omitempty"`
 	// TokenSeconds is what expires_in says.
 	TokenSeconds int `json:"token_seconds"`
-	MsgCount     uint64
-	EmptyPages   uint64
+	// Callbacks are the addresses that events are sent to, Notified is when the last msgaudit_notify was due, in ms.
+	Callbacks  []Callback `json:"callbacks,omitempty"`
+	Notified   int64      `json:"notified,omitempty"`
+	MsgCount   uint64
+	EmptyPages uint64
 
 	contacts contacts
+	renamed  map[string]string // userid → the one before, until the contacts are saved
+	told     []int             // deliveries of the last save of the contacts
 	public   map[uint32]*rsa.PublicKey
 }
 

@@ -470,7 +470,7 @@ func (s *Sim) inOne(change func(tx *bolt.Tx) error) error {
 			return err
 		}
 		for _, c := range s.corps {
-			if err := errors.Join(saveCorp(tx, c), saveContacts(tx, c)); err != nil {
+			if err := errors.Join(saveCorp(tx, c), s.saveContacts(tx, c)); err != nil {
 				return err
 			}
 		}

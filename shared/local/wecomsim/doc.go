@@ -25,6 +25,16 @@
 //	GET    /sim/corp[?corp=ID]              → Corp, or all of them
 //	POST   /sim/corp/change  ChangeCorp     {"service":"open|expired|not open"}, trusted, page_bytes, token_seconds, secret → Corp
 //	POST   /sim/contacts     ChangeContacts departments, members, externals, robots, rooms, permit, consents; change; remove → {}
+//	POST   /sim/member       MemberChange   a member joins, changes, is renamed or leaves now → MemberChanged: what differs, before and after
+//	GET    /sim/changes?corp=ID[&after=N]   → []MemberChanged: all that /sim/member did, in order, with the simulator's times
+//	POST   /sim/consent      ConsentChange  an external contact agrees or disagrees now; "message" puts it into the chat data → Consent
+//	POST   /sim/callback     Callback       verify an address of this machine and send events of one kind there; "url":"" ends it → Callback
+//	GET    /sim/callback?corp=ID            → []Callback
+//	GET    /sim/delivery?corp=ID[&after=N]  → []Delivery: every event told to an address, with each attempt and its answer
+//	POST   /sim/callback/trouble Trouble    lose, duplicate, delay or hold the next events of an address → Trouble
+//	POST   /sim/callback/release Release    send what is held: in order, reversed, shuffled by a seed, or some by id → []Delivery
+//	POST   /sim/callback/event   RawEvent   an event with elements of your own, such as update_tag → Delivery
+//	POST   /sim/callback/settle  Settle     wait until all events that are due were sent or given up → []Delivery
 //	POST   /sim/key          NewKeyRequest  the next key version: {"corp"} makes a pair, "public_key" takes yours → Key
 //	POST   /sim/message      Message        a text, a type with payload, or the raw decrypted JSON → Sent
 //	POST   /sim/recall       Recall         {"corp","msgid","from","to","room"} → Sent
@@ -37,6 +47,24 @@
 //	POST   /sim/rate         Rate           {"corp","api","per_minute","block_seconds"}: 45009 above it; 0 lifts it → Rate
 //	GET    /sim/account?corp=ID             → Account: what the corp was given, counted
 //	GET    /sim/items?corp=ID[&after=SEQ][&limit=N][&raw=1] → []Item: every seq with the SHA-256 of what opens
+//
+// # Callbacks
+//
+// An address is verified when it is set: an encrypted echo that must come back bare within a second. Afterwards whatever changes the contacts,
+// by /sim/contacts, /sim/member, /sim/consent or a day of the demonstration, is told by encrypted events: to "contacts" create, update and
+// delete of users and parties (ids alone, or with "full" all that changed); to "customer" change_external_contact, msg_audit_approved among
+// them, and change_external_chat; to "archive" msgaudit_notify, at most every 15 seconds of the simulator's clock. Departments come before
+// members, and the events of one address one after the other; only trouble changes that. An answer other than HTTP 200 within 5 seconds has
+// the event sent again, three times at most, with a timestamp and nonce of its own. Deliveries are in the file: what was under way when the
+// process died is sent again. A corp without addresses has no deliveries. Who plays days settles before moving the clock: a request under way
+// would be of yesterday, and rightly refused.
+//
+// Assumed, because no public page says it: that a member who leaves by himself (status 5) is told as delete_user; that consent given in a
+// room, and consent taken back, are told by no event; how long the sender rests before a repetition (pause_ms).
+//
+// Consent: check_single_agree and check_room_agree know Agree, Disagree and, for whom nothing was said, Default_Agree with the time 0. A call
+// with more than 100 pairs gets 301060, with an unknown member or contact 301061 for all of it. WeCom's rates, 2,500 and 1,500 calls a minute,
+// are set with /sim/rate.
 //
 // # The demonstration
 //

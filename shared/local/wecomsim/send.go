@@ -139,6 +139,9 @@ func (s *Sim) sendOne(tx *bolt.Tx, c *corp, m Message) (Sent, error) {
 		return Sent{}, err
 	}
 	c.NextSeq = seq + 1
+	if err := s.tellChatData(tx, c); err != nil {
+		return Sent{}, err
+	}
 	return Sent{FirstSeq: seq, Seq: seq, MsgID: m.MsgID, KeyVersion: version, Time: m.Time}, nil
 }
 

@@ -36,6 +36,10 @@ type Sim struct {
 	wrong  map[string]*wrongSecrets
 	calls  map[string]map[string]int // corp → API → number
 	closed chan struct{}
+	sender sender
+
+	running sync.WaitGroup // lanes of the sender
+	caller  *http.Client
 }
 
 // Open opens the simulator whose state is the bbolt file at path, which it makes if it is absent. clock is real time; what the simulator
@@ -47,7 +51,12 @@ func Open(path string, clock func() time.Time) (*Sim, error) {
 	}
 	s := &Sim{
 		db: db, clock: clock, corps: map[string]*corp{}, rates: map[string]*rate{}, wrong: map[string]*wrongSecrets{},
-		calls: map[string]map[string]int{}, closed: make(chan struct{}),
+		calls: map[string]map[string]int{}, closed: make(chan struct{}), sender: newSender(),
+		caller: &http.Client{
+			// Nothing is kept open, so that nothing is left behind; a callback that points elsewhere is not followed.
+			Transport:     &http.Transport{DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -55,18 +64,23 @@ func Open(path string, clock func() time.Time) (*Sim, error) {
 	s.mux = http.NewServeMux()
 	s.routeWeCom()
 	s.routeControl()
+	s.mu.Lock()
+	s.wakeAll()
+	s.mu.Unlock()
 	return s, nil
 }
 
-// Close ends requests that hang on purpose and closes the file.
+// Close ends requests that hang on purpose, and events on their way, which are sent again after the next Open, and closes the file.
 func (s *Sim) Close() error {
 	s.mu.Lock()
 	select {
 	case <-s.closed:
 	default:
 		close(s.closed)
+		s.sender.stop()
 	}
 	s.mu.Unlock()
+	s.running.Wait()
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("closing the simulator's file: %w", err)
 	}
@@ -173,6 +187,7 @@ func (s *Sim) serveAPI(w http.ResponseWriter, r *http.Request, name string, a ap
 	}
 	s.mu.Lock()
 	c, secret, tokenErr := s.callerOf(r.URL.Query().Get("access_token"))
+	secret = s.asSeen(secret)
 	s.mu.Unlock()
 	corpID := ""
 	if c != nil {
@@ -190,6 +205,19 @@ func (s *Sim) serveAPI(w http.ResponseWriter, r *http.Request, name string, a ap
 		ans, err := a.run(s, &call{r: r, body: body, corp: c, secret: secret})
 		return ans, s.inList(err, a)
 	})
+}
+
+// asSeen is a secret with the kind that it has from the address that WeCom sees.
+func (s *Sim) asSeen(secret *Secret) *Secret {
+	if secret == nil || len(secret.KnownIPs) == 0 || secret.Kind != KindContactsSyncOldIP && secret.Kind != KindContactsSyncNewIP {
+		return secret
+	}
+	seen := *secret
+	seen.Kind = KindContactsSyncNewIP
+	if slices.Contains(secret.KnownIPs, s.self.CallerIP) {
+		seen.Kind = KindContactsSyncOldIP
+	}
+	return &seen
 }
 
 // inList gives a refusal the empty list that its API shows in refusals.

@@ -10,15 +10,17 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The file's buckets: one value for the simulator itself, one for each corp and its contacts, and for each corp a bucket of items by seq
-// and one of files by sdkfileid.
+// The file's buckets: one value for the simulator itself, one for each corp and its contacts, and for each corp a bucket of items by seq,
+// one of files by sdkfileid, one of deliveries and one of changes of members.
 var (
-	bucketSelf     = []byte("self")
-	bucketCorps    = []byte("corps")
-	bucketContacts = []byte("contacts")
-	bucketItems    = []byte("items")
-	bucketFiles    = []byte("files")
-	keySelf        = []byte("self")
+	bucketSelf      = []byte("self")
+	bucketCorps     = []byte("corps")
+	bucketContacts  = []byte("contacts")
+	bucketItems     = []byte("items")
+	bucketFiles     = []byte("files")
+	bucketCallbacks = []byte("callbacks")
+	bucketChanges   = []byte("changes")
+	keySelf         = []byte("self")
 )
 
 const formatNow = 1
@@ -58,7 +60,7 @@ type file struct {
 
 func (s *Sim) open() error {
 	return s.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketSelf, bucketCorps, bucketContacts, bucketItems, bucketFiles} {
+		for _, name := range [][]byte{bucketSelf, bucketCorps, bucketContacts, bucketItems, bucketFiles, bucketCallbacks, bucketChanges} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("making bucket %s: %w", name, err)
 			}
@@ -74,7 +76,7 @@ func (s *Sim) open() error {
 		if s.self.Format != formatNow {
 			return fmt.Errorf("the simulator's file has format %d, this program writes %d", s.self.Format, formatNow)
 		}
-		return tx.Bucket(bucketCorps).ForEach(func(k, v []byte) error {
+		if err := tx.Bucket(bucketCorps).ForEach(func(k, v []byte) error {
 			c := &corp{}
 			if err := json.Unmarshal(v, c); err != nil {
 				return fmt.Errorf("reading corp %s: %w", k, err)
@@ -87,7 +89,10 @@ func (s *Sim) open() error {
 			}
 			s.corps[c.ID] = c
 			return nil
-		})
+		}); err != nil {
+			return err
+		}
+		return s.loadDeliveries(tx)
 	})
 }
 
@@ -103,7 +108,11 @@ func (s *Sim) saveSelf(tx *bolt.Tx) error { return put(tx.Bucket(bucketSelf), ke
 
 func saveCorp(tx *bolt.Tx, c *corp) error { return put(tx.Bucket(bucketCorps), []byte(c.ID), c) }
 
-func saveContacts(tx *bolt.Tx, c *corp) error {
+// saveContacts stores the contacts, and the events of what is new in them. mu is held.
+func (s *Sim) saveContacts(tx *bolt.Tx, c *corp) error {
+	if err := s.tellChanges(tx, c); err != nil {
+		return err
+	}
 	return put(tx.Bucket(bucketContacts), []byte(c.ID), c.contacts)
 }
 
