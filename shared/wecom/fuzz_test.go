@@ -33,6 +33,14 @@ func (a *answers) RoundTrip(q *http.Request) (*http.Response, error) {
 // reading is one call of the Reader. It returns every time that the answer gave.
 type reading func(ctx context.Context, r *wecom.Reader) ([]time.Time, error)
 
+func changes(list []wecom.Agreement) []time.Time {
+	var all []time.Time
+	for _, a := range list {
+		all = append(all, a.Changed)
+	}
+	return all
+}
+
 func readings() []reading {
 	ids := []archive.PartyID{"lin"}
 	return []reading{
@@ -52,7 +60,7 @@ func readings() []reading {
 		func(ctx context.Context, r *wecom.Reader) ([]time.Time, error) {
 			m, err := r.Member(ctx, "lin")
 			if m.ID == "" {
-				err = errors.Join(err, errors.New("a member without an id"))
+				err = errors.New("broken: a member without an id")
 			}
 			return nil, err
 		},
@@ -84,6 +92,29 @@ func readings() []reading {
 			_, err := r.Robot(ctx, "wb1")
 			return nil, err
 		},
+		func(ctx context.Context, r *wecom.Reader) ([]time.Time, error) {
+			_, _, err := r.Department(ctx, 2)
+			return nil, err
+		},
+		func(ctx context.Context, r *wecom.Reader) ([]time.Time, error) {
+			x, _, err := r.External(ctx, "wm1")
+			if x.ID == "" {
+				err = errors.New("broken: an external contact without an id")
+			}
+			return nil, err
+		},
+		func(ctx context.Context, r *wecom.Reader) ([]time.Time, error) {
+			pairs := []wecom.Pair{{Member: "lin", External: "wm1"}, {Member: "wu", External: "wm1"}, {Member: "lin", External: "wm2"}}
+			list, missing, err := r.SingleAgreements(ctx, pairs)
+			if err == nil && len(list)+len(missing) != len(pairs) {
+				err = errors.New("broken: a pair is neither answered nor missing")
+			}
+			return changes(list), err
+		},
+		func(ctx context.Context, r *wecom.Reader) ([]time.Time, error) {
+			list, err := r.RoomAgreements(ctx, "wr1")
+			return changes(list), err
+		},
 	}
 }
 
@@ -105,10 +136,14 @@ func FuzzAnswer(f *testing.F) {
 		`{"errcode":0,"roomname":"n","creator":"lin","room_create_time":1760000000000000,"members":[{"memberid":"lin"}]}`,
 		`{"errcode":0,"ids":["lin"]}`,
 		`{"errcode":0,"data":{"robot_id":"wb1","name":"n","creator_userid":"lin"}}`,
+		`{"errcode":0,"department":{"id":2,"parentid":1,"order":9,"name":"Desk"}}`,
+		`{"errcode":0,"external_contact":{"external_userid":"wm1","type":1},"follow_user":[{"userid":"lin"}],"next_cursor":"c"}`,
+		`{"errcode":0,"agreeinfo":[{"status_change_time":1760000000000000,"userid":"LIN","exteranalopenid":"wm1","agree_status":"Agree"}]}`,
+		`{"errcode":0,"agreeinfo":[{"status_change_time":1760000000,"exteranalopenid":"wm1","agree_status":"Disagree"},{}]}`,
 	} {
 		f.Add(uint8(i), 200, seed)
 	}
-	for i, seed := range []string{`{"errcode":60111,"errmsg":"no such user"}`, `{"errcode":48002}`, `{"errcode":"0"}`, `{"errcode":1e99}`, `[]`, `null`, `<html>`, ``, `{"errcode":-1}`, `{"errcode":42001}`,
+	for i, seed := range []string{`{"errcode":60111,"errmsg":"no such user"}`, `{"errcode":48002}`, `{"errcode":"0"}`, `{"errcode":1e99}`, `[]`, `null`, `<html>`, ``, `{"errcode":-1}`, `{"errcode":42001}`, `{"errcode":301061}`,
 		`{"userlist":{"userid":7}}`} {
 		f.Add(uint8(i), 200, seed)
 		f.Add(uint8(i), 502, seed)
@@ -123,6 +158,9 @@ func FuzzAnswer(f *testing.F) {
 		kept := 0
 		r := wecom.NewReader(c.Tokens("wwtide", func(context.Context) (string, error) { return "s0", nil }), 0, func(wecom.Answer) { kept++ })
 		times, err := all[int(which)%len(all)](t.Context(), r)
+		if err != nil && strings.HasPrefix(err.Error(), "broken: ") {
+			t.Error(err)
+		}
 		if a.calls > 30 || kept > a.calls {
 			t.Errorf("%d requests, %d answers kept", a.calls, kept)
 		}
