@@ -72,7 +72,7 @@ func (p *proof) began(ctx context.Context) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(raw)))
 	if err != nil {
-		return time.Time{}, errors.New("CloudFormation does not say when the stack was made") //nolint:staticcheck // a product's name
+		return time.Time{}, errors.New("CloudFormation does not say when the stack was made")
 	}
 	return at, nil
 }
@@ -118,7 +118,7 @@ func (p *proof) metered(ctx context.Context, since time.Time, namespace, metric,
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(string(raw)), 64)
 	if err != nil {
-		return 0, fmt.Errorf("CloudWatch gives no number for %s of %s", metric, value) //nolint:staticcheck // a product's name
+		return 0, fmt.Errorf("CloudWatch gives no number for %s of %s", metric, value)
 	}
 	return n, nil
 }
