@@ -17,6 +17,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 // entry is one line of the fault table, with how it is played: at the endpoints, by WeCom, or by the library.
@@ -141,11 +142,14 @@ func (o options) faults(ctx context.Context, out io.Writer, base baseline) error
 		entries = slices.DeleteFunc(entries, func(e entry) bool { return !strings.Contains(e.String(), o.only) })
 		fmt.Fprintf(out, "  of which %d are played here, for -only %q\n", len(entries), o.only)
 	}
+	line := progress.New(os.Stderr, "the fault table", "lines", int64(len(entries)))
+	defer line.Done()
+	out = line.Beside(out)
 	todo := groups(entries, o.perRun)
 	played, doubles, failures := 0, 0, []error(nil)
 	for round := 1; len(todo) > 0 && round <= rounds; round++ {
 		var missed []entry
-		for _, r := range o.groupsAtOnce(ctx, out, base, todo, round) {
+		for _, r := range o.groupsAtOnce(ctx, out, line, base, todo, round) {
 			switch {
 			case r.err != nil:
 				fmt.Fprintf(out, "%s", r.output.Bytes())
@@ -172,6 +176,7 @@ func (o options) faults(ctx context.Context, out io.Writer, base baseline) error
 			}
 		}
 	}
+	line.Done()
 	fmt.Fprintf(out, "the fault table: %d of %d lines played, %d differences; %d mails possibly double, each marked and counted\n", played, len(entries), len(failures), doubles)
 	return errors.Join(failures...)
 }
@@ -191,7 +196,7 @@ func (o options) sample(all []entry) []entry {
 const rounds = 3
 
 // groupsAtOnce plays groups, some at a time.
-func (o options) groupsAtOnce(ctx context.Context, out io.Writer, base baseline, todo []group, round int) []*result {
+func (o options) groupsAtOnce(ctx context.Context, out io.Writer, line *progress.Line, base baseline, todo []group, round int) []*result {
 	results := make([]*result, len(todo))
 	var all sync.WaitGroup
 	room := make(chan struct{}, max(1, o.jobs))
@@ -213,6 +218,7 @@ func (o options) groupsAtOnce(ctx context.Context, out io.Writer, base baseline,
 			if r.err != nil || len(r.diff) > 0 {
 				word = "DIFFERENT"
 			}
+			line.Add(int64(len(g.entries) - len(r.unhit)))
 			printing.Lock()
 			defer printing.Unlock()
 			fmt.Fprintf(out, "  %-20s %2d lines, %2d played, %s in %v (released %d, nudged %d, doubles %d)\n", g.name, len(g.entries), len(g.entries)-len(r.unhit), word,
@@ -257,7 +263,7 @@ func (o options) group(ctx context.Context, base baseline, g group, name string,
 		return r
 	}
 	r.diff = append(compare(base.state, r.state), unasked(g, r.state.Doubles)...)
-	if r.unhit, r.err = unhit(play, g.entries, r.state.Notes.Waiting); r.err == nil && len(r.diff) == 0 && !o.keep {
+	if r.unhit, r.err = unhit(play, g.entries, r.state.Notes.Waiting); r.err == nil && len(r.diff) == 0 && !o.folders.Keep {
 		r.err = os.RemoveAll(play.Data)
 	}
 	return r

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 // mutantFiles are the mutations: each a text that is found exactly once in the product, and what takes its place. One that is not found is an
@@ -133,9 +134,9 @@ const mutantPatience = 50 * time.Second
 
 // killed plays a mutant's lines and says by what the harness noticed it; "" if it did not.
 func (o options) killed(ctx context.Context, m mutant, root string, base baseline) (by string, err error) {
-	whole := o.binaries
-	o.binaries = filepath.Join(o.data, "mutant-"+m.name)
-	if err := m.built(ctx, root, whole, o.binaries); err != nil {
+	whole := o.folders.Binaries
+	o.folders.Binaries = filepath.Join(o.folders.Data, "mutant-"+m.name)
+	if err := m.built(ctx, root, whole, o.folders.Binaries); err != nil {
 		return "", err
 	}
 	g := group{name: "played-" + m.name}
@@ -171,7 +172,7 @@ func (o options) killed(ctx context.Context, m mutant, root string, base baselin
 
 // mutantsNoticed plays each mutant. One that is not noticed is an error.
 func (o options) mutantsNoticed(ctx context.Context, out io.Writer) error {
-	root := filepath.Dir(o.template)
+	root := filepath.Dir(o.folders.Template)
 	all, err := mutants()
 	if err != nil {
 		return err
@@ -185,17 +186,21 @@ func (o options) mutantsNoticed(ctx context.Context, out io.Writer) error {
 	var each sync.WaitGroup
 	room := make(chan struct{}, max(1, o.jobs/2))
 	began := clock.Real()
+	line := progress.New(os.Stderr, "mutants", "mutants", int64(len(all)))
+	defer line.Done()
 	for i, m := range all {
 		each.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
 			results[i], failed[i] = o.killed(ctx, m, root, base)
-			if err := os.RemoveAll(filepath.Join(o.data, "mutant-"+m.name)); err != nil {
+			line.Add(1)
+			if err := os.RemoveAll(filepath.Join(o.folders.Data, "mutant-"+m.name)); err != nil {
 				failed[i] = errors.Join(failed[i], err)
 			}
 		})
 	}
 	each.Wait()
+	line.Done()
 	fmt.Fprintf(out, "mutants, in %v\n", clock.Real().Sub(began).Round(time.Second))
 	for i, m := range all {
 		word := "NOTICED "

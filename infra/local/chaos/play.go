@@ -47,6 +47,7 @@ const (
 	runFile     = "run.json"
 	stateFile   = "state.json"
 	stepFile    = "step"
+	fetchedFile = "fetched" // seqs fetched, and how many there are, for whoever waits
 	hitsFile    = "hits"
 	sitesFile   = "sites.json"
 	scriptFile  = "library.script"
@@ -447,16 +448,20 @@ func (p *player) directory(ctx context.Context) error {
 func (p *player) archive(ctx context.Context) error {
 	began := p.Now()
 	return p.settle(ctx, func() (string, error) {
+		behind, fetched, total := "", uint64(0), 0
 		for _, c := range p.corpus.Corps {
 			cur, err := p.ledger.Cursor(ctx, archive.CorpID(c.ID))
 			if err != nil {
 				return "", err
 			}
-			if cur.Empties == 0 || !cur.CaughtUp.After(began) {
-				return fmt.Sprintf("corp %s is at seq %d", c.ID, cur.Seq), nil
+			fetched, total = fetched+uint64(cur.Seq), total+c.Items
+			if behind == "" && (cur.Empties == 0 || !cur.CaughtUp.After(began)) {
+				behind = fmt.Sprintf("corp %s is at seq %d", c.ID, cur.Seq)
 			}
 		}
-		return "", nil
+		// Only for people to look at: the run goes on without it, on a full disk too.
+		_ = os.WriteFile(filepath.Join(p.run.Data, fetchedFile), fmt.Append(nil, fetched, " ", total), 0o600)
+		return behind, nil
 	})
 }
 

@@ -15,14 +15,12 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
-
-// longAway is how long the store stays away in the long version.
-const longAway = 5 * time.Minute
 
 // storm plays a large corpus undisturbed and in a storm, and compares.
 func (o options) storm(ctx context.Context, out io.Writer) error {
-	corpus := filepath.Join(o.data, "storm-corpus")
+	corpus := filepath.Join(o.folders.Data, "storm-corpus")
 	began := clock.Real()
 	made, err := makeCorpus(ctx, corpus, shape{seed: o.seed, messages: o.messages, page: min(max(o.messages/80, 8), 200), corps: 3})
 	if err != nil {
@@ -44,17 +42,21 @@ func (o options) storm(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	r.Storm = &weather{Seed: o.seed, Gap: time.Second, Ends: clock.Real().Add(20*time.Second + time.Duration(o.messages)*30*time.Millisecond)}
-	if o.long {
-		r.Storm.Away = longAway
-		r.Patience += longAway
-		r.Storm.Ends = r.Storm.Ends.Add(longAway)
+	if o.away > 0 {
+		fmt.Fprintf(out, "  the store is away for %v at the beginning (-away 0 leaves that out)\n", o.away)
+		r.Storm.Away = o.away
+		r.Patience += o.away
+		r.Storm.Ends = r.Storm.Ends.Add(o.away)
+	} else {
+		fmt.Fprintf(out, "  the store is away for %v at a time; -away 5m keeps it away for longer at the beginning, as from %d messages on\n", shortAway, longFrom)
 	}
 	began = clock.Real()
-	c := &child{run: r, out: out}
+	line := progress.New(os.Stderr, "the storm", "messages fetched", 0)
+	defer line.Done()
+	out = line.Beside(out)
+	c := &child{run: r, out: out, line: line}
 	got, err := c.toTheEnd(ctx)
-	if o.long {
-		fmt.Fprintf(out, "  the store was away for %v at the beginning\n", longAway)
-	}
+	line.Done()
 	fmt.Fprintf(out, "the storm: calm %v, stormy %v; the endpoints were started %d times\n", calm.Round(time.Second), clock.Real().Sub(began).Round(time.Second), c.starts)
 	events := counted(filepath.Join(r.Data, eventsFile))
 	for _, name := range slices.Sorted(maps.Keys(events)) {
@@ -85,7 +87,7 @@ func counted(path string) map[string]int {
 
 // fullDisk plays a run on a file system that is too small, which grows once it was full for a while.
 func (o options) fullDisk(ctx context.Context, out io.Writer) (err error) {
-	corpus := filepath.Join(o.data, "full-corpus")
+	corpus := filepath.Join(o.folders.Data, "full-corpus")
 	if _, err := makeCorpus(ctx, corpus, shape{seed: o.seed, messages: 200, page: 10, corps: 2}); err != nil {
 		return err
 	}
@@ -93,7 +95,7 @@ func (o options) fullDisk(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	needs, err := sizeOf(filepath.Join(o.data, "roomy"))
+	needs, err := sizeOf(filepath.Join(o.folders.Data, "roomy"))
 	if err != nil {
 		return err
 	}
@@ -116,7 +118,9 @@ func (o options) fullDisk(ctx context.Context, out io.Writer) (err error) {
 	defer cancel()
 	full := time.Duration(0)
 	growing.Go(func() { full = disk.growOnceFull(ctx, needs*3) })
-	c := &child{run: r, out: out, stubborn: true}
+	line := progress.New(os.Stderr, "the full disk", "messages fetched", 0)
+	defer line.Done()
+	c := &child{run: r, out: line.Beside(out), line: line, stubborn: true}
 	got, err := c.toTheEnd(ctx)
 	cancel()
 	growing.Wait()

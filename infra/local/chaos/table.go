@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,27 +13,21 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/local/command"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 // all does the parts that were asked for.
 func (o options) all(ctx context.Context, out io.Writer) (err error) {
-	if o.seed == 0 {
-		o.seed = rand.Uint64()>>32 + 1 // #nosec G404 -- printed, to replay the run
+	o.seed = command.Drawn(o.seed)
+	done, err := o.folders.Open("chaos")
+	if err != nil {
+		return err
 	}
-	if o.data == "" {
-		if o.data, err = os.MkdirTemp("", "chaos-"); err != nil {
-			return fmt.Errorf("make a folder: %w", err)
-		}
-		if !o.keep {
-			defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
-		}
-	}
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fmt.Errorf("make the folder of the runs: %w", err)
-	}
-	fmt.Fprintf(out, "chaos: SEED=%d N=%d, in %s\n", o.seed, o.messages, o.data)
+	defer func() { err = errors.Join(err, done()) }()
+	fmt.Fprintf(out, "chaos: SEED=%d N=%d, in %s\n", o.seed, o.messages, o.folders.Data)
 	began := clock.Real()
-	if err := shortTemplate(o.template, filepath.Join(o.data, templateFile), timeouts); err != nil {
+	if err := shortTemplate(o.folders.Template, filepath.Join(o.folders.Data, templateFile), timeouts); err != nil {
 		return err
 	}
 	for _, part := range strings.Split(o.parts, ",") {
@@ -77,7 +70,9 @@ func (o options) undisturbed(ctx context.Context, out io.Writer, name, corpus st
 	if err != nil {
 		return b, err
 	}
-	c := &child{run: r, out: out}
+	line := progress.New(os.Stderr, "the undisturbed run ("+name+")", "messages fetched", 0)
+	defer line.Done()
+	c := &child{run: r, out: line.Beside(out), line: line}
 	if b.state, err = c.toTheEnd(ctx); err != nil {
 		return b, err
 	}
@@ -126,7 +121,7 @@ func (b baseline) lines() []line {
 
 // tableBase makes the corpus of the fault table and plays it undisturbed, twice: two such runs must be equal, or no comparison means anything.
 func (o options) tableBase(ctx context.Context, out io.Writer) (baseline, error) {
-	corpus := filepath.Join(o.data, "table-corpus")
+	corpus := filepath.Join(o.folders.Data, "table-corpus")
 	sh := tableShape
 	sh.seed = o.seed
 	if _, err := makeCorpus(ctx, corpus, sh); err != nil {
