@@ -14,37 +14,34 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 
+	"github.com/wecomvault/wecomvault/shared/local/command"
 	"github.com/wecomvault/wecomvault/shared/local/stack"
 	"github.com/wecomvault/wecomvault/shared/local/template"
+	"github.com/wecomvault/wecomvault/shared/progress"
 )
 
 func main() {
-	n := flag.Int("n", 12, "how many permissions to take out (-1: all)")
-	seed := flag.Uint64("seed", 1, "which ones")
-	used := flag.String("used", "", "an account of used permissions that tests have already written")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := 0
-	if err := run(ctx, os.Stdout, *n, *seed, *used); err != nil {
-		fmt.Fprintln(os.Stderr, "permissions:", err)
-		code = 1
-	}
-	stop()
-	os.Exit(code)
+	command.Main("permissions", func(ctx context.Context, args []string, out io.Writer) error {
+		f := command.Flags("permissions")
+		n := f.Int("n", 12, "how many permissions to take out (-1: all)")
+		seed := f.Uint64("seed", 1, "which ones")
+		used := f.String("used", "", "an account of used permissions that tests have already written")
+		if err := command.Parse(f, args); err != nil {
+			return err
+		}
+		return run(ctx, out, *n, *seed, *used)
+	})
 }
 
 // beyond are permissions that the local endpoints have no use for, with the reason, by the beginning of their action. Each is held to
@@ -96,6 +93,8 @@ func run(ctx context.Context, out io.Writer, n int, seed uint64, usedFile string
 	if err != nil {
 		return err
 	}
+	line := progress.New(os.Stderr, "the tests of each function, as they are", "programs", 0)
+	defer line.Done()
 	var suites []suite
 	if usedFile == "" || n != 0 {
 		scratch, err := os.MkdirTemp("", "permissions-")
@@ -106,19 +105,24 @@ func run(ctx context.Context, out io.Writer, n int, seed uint64, usedFile string
 			// What stays behind is a few test programs in the system's temporary folder.
 			_ = os.RemoveAll(scratch)
 		}()
+		line.Note("building them")
 		if suites, err = build(ctx, scratch); err != nil {
 			return err
 		}
 		if usedFile == "" {
 			usedFile = filepath.Join(scratch, "used")
+			line.Set(0, int64(len(suites)))
 			for _, s := range suites {
-				fmt.Fprintf(out, "the tests of %s\n", s.folder)
+				fmt.Fprintf(line.Beside(out), "the tests of %s\n", s.folder)
+				line.Note(s.folder)
 				if said, err := s.run(ctx, s.only, stack.UsedPermissions+"="+usedFile); err != nil {
 					return fmt.Errorf("the tests of %s fail as they are: %w\n%s", s.folder, err, said)
 				}
+				line.Add(1)
 			}
 		}
 	}
+	line.Done()
 	users, err := read(usedFile)
 	if err != nil {
 		return err
@@ -156,11 +160,15 @@ func run(ctx context.Context, out io.Writer, n int, seed uint64, usedFile string
 		live = live[:n]
 	}
 	needless := 0
+	line = progress.New(os.Stderr, "without each permission", "permissions", int64(len(live)))
+	defer line.Done()
+	out = line.Beside(out)
 	for i, p := range live {
 		by, err := needed(ctx, suites, p, users[p.String()])
 		if err != nil {
 			return err
 		}
+		line.Add(1)
 		if by == "" {
 			needless++
 			by = "NEEDED BY NOTHING, though used by " + strings.Join(users[p.String()], ", ")
