@@ -37,6 +37,43 @@ func TestALargeBodyThatIsRefusedEarlyGetsItsAnswerAndHarmsNoOther(t *testing.T) 
 	}
 }
 
+func TestAnAbortedUploadIsNotCompletedOverAnObject(t *testing.T) {
+	ctx := context.Background()
+	e := s3test.Start(t, s3front.Config{}, s3front.Bucket{Name: "vault", Versioned: true})
+	bucket, key := aws.String("vault"), aws.String("k")
+	upload := func() (*string, *types.CompletedMultipartUpload) {
+		made, err := e.Client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := e.Client.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: made.UploadId, PartNumber: aws.Int32(1), Body: bytes.NewReader([]byte("part"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.UploadId, &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{ETag: part.ETag, PartNumber: aws.Int32(1)}}}
+	}
+	complete := func(id *string, parts *types.CompletedMultipartUpload) error {
+		_, err := e.Client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: key, UploadId: id, MultipartUpload: parts}, noRetry)
+		return err
+	}
+	if _, err := e.Client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: bytes.NewReader([]byte("other"))}); err != nil {
+		t.Fatal(err)
+	}
+	id, parts := upload()
+	if _, err := e.Client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: bucket, Key: key, UploadId: id}); err != nil {
+		t.Fatal(err)
+	}
+	if err := complete(id, parts); codeOf(err) != "NoSuchUpload" {
+		t.Errorf("completing what was aborted: %v, want NoSuchUpload", err)
+	}
+	id, parts = upload()
+	for range 2 {
+		if err := complete(id, parts); err != nil {
+			t.Errorf("completing, and completing again: %v", err)
+		}
+	}
+}
+
 func TestALockedObjectNeedsAChecksum(t *testing.T) {
 	ctx := context.Background()
 	e := s3test.Start(t, s3front.Config{}, s3front.Bucket{Name: "vault", Lock: true, LockMode: "GOVERNANCE", LockDays: 1}, s3front.Bucket{Name: "plain", Lock: true})

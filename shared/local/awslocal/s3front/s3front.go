@@ -106,7 +106,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op operation) er
 		// Nothing is left to read, or the caller has gone.
 		_ = resp.Body.Close()
 	}()
-	if err := drain(out); err != nil {
+	if err := errors.Join(drain(out), g.completed(r.Context(), resp, op)); err != nil {
 		return err
 	}
 	g.forget(op, resp.StatusCode)

@@ -223,7 +223,7 @@ func TestIdentitiesAndQuotaAreTold(t *testing.T) {
 	if diff := cmp.Diff([]string{"new@else.example", "team.example", sender}, list.Identities); diff != "" {
 		t.Error(diff)
 	}
-	attributes, err := c.GetIdentityVerificationAttributes(ctx, &awsses.GetIdentityVerificationAttributesInput{Identities: []string{sender, "nobody@else.example"}})
+	attributes, err := c.GetIdentityVerificationAttributes(ctx, &awsses.GetIdentityVerificationAttributesInput{Identities: []string{sender, sender, "nobody@else.example"}})
 	if err != nil || len(attributes.VerificationAttributes) != 1 || attributes.VerificationAttributes[sender].VerificationStatus != types.VerificationStatusSuccess {
 		t.Errorf("attributes %+v, %v", attributes, err)
 	}
