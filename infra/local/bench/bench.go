@@ -18,6 +18,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/house"
+	"github.com/wecomvault/wecomvault/shared/progress"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
 
@@ -29,6 +30,13 @@ type bench struct {
 	wecom *wecom
 	out   io.Writer
 	began time.Time
+	line  *progress.Line // of the part that is being measured
+}
+
+// part begins the progress of a part. total is how many units it has, 0 if nothing can be counted. The caller ends it.
+func (b *bench) part(what, unit string, total int) *progress.Line {
+	b.line = progress.New(os.Stderr, "bench "+what, unit, int64(total))
+	return b.line
 }
 
 // say tells how far the run is.
@@ -36,7 +44,11 @@ func (b *bench) say(format string, args ...any) {
 	if b.began.IsZero() {
 		b.began = clock.Real()
 	}
-	fmt.Fprintf(b.out, "%6.0f s  %s\n", clock.Real().Sub(b.began).Seconds(), fmt.Sprintf(format, args...))
+	out := b.out
+	if b.line != nil {
+		out = b.line.Beside(out)
+	}
+	fmt.Fprintf(out, "%6.0f s  %s\n", clock.Real().Sub(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // place is the product over a folder of its own, with fetch invoked each minute as its schedule does.
@@ -50,7 +62,7 @@ type place struct {
 
 // open starts the product. Nothing is fetched before the first corp is added and follow is called.
 func (b *bench) open(ctx context.Context, name, poll string) (*place, error) {
-	data := filepath.Join(b.data, name)
+	data := filepath.Join(b.folders.Data, name)
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("make a folder for the data: %w", err)
 	}
@@ -59,9 +71,9 @@ func (b *bench) open(ctx context.Context, name, poll string) (*place, error) {
 		return nil, err
 	}
 	h, err := house.Open(ctx, house.Options{
-		Data: data, Template: wiring, Binaries: b.binaries, NoSync: true,
+		Data: data, Template: wiring, Binaries: b.folders.Binaries, NoSync: true,
 		Params: map[string]string{
-			"WecomUrl": b.wecom.url, "SdkHost": filepath.Join(b.binaries, "local", "simsdk"), "PollInterval": poll,
+			"WecomUrl": b.wecom.url, "SdkHost": filepath.Join(b.folders.Binaries, "local", "simsdk"), "PollInterval": poll,
 			"RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true",
 		},
 	})
@@ -81,12 +93,12 @@ var mostJobs = regexp.MustCompile(`ScalingConfig: \{MaximumConcurrency: \d+\}`)
 // wiring copies the template with as many environments for a queue as there are processors here. On Lambda each has a processor of its own; ten
 // that share two spend their time on taking turns, which is no cost of the product's.
 func (b *bench) wiring(data string) (string, error) {
-	text, err := os.ReadFile(b.template)
+	text, err := os.ReadFile(b.folders.Template)
 	if err != nil {
 		return "", fmt.Errorf("read the template: %w", err)
 	}
 	if !mostJobs.Match(text) {
-		return "", fmt.Errorf("%s does not say how many environments work on a queue in the way that bench knows: %s", b.template, mostJobs)
+		return "", fmt.Errorf("%s does not say how many environments work on a queue in the way that bench knows: %s", b.folders.Template, mostJobs)
 	}
 	text = mostJobs.ReplaceAll(text, fmt.Appendf(nil, "ScalingConfig: {MaximumConcurrency: %d}", max(runtime.NumCPU(), 2)))
 	path := filepath.Join(data, "template.yaml")
@@ -142,10 +154,18 @@ const patience = 30 * time.Minute
 
 // fetched waits until a corp's cursor stands at a seq.
 func (p *place) fetched(ctx context.Context, id archive.CorpID, last archive.Seq) error {
+	return p.fetchedTelling(ctx, id, last, func(archive.Seq) {})
+}
+
+// fetchedTelling tells at which seq the cursor stands meanwhile.
+func (p *place) fetchedTelling(ctx context.Context, id archive.CorpID, last archive.Seq, tell func(archive.Seq)) error {
 	ok, err := house.Until(ctx, patience, func() (bool, error) {
 		c, err := p.ledger.Cursor(ctx, id)
 		if errors.Is(err, ledger.ErrAbsent) {
 			return false, nil
+		}
+		if err == nil {
+			tell(c.Seq)
 		}
 		return c.Seq >= last, err
 	})

@@ -31,11 +31,16 @@ func (b *bench) delay(ctx context.Context) (err error) {
 		return err
 	}
 	p.follow(ctx)
+	line := b.part("delay", "messages", 0)
+	defer line.Done()
 	w := &watcher{bench: b, place: p, supply: live}
 	// The first messages start the functions.
 	if _, err := w.watch(ctx, 2*pollEvery); err != nil {
 		return err
 	}
+	// What is to come: both measurements send so many a second.
+	line.Set(0, int64(2*b.options.watch.Seconds()*perSecond))
+	line.Note("alone")
 	alone, err := w.watch(ctx, b.options.watch)
 	if err != nil {
 		return err
@@ -43,6 +48,7 @@ func (b *bench) delay(ctx context.Context) (err error) {
 	b.set("delay-p50", part(alone, 50))
 	b.set("delay-p99", part(alone, 99))
 	b.say("delay alone: half within %.2f s, 99 of 100 within %.2f s, the longest %.2f s, of %d messages", part(alone, 50), part(alone, 99), part(alone, 100), len(alone))
+	line.Note("while one corp hangs and another is far behind")
 	disturbed, err := b.disturbed(ctx, p, w)
 	if err != nil {
 		return err
@@ -162,6 +168,7 @@ func (w *watcher) watch(ctx context.Context, d time.Duration) ([]time.Duration, 
 				there := slices.ContainsFunc(messages, func(m archive.Message) bool { return m.Seq == o.message.Seq }) &&
 					!slices.ContainsFunc(missing, func(m archive.Message) bool { return m.Seq == o.message.Seq })
 				if there {
+					w.line.Add(1)
 					delays = append(delays, now.Sub(o.sent))
 				}
 				return there

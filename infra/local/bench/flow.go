@@ -63,6 +63,8 @@ func (p *place) send(s *supply, total *int, n int, at func(i int) time.Time) (ar
 // flow is the main measurement: what a message costs in fetch and process, beside bare RSA in the same minutes.
 func (b *bench) flow(ctx context.Context, p *place, s *supply, total *int) error {
 	var ratios []float64
+	line := b.part("flow", "messages", b.n)
+	defer line.Done()
 	var used, first, all float64 // processor time; the last two in openings of a bare random key
 	for round := range rounds {
 		n := b.n / rounds
@@ -80,7 +82,8 @@ func (b *bench) flow(ctx context.Context, p *place, s *supply, total *int) error
 			return err
 		}
 		began := clock.Real()
-		if err := errors.Join(p.fetched(ctx, company, last), p.idle(ctx)); err != nil {
+		fetched := p.fetchedTelling(ctx, company, last, func(at archive.Seq) { line.Set(int64(*total)-int64(last-at), int64(b.n)) }) // #nosec G115 -- messages of a round
+		if err := errors.Join(fetched, p.idle(ctx)); err != nil {
 			return err
 		}
 		took := clock.Real().Sub(began)
@@ -136,6 +139,8 @@ const backlog = 4 * 10_000 * 30
 // catchUp measures how fast what piled up in an outage of four days is safe in S3, and how fast it can be queried.
 func (b *bench) catchUp(ctx context.Context, p *place, s *supply, total *int) error {
 	n := max(b.n/5, 5000)
+	line := b.part("catchup", "messages", n)
+	defer line.Done()
 	now := clock.Now()
 	last, err := p.send(s, total, n, func(i int) time.Time { return now.Add(-96 * time.Hour * time.Duration(n-i) / time.Duration(n)) })
 	if err != nil {
@@ -154,7 +159,9 @@ func (b *bench) catchUp(ctx context.Context, p *place, s *supply, total *int) er
 	if rest < float64(n)/2 {
 		return fmt.Errorf("half of %d messages were there at the first look: measure more of them", n)
 	}
-	if err := p.fetched(ctx, company, last); err != nil {
+	if err := p.fetchedTelling(ctx, company, last, func(at archive.Seq) {
+		line.Set(int64(n)-int64(last-at), int64(n)) // #nosec G115 -- messages of this part
+	}); err != nil {
 		return err
 	}
 	safe := clock.Real().Sub(began)
@@ -171,6 +178,8 @@ func (b *bench) catchUp(ctx context.Context, p *place, s *supply, total *int) er
 
 // fsck measures the operator's check of everything.
 func (b *bench) fsck(ctx context.Context, p *place, _ *supply, total *int) error {
+	line := b.part("fsck", "seqs", *total)
+	defer line.Done()
 	began := clock.Real()
 	seqs, from := 0, ""
 	for {
@@ -194,6 +203,7 @@ func (b *bench) fsck(ctx context.Context, p *place, _ *supply, total *int) error
 			return fmt.Errorf("fsck found %d things in an archive that should be whole, the first: %s", len(found.Findings), found.Findings[0])
 		}
 		seqs += found.Seqs
+		line.Add(int64(found.Seqs))
 		if from = found.Next; from == "" {
 			break
 		}
@@ -209,6 +219,8 @@ func (b *bench) fsck(ctx context.Context, p *place, _ *supply, total *int) error
 
 // replay measures the rebuilding of the derived rows from segments, in a table of their own, and their comparison with the live ones.
 func (b *bench) replay(ctx context.Context, p *place, _ *supply, total *int) error {
+	line := b.part("replay", "", 0)
+	defer line.Done()
 	began := clock.Real()
 	code, said, err := p.Operate(ctx, "replay", "-corp", string(company), "-from", "segments")
 	if err != nil {

@@ -11,114 +11,84 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/wecomvault/wecomvault/shared/local/command"
 )
 
-// The program's exit codes.
-const (
-	exitGood  = 0
-	exitBelow = 1 // a figure is below its floor, or could not be measured
-	exitUsage = 2
-)
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := program(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { command.Main("bench", measured) }
 
 // options are the program's flags.
 type options struct {
-	n        int
-	data     string
-	binaries string
-	template string
-	out      string
-	only     []string
-	floors   bool
-	size     int64
-	watch    time.Duration
+	folders command.Folders
+	n       int
+	out     string
+	only    []string
+	floors  bool
+	size    int64
+	watch   time.Duration
 }
 
 // parts are what can be measured by itself, in their order.
 var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay"}
 
-func parseOptions(args []string, stderr io.Writer) (options, error) {
+func parseOptions(args []string) (options, error) {
 	var o options
 	var only string
-	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.SetOutput(stderr)
+	f := command.Flags("bench")
+	o.folders.Flags(f)
 	f.IntVar(&o.n, "n", 100_000, "messages of the main measurement")
-	f.StringVar(&o.data, "data", "", "folder for the data of the run, removed afterwards; empty: one in the system's temporary folder")
-	f.StringVar(&o.binaries, "binaries", "build", "folder of the built programs")
-	f.StringVar(&o.template, "template", "template.yaml", "the wiring")
 	f.StringVar(&o.out, "out", "", "file for the samples in the format of Go's benchmarks, appended to")
 	f.StringVar(&only, "only", strings.Join(parts, ","), "what to measure")
 	f.BoolVar(&o.floors, "floors", true, "fail when a figure is below its floor")
 	f.Int64Var(&o.size, "file", 1<<30, "bytes of the large attachment")
 	f.DurationVar(&o.watch, "watch", time.Minute, "how long messages are sent for each of the two measurements of delay")
-	if err := f.Parse(args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return o, err
 	}
 	o.only = strings.Split(only, ",")
 	for _, p := range o.only {
 		if !slices.Contains(parts, p) {
-			return o, fmt.Errorf("-only %s: there are %s", p, strings.Join(parts, ", "))
+			return o, command.Misuse("-only %s: there are %s", p, strings.Join(parts, ", "))
 		}
 	}
-	if f.NArg() > 0 || o.n < 1000 || o.size < 64<<20 {
-		return o, errors.New("bench takes flags only; -n is 1,000 and more, -file 64 MiB and more")
-	}
-	var err error
-	if o.binaries, err = filepath.Abs(o.binaries); err != nil {
-		return o, fmt.Errorf("-binaries: %w", err)
+	if o.n < 1000 || o.size < 64<<20 {
+		return o, command.Misuse("-n is 1,000 and more, -file 64 MiB and more")
 	}
 	return o, nil
 }
 
-func program(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
+func measured(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parseOptions(args)
 	if err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(stderr, "bench:", err)
-		}
-		return exitUsage
+		return err
 	}
 	r := &results{values: map[string]float64{}}
-	err = o.run(ctx, r, stdout)
-	below := r.print(stdout)
+	err = o.run(ctx, r, out)
+	below := r.print(out)
 	if o.out != "" {
 		err = errors.Join(err, o.write(r))
 	}
-	if err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitBelow
+	if err == nil && len(below) > 0 && o.floors {
+		fmt.Fprintf(out, "\nBelow the floor: %s (exit %d)\n", strings.Join(below, ", "), command.Failed)
+		return command.Exit(command.Failed)
 	}
-	if len(below) > 0 && o.floors {
-		fmt.Fprintf(stdout, "\nBelow the floor: %s (exit %d)\n", strings.Join(below, ", "), exitBelow)
-		return exitBelow
-	}
-	return exitGood
+	return err
 }
 
-// run measures what was asked for, in a folder that is gone afterwards.
+// run measures what was asked for.
 func (o options) run(ctx context.Context, r *results, out io.Writer) (err error) {
-	o.data, err = os.MkdirTemp(o.data, "wecomvault-bench-*")
+	done, err := o.folders.Open("bench")
 	if err != nil {
-		return fmt.Errorf("make a folder for the data: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
+	defer func() { err = errors.Join(err, done()) }()
 	m, err := startMeter()
 	if err != nil {
 		return err

@@ -68,6 +68,9 @@ func (b *bench) bring(ctx context.Context, p *place, s *supply, total *int, n in
 
 // media measures a large file, and a backlog of small ones.
 func (b *bench) media(ctx context.Context, p *place, s *supply, total *int) error {
+	line := b.part("media", "", 0)
+	defer line.Done()
+	line.Note(fmt.Sprintf("a file of %d MB", b.size>>20))
 	if _, err := b.bring(ctx, p, s, total, 1, sameFile); err != nil {
 		return err
 	}
@@ -85,6 +88,7 @@ func (b *bench) media(ctx context.Context, p *place, s *supply, total *int) erro
 	b.set("media-memory", megabytes(peak-empty.peak))
 	b.set("file-memory", megabytes(peak-before))
 	b.set("file-speed", megabytes(b.size)/took.Seconds())
+	line.Note(fmt.Sprintf("%d files of %d KB", fewFiles, smallFile>>10))
 	took, err = b.bring(ctx, p, s, total, fewFiles, smallFile)
 	if err != nil {
 		return err

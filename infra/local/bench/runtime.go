@@ -100,7 +100,7 @@ type launch struct {
 	peak int64
 }
 
-func (b *bench) emptyProgram() string { return filepath.Join(b.binaries, "local", "empty") }
+func (b *bench) emptyProgram() string { return filepath.Join(b.folders.Binaries, "local", "empty") }
 
 // empty is an empty handler's memory after a few events.
 func (b *bench) empty(ctx context.Context) (launch, error) {
@@ -112,7 +112,7 @@ const coldStarts = 21
 
 // cold measures each function's start against an empty handler's, in turns.
 func (b *bench) cold(ctx context.Context) error {
-	t, err := template.Load(b.template, map[string]string{template.Region: "us-east-1", template.AccountID: "000000000000", template.Endpoint: "http://127.0.0.1:9"})
+	t, err := template.Load(b.folders.Template, map[string]string{template.Region: "us-east-1", template.AccountID: "000000000000", template.Endpoint: "http://127.0.0.1:9"})
 	if err != nil {
 		return err
 	}
@@ -124,15 +124,18 @@ func (b *bench) cold(ctx context.Context) error {
 		for k, v := range f.Environment {
 			env = append(env, k+"="+v)
 		}
-		programs[name], paths[name] = env, filepath.Join(b.binaries, "functions", name, "bootstrap")
+		programs[name], paths[name] = env, filepath.Join(b.folders.Binaries, "functions", name, "bootstrap")
 		if _, err := os.Stat(paths[name]); err != nil {
 			return fmt.Errorf("function %s is not built: make build builds it: %w", name, err)
 		}
 	}
+	line := b.part("cold", "starts", (coldStarts+1)*len(programs))
+	defer line.Done()
 	times := map[string][]time.Duration{}
 	for i := range coldStarts + 1 {
 		for name, env := range programs {
 			start, err := once(ctx, paths[name], env, 0)
+			line.Add(1)
 			if err != nil {
 				return err
 			}
