@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/callback"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
@@ -451,5 +452,34 @@ func TestABadRequestIsMadeForTests(t *testing.T) {
 	}
 	if _, err := wecomsim.SealCallback(cbToken, "short", "wwone", "", "", at); err == nil {
 		t.Error("sealed with no key")
+	}
+}
+
+func TestADayOfTheDemonstrationIsTold(t *testing.T) {
+	b := newBench(t)
+	day := must(b.DemoStart(b.ctx(), wecomsim.DemoStart{}))(b)
+	corp := day.Corps[0].Corp
+	a := b.address()
+	var err error
+	if a.scheme, err = callback.New(archive.CorpID(corp), cbToken, cbKey); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{wecomsim.CallbackContacts, wecomsim.CallbackArchive} {
+		must(b.SetCallback(b.ctx(), wecomsim.Callback{Corp: corp, Kind: kind, URL: a.server.URL, Token: cbToken, AESKey: cbKey, Full: true}))(b)
+	}
+	for _, step := range day.Steps {
+		must(b.SetClock(b.ctx(), wecomsim.Clock{Now: &step.At}))(b)
+		must(b.DemoStep(b.ctx(), wecomsim.DemoPlay{}))(b)
+		must(b.Settle(b.ctx(), wecomsim.Settle{Corp: corp}))(b)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	told := map[string]int{}
+	for _, e := range a.got {
+		told[e.Name+" "+e.Change]++
+	}
+	// Each step's first message is told at once, and what followed it 15 seconds later: of the last step that is still to come.
+	if told["msgaudit_notify "] != 2*len(day.Steps)-1 || told["change_contact update_user"] < 1 || len(told) != 2 {
+		t.Errorf("%v in %d steps", told, len(day.Steps))
 	}
 }
