@@ -19,14 +19,23 @@ type Known struct {
 	BlindAt time.Time
 }
 
+// Span is a time in which every look that shows a field showed one value. It held from some instant before First to some instant after Last.
+type Span struct {
+	Value       string
+	First, Last time.Time // when the first and the last of these looks began
+	Via         string    // the kind of secret of the first
+	Ended       bool      // a later look shows another value, or the entry went
+}
+
 // History is one entry's history: a function of the set of looks at it, whatever their order, and however often each is given.
 type History struct {
 	Kind   Kind
 	ID     string
 	Events []Event // by By
 	Now    map[Field]Known
-	Here   bool      // it is there, as far as is known
-	Since  time.Time // when the last look that showed it began; zero: none did
+	Spans  map[Field][]Span // of each field, the oldest first; spans of different stays are apart even if they have one value
+	Here   bool             // it is there, as far as is known
+	Since  time.Time        // when the last look that showed it began; zero: none did
 }
 
 // Fold makes the history of one entry of all looks at it, as Unpack gives them, and of what WeCom told.
@@ -36,7 +45,7 @@ type History struct {
 // both show it; a look that does not is passed over. A list's lacking an entry counts only if the same secret showed it before, because one
 // secret sees less than another.
 func Fold(kind Kind, id string, looks []Look, notices []Notice) History {
-	f := &folding{History: History{Kind: kind, ID: id, Now: map[Field]Known{}}, looks: sortedLooks(looks)}
+	f := &folding{History: History{Kind: kind, ID: id, Now: map[Field]Known{}, Spans: map[Field][]Span{}}, looks: sortedLooks(looks)}
 	for _, n := range notices {
 		if n.Kind == kind && n.ID == id {
 			n.At = instant(n.At)
@@ -299,7 +308,20 @@ func (f *folding) field(field Field) {
 			e.Old, e.New, e.By = "", w.says, later(e.By, w.answered)
 			f.changed(field, e)
 		}
+		spans := f.Spans[field]
+		if last := len(spans) - 1; last >= 0 && in == n && spans[last].Value == w.says {
+			spans[last].Last = w.asked
+		} else {
+			if last >= 0 {
+				spans[last].Ended = true
+			}
+			spans = append(spans, Span{Value: w.says, First: w.asked, Last: w.asked, Via: w.via})
+		}
+		f.Spans[field] = spans
 		current, in = i, n
+	}
+	if spans := f.Spans[field]; !f.Here && !lasting && len(spans) > 0 {
+		spans[len(spans)-1].Ended = true
 	}
 }
 

@@ -312,7 +312,7 @@ func TestAnyOrderAndAnyRepeatGiveTheSameHistory(t *testing.T) {
 			t.Fatalf("another order, another history (-first +second)\n%s", diff)
 		}
 
-		var packed []directory.Look
+		var packed directory.Packed
 		var glances []directory.Glance
 		var stored []directory.Event
 		for _, o := range shuffled {
@@ -374,7 +374,7 @@ func TestAThousandEqualSnapshotsPackIntoOneLook(t *testing.T) {
 		list = append(list, snapshot(hour(n), contacts, person("a")))
 	}
 	looks, glances := taken(directory.KindMember, "a", list...)
-	if packed := directory.Pack(directory.KindMember, "a", looks, glances); len(packed) != 1 {
-		t.Errorf("%d looks are kept", len(packed))
+	if packed := directory.Pack(directory.KindMember, "a", looks, glances); len(packed.Looks) != 1 {
+		t.Errorf("%d looks are kept", len(packed.Looks))
 	}
 }

@@ -11,10 +11,16 @@ type lane struct {
 	via  string
 }
 
+// Packed is looks at one entry as they are kept: those that Pack left. Looks as they were made are not packed looks; Unpack would take those that a list
+// repeats for those that it lacks.
+type Packed struct {
+	Looks []Look
+}
+
 // Pack leaves out of the looks at one entry every one that a glance repeats: a look of a complete list that says the same as the list before
 // it, or that the entry is missing from the first. What is left grows with what changed, not with how often was looked. Unpack undoes it.
 // glances must hold those that the looks were taken from; other kinds' are ignored.
-func Pack(kind Kind, id string, looks []Look, glances []Glance) []Look {
+func Pack(kind Kind, id string, looks []Look, glances []Glance) Packed {
 	kept := []Look{}
 	for _, l := range sortedLooks(looks) {
 		if l.Part == "" {
@@ -36,19 +42,19 @@ func Pack(kind Kind, id string, looks []Look, glances []Glance) []Look {
 			last = said[len(said)-1]
 		}
 	}
-	return sortedLooks(kept)
+	return Packed{sortedLooks(kept)}
 }
 
 // Unpack is the looks at one entry that Pack was given, and the glances' word where they lack the entry.
-func Unpack(kind Kind, id string, packed []Look, glances []Glance) []Look {
+func Unpack(kind Kind, id string, packed Packed, glances []Glance) []Look {
 	all := []Look{}
-	for _, l := range packed {
+	for _, l := range packed.Looks {
 		if l.Part == "" {
 			all = append(all, l)
 		}
 	}
 	for _, run := range lanes(kind, glances) {
-		at := byGlance(id, packed, run[0])
+		at := byGlance(id, packed.Looks, run[0])
 		last := run[0].lacking(id)
 		for _, g := range run {
 			if said := at[spanOf(g.Asked, g.Answered)]; len(said) > 0 {
@@ -111,10 +117,10 @@ func byGlance(id string, looks []Look, of Glance) map[span][]Look {
 	return at
 }
 
-// Newest is what each list last said of the entry, as far as packed looks tell: what a further snapshot's look is compared with, by Same, to
+// Newest is what a list last said of the entry, as far as kept looks tell: what a further snapshot's look is compared with, by Same, to
 // see whether there is anything to write.
-func Newest(packed []Look, part Part, via string) (Look, bool) {
-	for _, l := range slices.Backward(sortedLooks(packed)) {
+func (p Packed) Newest(part Part, via string) (Look, bool) {
+	for _, l := range slices.Backward(sortedLooks(p.Looks)) {
 		if l.Part == part && l.Via == via {
 			return l, true
 		}
