@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +28,8 @@ import (
 //
 // Order of effects: the segment into S3, written once; the keys' proof; message rows, findings and waiting attachments, identical whenever they are written
 // again; the attachments' jobs; set-aside rows, fenced by the batch's slot; the batch is done. A crash between any two leaves the
-// batch pending, and the next run writes the same again.
+// batch pending, and the next run writes the same again. A batch of which many items hold or kill the library takes more than one run: each sets those
+// aside that it has tried before its time is up, and the next does not try them again.
 type processor struct {
 	ledger  *ledger.Ledger
 	store   *objstore.Store
@@ -36,7 +40,14 @@ type processor struct {
 	log     *slog.Logger
 	metrics io.Writer              // where each batch's figures go
 	run     func() (string, error) // an id for each run
+	rest    time.Duration          // instead of the constant of this name
 }
+
+// rest is what an invocation keeps to store what it has opened.
+const rest = 30 * time.Second
+
+// errUnfinished says that the time was up before all items were tried. What was found out until then is kept.
+var errUnfinished = errors.New("the time is up, and what was found out is kept")
 
 // process brings one batch forward.
 func (p *processor) process(ctx context.Context, job queue.BatchJob) error {
@@ -69,7 +80,7 @@ func (p *processor) process(ctx context.Context, job queue.BatchJob) error {
 	}
 	if err != nil {
 		// watch tells the operator why a batch stays pending.
-		if word := string(financesdk.Explain(err).Kind); !again && ctx.Err() == nil && word != row.Failure {
+		if word := string(financesdk.Explain(err).Kind); !again && ctx.Err() == nil && word != row.Failure && !errors.Is(err, errUnfinished) {
 			err = errors.Join(err, p.ledger.BatchFailed(ctx, row, word))
 		}
 		return err
@@ -93,10 +104,28 @@ func (p *processor) first(ctx context.Context, row ledger.BatchRow, batch archiv
 	if err != nil {
 		return outcome{}, err
 	}
-	out, err := p.open(ctx, row, batch.Items)
+	fatal, err := p.fatal(ctx, row)
 	if err != nil {
 		return outcome{}, err
 	}
+	out, err := p.open(ctx, row, without(batch.Items, fatal))
+	for _, a := range out.aside {
+		if deadly(a.Reason) {
+			fatal = append(fatal, a)
+		}
+	}
+	if financesdk.DiesOften(len(fatal), len(batch.Items)) && (err == nil || errors.Is(err, errUnfinished)) {
+		err = financesdk.ErrDiesOften(len(fatal), len(batch.Items))
+	}
+	if errors.Is(err, errUnfinished) && len(fatal) > 0 {
+		return outcome{}, errors.Join(err, p.keep(ctx, row, run, fatal))
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	out.aside = slices.DeleteFunc(out.aside, func(a ledger.Aside) bool { return deadly(a.Reason) })
+	out.aside = append(out.aside, fatal...)
+	slices.SortFunc(out.aside, func(a, b ledger.Aside) int { return cmp.Compare(a.Index, b.Index) })
 	segment, err := p.archive(ctx, row, out.opened)
 	if err != nil {
 		return outcome{}, err
@@ -120,6 +149,52 @@ func (p *processor) first(ctx context.Context, row ledger.BatchRow, batch archiv
 		}
 	}
 	return out, p.ledger.FinishBatch(ctx, row, run, len(out.opened), len(out.aside), segment)
+}
+
+// deadly says whether a reason is that the library does not survive an item, or does not come back from it.
+func deadly(reason string) bool {
+	return reason == string(financesdk.ReasonHang) || reason == string(financesdk.ReasonCrash)
+}
+
+// fatal lists the items of a pending batch on which the library died or hung in an earlier run, and again alone: each costs a child and up to ten seconds, so that
+// a run that begins with all of them anew may never end.
+func (p *processor) fatal(ctx context.Context, row ledger.BatchRow) ([]ledger.Aside, error) {
+	if row.Slot == "" {
+		return nil, nil // no run has set anything aside
+	}
+	var all []ledger.Aside
+	for _, reason := range []fault.Reason{financesdk.ReasonHang, financesdk.ReasonCrash} {
+		err := p.ledger.Asides(ctx, row.Corp, string(reason), 0, func(a ledger.Aside) bool {
+			if a.Batch == row.Key() {
+				all = append(all, a)
+			}
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// without leaves the items out that are set aside.
+func without(items []archive.ChatData, aside []ledger.Aside) []archive.ChatData {
+	if len(aside) == 0 {
+		return items
+	}
+	seqs := map[archive.Seq]bool{}
+	for _, a := range aside {
+		seqs[a.Seq] = true
+	}
+	return slices.DeleteFunc(slices.Clone(items), func(item archive.ChatData) bool { return seqs[item.Seq] })
+}
+
+// keep sets items of a batch aside that stays pending.
+func (p *processor) keep(ctx context.Context, row ledger.BatchRow, run string, fatal []ledger.Aside) error {
+	if _, err := p.ledger.ClaimSlot(ctx, row, run); err != nil {
+		return err
+	}
+	return p.ledger.SetAside(ctx, row, run, fatal, nil)
 }
 
 // staleAsides lists what an interrupted run set aside and this one does not.
@@ -157,7 +232,17 @@ func (p *processor) redrive(ctx context.Context, job queue.BatchJob, row ledger.
 			items = append(items, item)
 		}
 	}
+	if deadly(job.Reason) { // not always the same ones first: the time may not be enough for all
+		turn := mathrand.IntN(max(len(items), 1)) // #nosec G404 -- no secret
+		items = slices.Concat(items[turn:], items[:turn])
+	}
 	out, err := p.open(ctx, row, items)
+	slices.SortFunc(out.opened, func(a, b archive.SegmentItem) int { return cmp.Compare(a.Index, b.Index) })
+	if errors.Is(err, errUnfinished) || deadly(job.Reason) && financesdk.Explain(err).Kind == financesdk.CauseLibraryDiesOften {
+		// What was found out is kept; the rest stays set aside, and comes back with the schedule.
+		p.log.WarnContext(ctx, "not all items were tried again", slog.String("corp", string(row.Corp)), slog.String("batch", row.Key()), slog.String("error", err.Error()))
+		err = nil
+	}
 	if err != nil {
 		return outcome{}, err
 	}
@@ -185,17 +270,26 @@ type outcome struct {
 	aside  []ledger.Aside
 }
 
-// open opens items. An error is our own trouble: the batch stays as it is.
+// open opens items. An error is our own trouble: the batch stays as it is. With errUnfinished comes what was found out.
 func (p *processor) open(ctx context.Context, row ledger.BatchRow, items []archive.ChatData) (outcome, error) {
-	done, err := p.opener.Open(ctx, row.Corp, items)
+	opening := ctx
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		opening, cancel = context.WithDeadline(ctx, end.Add(-cmp.Or(p.rest, rest)))
+		defer cancel()
+	}
+	done, err := p.opener.Open(opening, row.Corp, items)
 	if err != nil {
-		return outcome{}, fmt.Errorf("open batch %s of corp %s: %w", row.Key(), row.Corp, err)
+		err = fmt.Errorf("open batch %s of corp %s: %w", row.Key(), row.Corp, err)
+		if opening.Err() != nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", errUnfinished, err)
+		}
 	}
 	out := outcome{opened: done.Opened}
 	for _, r := range done.Refused {
 		out.aside = append(out.aside, row.Aside(r.Item, string(r.Reason), clock.Now()))
 	}
-	return out, nil
+	return out, err
 }
 
 // archive stores opened messages and returns the key of their segment, "" if there are none.

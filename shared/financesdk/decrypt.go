@@ -31,7 +31,7 @@ const (
 // Decrypt opens the items; the results have their order and number. An item that ends the child, or holds it for HangAfter, is tried again
 // alone in a new child; if that one fares no better, its result is poison, with the reason library-crash or library-hang, and the others
 // go on. The returned error means that nothing can be said about the items: there is no library, or it died on more than a tenth of them and on
-// at least eight, which is more likely our trouble than theirs.
+// at least eight, which is more likely our trouble than theirs. The results that there are come with it: one with a poison is as final as any.
 func (s *SDK) Decrypt(ctx context.Context, items []Item) ([]Result, error) {
 	if err := s.take(ctx); err != nil {
 		return nil, err
@@ -40,10 +40,23 @@ func (s *SDK) Decrypt(ctx context.Context, items []Item) ([]Result, error) {
 	d := &decryption{sdk: s, items: items, results: make([]Result, len(items))}
 	for d.next < len(items) {
 		if err := d.run(ctx, d.next, d.span(d.next)); err != nil {
-			return nil, err
+			return d.results, err
 		}
 	}
 	return d.results, nil
+}
+
+// DiesOften says whether the library died on so many of some items that it is more likely our trouble than theirs.
+func DiesOften(deaths, items int) bool { return deaths >= 8 && deaths*10 > items }
+
+// diesOften is the error that Explain calls CauseLibraryDiesOften.
+func diesOften(deaths, items int, err error) error {
+	return &Error{Op: "decrypt", Reason: "library-dies-often", Err: fmt.Errorf("the library died on %d of %d items: %w", deaths, items, err)}
+}
+
+// ErrDiesOften is the error for a caller that counts the deaths of several attempts.
+func ErrDiesOften(deaths, items int) error {
+	return diesOften(deaths, items, errors.New("counted over several attempts"))
 }
 
 type decryption struct {
@@ -83,8 +96,8 @@ func (d *decryption) run(ctx context.Context, first, end int) error {
 		return nil
 	}
 	d.unmarked = 0
-	if d.deaths++; d.deaths >= 8 && d.deaths*10 > len(d.items) {
-		return &Error{Op: "decrypt", Reason: "library-dies-often", Err: fmt.Errorf("the library died on %d of %d items: %w", d.deaths, len(d.items), err)}
+	if d.deaths++; DiesOften(d.deaths, len(d.items)) {
+		return diesOften(d.deaths, len(d.items), err)
 	}
 	return d.confirm(ctx, guilty)
 }

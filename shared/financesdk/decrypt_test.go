@@ -1,9 +1,12 @@
 package financesdk_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/financesdk"
@@ -194,5 +197,34 @@ func TestALeakingLibraryIsReplaced(t *testing.T) {
 			t.Fatal("the child that grew is still there")
 		}
 		first = s.Child()
+	}
+}
+
+// Whoever has no time left keeps what was found out: the hang of an item costs twice HangAfter, and need not be found again.
+func TestResultsUntilTheTimeWasUpAreReturned(t *testing.T) {
+	bad := map[int]string{}
+	for i := range 7 {
+		bad[10*i] = "FATAL-message"
+	}
+	s := start(t, "decrypt id=FATAL hang\n", func(c *financesdk.Config) { c.HangAfter = 200 * time.Millisecond })
+	for patience := time.Second; ; patience += 500 * time.Millisecond {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		results, err := s.Decrypt(ctx, items(100, bad))
+		cancel()
+		if err == nil {
+			t.Fatal("there was time for all")
+		}
+		if len(results) != 100 {
+			continue // not even begun
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if results[0].Err != nil {
+			if fault.ReasonOf(results[0].Err) != financesdk.ReasonHang || results[60].Err != nil || results[60].Raw != nil {
+				t.Errorf("%v, %v", results[0].Err, results[60])
+			}
+			return
+		}
 	}
 }

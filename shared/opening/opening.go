@@ -51,7 +51,8 @@ type Outcome struct {
 	Refused []Refused
 }
 
-// Open opens a corp's items. An error is our own trouble, the key store's or the library's, and says nothing about the items.
+// Open opens a corp's items. An error is our own trouble, the key store's or the library's, or the time that is up. The Outcome beside it holds the items of which
+// is certain what became of them, and says nothing about the others.
 func (o *Opener) Open(ctx context.Context, corp archive.CorpID, items []archive.ChatData) (Outcome, error) {
 	if len(items) == 0 {
 		return Outcome{}, nil
@@ -72,11 +73,17 @@ func (o *Opener) Open(ctx context.Context, corp archive.CorpID, items []archive.
 	var results []financesdk.Result
 	if len(ready) > 0 {
 		if results, err = o.insist(ctx, corp, ready); err != nil {
-			return Outcome{}, fmt.Errorf("decrypt seqs %s to %s of corp %s: %w", items[0].Seq, items[len(items)-1].Seq, corp, err)
+			err = fmt.Errorf("decrypt seqs %s to %s of corp %s: %w", items[0].Seq, items[len(items)-1].Seq, corp, err)
+			results = append(results, make([]financesdk.Result, len(ready)-len(results))...)
 		}
 	}
+	open := make([]bool, len(items)) // without an outcome
 	messages := make([]archive.Message, len(items))
 	for n, i := range places {
+		if told := results[n].Err; err != nil && (told == nil && results[n].Raw == nil || told != nil && fault.KindOf(told) != fault.Poison) {
+			open[i] = true
+			continue
+		}
 		if err := results[n].Err; err != nil {
 			reasons[i] = fault.ReasonOf(err)
 			continue
@@ -90,13 +97,16 @@ func (o *Opener) Open(ctx context.Context, corp archive.CorpID, items []archive.
 	}
 	var out Outcome
 	for i, item := range items {
+		if open[i] {
+			continue
+		}
 		if reasons[i] == "" {
 			out.Opened = append(out.Opened, archive.SegmentItem{Message: messages[i], Index: item.Index, Decoder: wire.Version})
 			continue
 		}
 		out.Refused = append(out.Refused, Refused{Item: item, Reason: reasons[i]})
 	}
-	return out, nil
+	return out, err
 }
 
 // tries is how often an item is given to the library that answers with a code which says nothing about the item.
@@ -107,7 +117,7 @@ const tries = 3
 func (o *Opener) insist(ctx context.Context, corp archive.CorpID, items []financesdk.Item) ([]financesdk.Result, error) {
 	results, err := o.decrypt(ctx, corp, items)
 	if err != nil {
-		return nil, err
+		return results, err
 	}
 	for try := 1; ; try++ {
 		var again []int
@@ -130,7 +140,7 @@ func (o *Opener) insist(ctx context.Context, corp archive.CorpID, items []financ
 		}
 		more, err := o.decrypt(ctx, corp, part)
 		if err != nil {
-			return nil, err
+			return results, err
 		}
 		for n, i := range again {
 			results[i] = more[n]
