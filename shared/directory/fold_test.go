@@ -264,7 +264,7 @@ func looked(t *rapid.T) []directory.Observation {
 		return person(rapid.SampledFrom([]string{"a", "b"}).Draw(t, label+" id"), func(m *directory.Member) {
 			m.Mobile = rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, label+" mobile")
 			m.Departments = rapid.SampledFrom([][]int{{2}, {3}, {2, 3}}).Draw(t, label+" departments")
-			m.Leads = rapid.SampledFrom([][]int{nil, {2}}).Draw(t, label+" leads")
+			m.Leads = rapid.SampledFrom([][]int{nil, {2}, {2, 3}}).Draw(t, label+" leads")
 			m.Status = rapid.SampledFrom([]int{1, 4, 5}).Draw(t, label+" status")
 			rapid.SampledFrom([]func(*directory.Member){func(*directory.Member) {}, hidden, listOnly}).Draw(t, label+" sight")(m)
 		})

@@ -49,9 +49,9 @@ func (t *Tree) Known(department int) bool {
 func (t *Tree) Above(departments []int) []int {
 	above := []int{Root}
 	for _, d := range departments {
-		for seen := 0; d > 0 && d != Root && seen <= len(t.parent); seen++ {
+		for d > 0 {
 			if slices.Contains(above, d) {
-				break // a circle, or a way that was gone already
+				break // the root, a circle, or a way that was gone already
 			}
 			above = append(above, d)
 			d = t.parent[d]
