@@ -125,7 +125,7 @@ func dynamoSide(t *testing.T, name, url string) *side {
 // TestDynamoDBAnswersAsTheJudgesDo runs generated histories of requests on both sides and compares every answer. Where a judge that
 // others wrote differs, AWS's own program is asked the same: if it says what ours says, that explains the difference.
 func TestDynamoDBAnswersAsTheJudgesDo(t *testing.T) {
-	for name, budget := range map[string]time.Duration{judge.DynamoDBLocal: 15 * time.Second, judge.Ministack: 8 * time.Second, judge.Moto: 8 * time.Second} {
+	for name, usual := range map[string]time.Duration{judge.DynamoDBLocal: 15 * time.Second, judge.Ministack: 8 * time.Second, judge.Moto: 8 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			theirs := dynamoSide(t, name, start(t, name).URL)
 			us := dynamoSide(t, "ours", ours(t, nil).URL)
@@ -135,7 +135,7 @@ func TestDynamoDBAnswersAsTheJudgesDo(t *testing.T) {
 			}
 			account := newAccount(name)
 			histories := 0
-			repeat(t, time.Duration(times(t))*budget, func(r *rapid.T) {
+			repeat(t, budget(t, usual), func(r *rapid.T) {
 				histories++
 				g := &generator{t: r, prefix: fmt.Sprintf("%d-", histories)}
 				for step := range rapid.IntRange(1, 40).Draw(r, "requests") {

@@ -79,7 +79,7 @@ func TestSecretsAnswerAsTheJudgesDo(t *testing.T) {
 			theirs := newSide(name, start(t, name).URL, "secretsmanager", "secretsmanager.", "1.1")
 			account := newAccount(name)
 			histories := 0
-			repeat(t, time.Duration(times(t))*4*time.Second, func(r *rapid.T) {
+			repeat(t, budget(t, 4*time.Second), func(r *rapid.T) {
 				histories++
 				g := &generator{t: r}
 				secret := fmt.Sprintf("judged/%d", histories)

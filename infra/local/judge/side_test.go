@@ -63,6 +63,15 @@ func times(t *testing.T) int {
 	return n
 }
 
+// budget is how long something is generated: a quarter of it in the short form.
+func budget(t *testing.T, usual time.Duration) time.Duration {
+	t.Helper()
+	if testing.Short() {
+		usual /= 4
+	}
+	return time.Duration(times(t)) * usual
+}
+
 // ours starts the local endpoints with DynamoDB among them; now may be nil.
 func ours(t *testing.T, now func() time.Time) *awstest.Endpoint {
 	t.Helper()

@@ -70,7 +70,7 @@ func TestUnitsAndSizesAreThoseOfTheVendor(t *testing.T) {
 	us := dynamoSide(t, "ours", ours(t, nil).URL)
 	account := newAccount(judge.DynamoDBLocal)
 	histories := 0
-	repeat(t, time.Duration(times(t))*8*time.Second, func(r *rapid.T) {
+	repeat(t, budget(t, 8*time.Second), func(r *rapid.T) {
 		histories++
 		g := &generator{t: r, prefix: fmt.Sprintf("%d-", histories)}
 		for range rapid.IntRange(1, 10).Draw(r, "requests") {
