@@ -76,7 +76,7 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
-	aws, err := lambdas.AWS(os.Getenv)
+	aws, err := lambdas.AWS(os.Getenv, log)
 	if err != nil {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
