@@ -146,3 +146,18 @@ func TestManyHangsOfSeveralAttemptsStopTheBatch(t *testing.T) {
 	}
 	t.Errorf("no alarm, and %d set aside", len(b.reasons(row)))
 }
+
+// An invocation that is shorter than what a long one keeps to store has time to open too.
+func TestAShortInvocationOpensItsItems(t *testing.T) {
+	b := newBench(t)
+	b.hold("wwmoor", 1, pair[0]())
+	row := b.batch("wwmoor", text(1, "tide"))
+	p := b.processor(b.Once("ProcessFunction"))
+	p.rest = 0
+	ctx, cancel := context.WithTimeout(t.Context(), rest-time.Second)
+	defer cancel()
+	b.OK(p.process(ctx, job(row)))
+	if done := b.row(row); done.State != ledger.Done || done.Archived != 1 {
+		t.Errorf("%s, %d archived", done.State, done.Archived)
+	}
+}
