@@ -12,6 +12,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/local/cloudwatch"
 	"github.com/wecomvault/wecomvault/shared/local/template"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
 func alarms(t *testing.T, tmpl *template.Template) []cloudwatch.Alarm {
@@ -77,8 +78,9 @@ func written(all []source, dirs ...string) map[string]bool {
 	return words
 }
 
-func TestEveryMetricThatIsLookedAtIsWrittenBySomebody(t *testing.T) {
-	tmpl, all := load(t, nil), sources(t)
+// lookedAt are the metrics of all alarms and of the dashboard.
+func lookedAt(t *testing.T, tmpl *template.Template) []cloudwatch.Metric {
+	t.Helper()
 	var looked []cloudwatch.Metric
 	for _, a := range alarms(t, tmpl) {
 		looked = append(looked, a.Metrics...)
@@ -95,12 +97,37 @@ func TestEveryMetricThatIsLookedAtIsWrittenBySomebody(t *testing.T) {
 			looked = append(looked, w.Metrics...)
 		}
 	}
+	return looked
+}
+
+// TestTwoStacksLookAtNoMetricInCommon: a trial beside an archive that counts must not hide that archive's silence.
+func TestTwoStacksLookAtNoMetricInCommon(t *testing.T) {
+	own := map[string]bool{}
+	for _, m := range lookedAt(t, load(t, map[string]string{template.StackName: "vault"})) {
+		own[m.String()] = true
+	}
+	for _, m := range lookedAt(t, load(t, map[string]string{template.StackName: "trial"})) {
+		if own[m.String()] {
+			t.Errorf("%s is looked at by both", m)
+		}
+	}
+}
+
+func TestEveryMetricThatIsLookedAtIsWrittenBySomebody(t *testing.T) {
+	tmpl, all := load(t, nil), sources(t)
+	looked := lookedAt(t, tmpl)
 	for _, m := range looked {
 		switch m.Namespace {
 		case cloudwatch.Own:
 			f := m.Dimensions["Function"]
-			if whole := m.Dimensions["Stack"] == tmpl.StackName && m.Name == "Denied"; !whole && !written(all, "functions/"+f, "shared/lambdas")[m.Name] || len(m.Dimensions) != 1 {
+			dimensions := 2
+			if f == "" && m.Name == telemetry.Denied {
+				dimensions = 1 // of the whole stack
+			} else if !written(all, "functions/"+f, "shared/lambdas", "shared/telemetry")[m.Name] {
 				t.Errorf("%s: functions/%s does not write it", m, f)
+			}
+			if m.Dimensions["Stack"] != tmpl.StackName || len(m.Dimensions) != dimensions {
+				t.Errorf("%s: that is no series of this stack", m)
 			}
 		case "AWS/SQS":
 			ok := slices.ContainsFunc(tmpl.Queues, func(q template.Queue) bool { return q.Name == m.Dimensions["QueueName"] })
@@ -124,7 +151,9 @@ func TestEveryMetricThatIsLookedAtIsWrittenBySomebody(t *testing.T) {
 		}
 	}
 	for _, f := range tmpl.Functions {
-		if !slices.ContainsFunc(looked, func(m cloudwatch.Metric) bool { return m.Name == "Denied" && m.Dimensions["Function"] == folder(f) }) {
+		if !slices.ContainsFunc(looked, func(m cloudwatch.Metric) bool {
+			return m.Name == telemetry.Denied && m.Dimensions["Function"] == folder(f)
+		}) {
 			t.Errorf("nothing shows that it was %s to which AWS denied something", f.LogicalID)
 		}
 	}
@@ -150,7 +179,7 @@ func TestEachFunctionIsInOneAlarmOfEachKind(t *testing.T) {
 			}
 		}
 	}
-	if m := (cloudwatch.Metric{Namespace: cloudwatch.Own, Name: "Denied", Dimensions: map[string]string{"Stack": tmpl.StackName}}); count(m) != 1 {
+	if m := (cloudwatch.Metric{Namespace: cloudwatch.Own, Name: telemetry.Denied, Dimensions: map[string]string{"Stack": tmpl.StackName}}); count(m) != 1 {
 		t.Errorf("%d alarms are over %s", count(m), m)
 	}
 }

@@ -37,7 +37,7 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
-	metrics := telemetry.NewMetrics(os.Stdout, "feedback")
+	metrics := telemetry.NewMetrics(os.Stdout, lambdas.Stack(), "feedback")
 	l := &listener{ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}), log: log, count: metrics.Add}
 	lambdas.Run(lambdas.Function{Log: log, Pause: queue.NewPauser(sqs.NewFromConfig(aws), s.Events).Pause, Job: func(ctx context.Context, body string) error {
 		return errors.Join(l.job(ctx, body), metrics.Flush(clock.Now()))

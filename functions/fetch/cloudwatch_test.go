@@ -14,6 +14,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/cloudwatch"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
+	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
 func TestEachFaultFiresItsAlarmAndNoOther(t *testing.T) {
@@ -55,6 +56,29 @@ func TestEachFaultFiresItsAlarmAndNoOther(t *testing.T) {
 	for _, a := range own {
 		if !fired[a.LogicalID] {
 			t.Errorf("no fault fires %s", a.LogicalID)
+		}
+	}
+}
+
+func TestAStackThatIsWellDoesNotHideThatTheOneBesideItIsSilent(t *testing.T) {
+	b := newBench(t)
+	b.corp("wwbeside", 3, 10)
+	names := []string{b.Template.StackName, "beside"}
+	for i, well := range names {
+		f := b.fetcher(b.Config(self))
+		var figures bytes.Buffer
+		f.metrics, f.stack = &figures, well
+		ctx, cancel := context.WithTimeout(t.Context(), farewell+300*time.Millisecond)
+		b.OK(f.run(ctx, nil))
+		cancel()
+		store := cloudwatch.NewStore()
+		b.OK(store.Log(&figures))
+		for name, want := range map[string][]string{well: nil, names[1-i]: {"FetchHeartbeatAlarm"}} {
+			stack := rig.Must[*template.Template](t)(template.Load(b.Template.Path, map[string]string{template.StackName: name}))
+			own := cloudwatch.Of(rig.Must[[]cloudwatch.Alarm](t)(cloudwatch.Alarms(stack)), "fetch")
+			if diff := cmp.Diff(want, store.AllFiring(own, clock.Now())); diff != "" {
+				t.Errorf("%s runs: alarms of %s (-want +got)\n%s", well, name, diff)
+			}
 		}
 	}
 }

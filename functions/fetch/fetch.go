@@ -69,6 +69,7 @@ type fetcher struct {
 	log     *slog.Logger
 	poll    time.Duration
 	metrics io.Writer // where each invocation's figures go
+	stack   string    // whose figures they are
 
 	dead time.Duration // see deadHolder
 
@@ -115,11 +116,11 @@ func (f *fetcher) run(ctx context.Context, only []archive.CorpID) error {
 		})
 	}
 	wg.Wait()
-	m := telemetry.NewMetrics(f.metrics, "fetch")
+	m := telemetry.NewMetrics(f.metrics, f.stack, "fetch")
 	m.Add("FetchOK", float64(answered.Load())) // corps of which a whole batch is kept, or that have none left; the heartbeat of the archive
 	m.Add("Items", float64(items.Load()))
 	if n := denied.Load(); n > 0 {
-		m.Add("Denied", float64(n)) // as lambdas counts them for whole runs
+		m.Add(telemetry.Denied, float64(n)) // as lambdas counts them for whole runs
 	}
 	return errors.Join(others, m.Flush(clock.Now()))
 }

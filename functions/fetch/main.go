@@ -97,7 +97,7 @@ func main() {
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		batches: queue.New[queue.BatchJob](sqs.NewFromConfig(aws), s.Batches),
 		library: func(ctx context.Context, corp archive.CorpID) (chatData, error) { return libraries.Of(ctx, corp) },
-		log:     log, poll: s.Poll, most: min(max(s.Corps, 1), holds(s.Memory)), dead: deadHolder, metrics: os.Stdout,
+		log:     log, poll: s.Poll, most: min(max(s.Corps, 1), holds(s.Memory)), dead: deadHolder, metrics: os.Stdout, stack: lambdas.Stack(),
 		again: inAnotherInvocation(lambda.NewFromConfig(aws), s.Self),
 	}
 	// With the first event: before it, a start that collects is a slower start.

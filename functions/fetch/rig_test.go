@@ -108,7 +108,7 @@ func (b *bench) fetcher(config aws.Config) *fetcher {
 			defer b.mu.Unlock()
 			return b.scripts[corp], nil
 		},
-		log: slog.New(slog.DiscardHandler), poll: 5 * time.Millisecond, metrics: io.Discard, most: 20, dead: 300 * time.Millisecond,
+		log: slog.New(slog.DiscardHandler), poll: 5 * time.Millisecond, metrics: io.Discard, stack: b.Template.StackName, most: 20, dead: 300 * time.Millisecond,
 		again: func(context.Context, []archive.CorpID) error { return nil },
 	}
 }

@@ -58,7 +58,7 @@ func newHouse(t *testing.T) *house {
 	h.checker = &checker{
 		ledger: h.Ledger(c), store: objstore.New(h.s3, "archive"), batches: queue.New[queue.BatchJob](sqs.NewFromConfig(c), h.Name("BatchQueue")),
 		media: queue.New[queue.MediaJob](sqs.NewFromConfig(c), h.Name("MediaQueue")), log: slog.New(slog.NewTextHandler(&h.log, nil)),
-		metrics: telemetry.NewMetrics(&h.log, "fsck"), now: func() time.Time { return h.at }, second: time.Millisecond,
+		metrics: telemetry.NewMetrics(&h.log, h.Template.StackName, "fsck"), now: func() time.Time { return h.at }, second: time.Millisecond,
 	}
 	h.OK(h.op.PutCorp(t.Context(), ledger.Corp{ID: corp, Added: h.at}))
 	return h

@@ -50,7 +50,7 @@ func main() {
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		batches: queue.New[queue.BatchJob](jobs, s.Batches),
 		media:   queue.New[queue.MediaJob](jobs, s.Media),
-		log:     log, metrics: telemetry.NewMetrics(os.Stdout, "fsck"), now: clock.Now, second: 3 * time.Second,
+		log:     log, metrics: telemetry.NewMetrics(os.Stdout, lambdas.Stack(), "fsck"), now: clock.Now, second: 3 * time.Second,
 	}
 	lambdas.Run(function(c))
 }

@@ -54,7 +54,7 @@ func main() {
 		os.Exit(1)
 	}
 	once := func(o *ses.Options) { o.RetryMaxAttempts = 1 } // SES takes no token that would make a second call harmless
-	metrics := telemetry.NewMetrics(os.Stdout, "mail")
+	metrics := telemetry.NewMetrics(os.Stdout, lambdas.Stack(), "mail")
 	p := &postman{
 		ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),
 		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),

@@ -79,7 +79,7 @@ func main() {
 		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control}),
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		library: func(ctx context.Context, corp archive.CorpID) (downloader, error) { return libraries.Of(ctx, corp) },
-		log:     log, metrics: os.Stdout,
+		log:     log, metrics: os.Stdout, stack: lambdas.Stack(),
 	}
 	// With the first event: before it, a start that collects is a slower start.
 	frugal := sync.OnceFunc(func() {

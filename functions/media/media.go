@@ -43,6 +43,7 @@ type fetcher struct {
 	library func(ctx context.Context, corp archive.CorpID) (downloader, error)
 	log     *slog.Logger
 	metrics io.Writer // where each attachment's figures go
+	stack   string    // whose figures they are
 }
 
 // fetch brings one attachment in.
@@ -79,7 +80,7 @@ func (f *fetcher) fetch(ctx context.Context, job queue.MediaJob) error {
 	}
 	f.log.InfoContext(ctx, "attachment", slog.String("corp", string(w.Corp)), slog.String("file", outcome.Hash), slog.String("state", outcome.State),
 		slog.Int64("bytes", outcome.Size), slog.String("reason", outcome.Reason))
-	m := telemetry.NewMetrics(f.metrics, "media")
+	m := telemetry.NewMetrics(f.metrics, f.stack, "media")
 	if outcome.State == ledger.Kept {
 		m.Add("MediaKept", 1)
 		m.Add("MediaBytes", float64(outcome.Size))

@@ -55,7 +55,7 @@ func newBench(t *testing.T) bench {
 
 func (b bench) fetcher(c aws.Config, library downloader) *fetcher {
 	b.Helper()
-	return &fetcher{ledger: b.Ledger(c), store: b.Store(c, "ArchiveBucket"), log: slog.New(slog.DiscardHandler), metrics: io.Discard,
+	return &fetcher{ledger: b.Ledger(c), store: b.Store(c, "ArchiveBucket"), log: slog.New(slog.DiscardHandler), metrics: io.Discard, stack: b.Template.StackName,
 		library: func(context.Context, archive.CorpID) (downloader, error) { return library, nil }}
 }
 

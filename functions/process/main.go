@@ -67,7 +67,7 @@ func main() {
 		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		media:  queue.New[queue.MediaJob](jobs, s.Media),
 		opener: opening.New(opening.NewRing(secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets)), libraries.Decrypt),
-		proven: &proofs{}, people: &ledger.People{}, log: log, metrics: os.Stdout, run: newRun,
+		proven: &proofs{}, people: &ledger.People{}, log: log, metrics: os.Stdout, stack: lambdas.Stack(), run: newRun,
 	}
 	// With the first event: before it, a start that collects is a slower start.
 	frugal := sync.OnceFunc(func() { debug.SetGCPercent(collect) })

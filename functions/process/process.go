@@ -39,6 +39,7 @@ type processor struct {
 	people  *ledger.People
 	log     *slog.Logger
 	metrics io.Writer              // where each batch's figures go
+	stack   string                 // whose figures they are
 	run     func() (string, error) // an id for each run
 	rest    time.Duration          // instead of the constant of this name
 }
@@ -87,7 +88,7 @@ func (p *processor) process(ctx context.Context, job queue.BatchJob) error {
 	}
 	p.log.InfoContext(ctx, "batch", slog.String("corp", string(row.Corp)), slog.String("batch", row.Key()), slog.Int("items", len(batch.Items)),
 		slog.Int("archived", len(outcome.opened)), slog.Int("set_aside", len(outcome.aside)), slog.Duration("took", clock.Real().Sub(began)))
-	m := telemetry.NewMetrics(p.metrics, "process")
+	m := telemetry.NewMetrics(p.metrics, p.stack, "process")
 	m.Add("Archived", float64(len(outcome.opened)))
 	m.Add("SetAside", float64(len(outcome.aside)))
 	for _, o := range outcome.opened {

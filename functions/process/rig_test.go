@@ -68,7 +68,7 @@ func (b *bench) processor(c aws.Config) *processor {
 	b.Helper()
 	return &processor{
 		ledger: b.Ledger(c), store: b.Store(c, "ArchiveBucket"), media: queue.New[queue.MediaJob](sqs.NewFromConfig(c), b.Name("MediaQueue")),
-		opener: opening.New(opening.NewRing(b.Secrets(c)), b.pool.Decrypt), proven: &proofs{}, people: &ledger.People{}, log: slog.New(slog.DiscardHandler), metrics: io.Discard,
+		opener: opening.New(opening.NewRing(b.Secrets(c)), b.pool.Decrypt), proven: &proofs{}, people: &ledger.People{}, log: slog.New(slog.DiscardHandler), metrics: io.Discard, stack: b.Template.StackName,
 		rest: time.Second,
 		run: func() (string, error) {
 			b.mu.Lock()

@@ -12,7 +12,9 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/cloudwatch"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
+	"github.com/wecomvault/wecomvault/shared/local/template"
 	"github.com/wecomvault/wecomvault/shared/report"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
 // every is how often the template runs watch.
@@ -205,6 +207,23 @@ func TestUndisturbedHoursAroundNoonFireNoAlarm(t *testing.T) {
 		}
 		if ids := s.AllFiring(own, h.at); len(ids) > 0 {
 			t.Fatalf("at %s %q fire", h.at.Format(time.TimeOnly), ids)
+		}
+	}
+}
+
+func TestAStackThatIsWellDoesNotHideThatTheOneBesideItIsSilent(t *testing.T) {
+	h := newHouse(t)
+	names := []string{h.Template.StackName, "beside"}
+	for i, well := range names {
+		h.metrics = telemetry.NewMetrics(&h.figures, well, "watch")
+		s := cloudwatch.NewStore()
+		h.runs(s, 3, h.well)
+		for name, want := range map[string][]string{well: nil, names[1-i]: {"MediaAtRiskAlarm", "MessagesAtRiskAlarm", "WatchHeartbeatAlarm"}} {
+			stack := rig.Must[*template.Template](t)(template.Load(h.Template.Path, map[string]string{template.StackName: name}))
+			own := cloudwatch.Of(rig.Must[[]cloudwatch.Alarm](t)(cloudwatch.Alarms(stack)), "watch")
+			if diff := cmp.Diff(want, s.AllFiring(own, h.at)); diff != "" {
+				t.Errorf("%s runs: alarms of %s (-want +got)\n%s", well, name, diff)
+			}
 		}
 	}
 }

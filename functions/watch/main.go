@@ -49,7 +49,7 @@ func main() {
 		media:   queue.New[queue.MediaJob](jobs, s.Media),
 		reports: queue.New[queue.ReportJob](jobs, s.Reports),
 		windows: ledger.Windows{Messages: s.Chats, Media: s.Files},
-		log:     log, metrics: telemetry.NewMetrics(os.Stdout, "watch"), now: clock.Now, second: 10 * time.Second,
+		log:     log, metrics: telemetry.NewMetrics(os.Stdout, lambdas.Stack(), "watch"), now: clock.Now, second: 10 * time.Second,
 	}
 	lambdas.Run(function(w))
 }

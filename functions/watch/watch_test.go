@@ -54,7 +54,7 @@ func (h *house) use(c aws.Config) {
 	h.watcher = &watcher{
 		ledger: h.Ledger(c), batches: queue.New[queue.BatchJob](jobs, h.Name("BatchQueue")), media: queue.New[queue.MediaJob](jobs, h.Name("MediaQueue")),
 		reports: queue.New[queue.ReportJob](jobs, h.Name("ReportQueue")), windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour},
-		log: slog.New(slog.NewTextHandler(&h.log, nil)), metrics: telemetry.NewMetrics(&h.figures, "watch"),
+		log: slog.New(slog.NewTextHandler(&h.log, nil)), metrics: telemetry.NewMetrics(&h.figures, h.Template.StackName, "watch"),
 		now: func() time.Time { return h.at }, second: 2 * time.Millisecond,
 	}
 }

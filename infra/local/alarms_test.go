@@ -391,8 +391,8 @@ func TestUndisturbedHoursOfTheWholeHouseFireNoAlarm(t *testing.T) {
 	w.ok(w.Start())
 	w.Host.Tick()
 	s := cloudwatch.NewStore()
-	fetched := cloudwatch.Metric{Namespace: cloudwatch.Own, Name: "FetchOK", Dimensions: map[string]string{"Function": "fetch"}}
-	looked := cloudwatch.Metric{Namespace: cloudwatch.Own, Name: "Corps", Dimensions: map[string]string{"Function": "watch"}}
+	fetched := cloudwatch.Metric{Namespace: cloudwatch.Own, Name: "FetchOK", Dimensions: map[string]string{"Stack": w.Template.StackName, "Function": "fetch"}}
+	looked := cloudwatch.Metric{Namespace: cloudwatch.Own, Name: "Corps", Dimensions: map[string]string{"Stack": w.Template.StackName, "Function": "watch"}}
 	sim := wecomsim.NewClient(url)
 	for step := range 26 {
 		_, err := sim.Send(t.Context(), wecomsim.Message{Corp: "wwundisturbed", From: "li.wei", To: []string{"chen.jie"}, Text: "well"})

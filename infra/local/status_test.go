@@ -38,7 +38,7 @@ func (w *watched) byMetrics() view {
 	s := cloudwatch.NewStore()
 	w.measure(s)
 	figure := func(name string) float64 {
-		v, ok := s.Last(cloudwatch.Metric{Namespace: cloudwatch.Own, Name: name, Dimensions: map[string]string{"Function": "watch"}})
+		v, ok := s.Last(cloudwatch.Metric{Namespace: cloudwatch.Own, Name: name, Dimensions: map[string]string{"Stack": w.Template.StackName, "Function": "watch"}})
 		if !ok {
 			w.Fatalf("watch does not write %s", name)
 		}

@@ -46,17 +46,25 @@ type Function struct {
 	Metrics io.Writer
 }
 
-// The metrics that every function has, beside those of its own. They are written only where there is something to tell.
-const (
-	metricRetried = "JobsRetried" // jobs that failed and come back
-	metricDenied  = "Denied"      // jobs and runs that failed because AWS denied us something
-)
+// metricRetried counts jobs that failed and come back. Every function has it and telemetry.Denied, which counts jobs and runs that failed
+// because AWS denied us something, beside those of its own. They are written only where there is something to tell.
+const metricRetried = "JobsRetried"
+
+// Stack is the name of the stack that this program runs in; empty outside of Lambda.
+func Stack() string {
+	stack, _ := named()
+	return stack
+}
+
+// named takes the name apart that Lambda gives us: the template names functions after the stack and their folder.
+func named() (stack, folder string) {
+	end := strings.LastIndex(lambdacontext.FunctionName, "-")
+	return lambdacontext.FunctionName[:max(0, end)], lambdacontext.FunctionName[end+1:]
+}
 
 // Run hands the process over to the Lambda runtime and does not return.
 func Run(f Function) {
-	// The template names functions after the stack and their folder.
-	end := strings.LastIndex(lambdacontext.FunctionName, "-")
-	f.Stack, f.Name = lambdacontext.FunctionName[:max(0, end)], lambdacontext.FunctionName[end+1:]
+	f.Stack, f.Name = named()
 	f.Metrics = os.Stdout
 	lambda.Start(f.Invoke)
 }
@@ -98,13 +106,10 @@ func (f Function) tell(ctx context.Context, all []error, retried int) {
 	if f.Metrics == nil {
 		return
 	}
-	m := telemetry.NewMetrics(f.Metrics, f.Name)
-	if f.Stack != "" {
-		m.Whole(f.Stack, metricDenied)
-	}
+	m := telemetry.NewMetrics(f.Metrics, f.Stack, f.Name)
 	for _, err := range all {
 		if fault.Denied(err) {
-			m.Add(metricDenied, 1)
+			m.Add(telemetry.Denied, 1)
 		}
 	}
 	if retried > 0 {

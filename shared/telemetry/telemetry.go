@@ -15,6 +15,10 @@ import (
 // Namespace is the CloudWatch namespace of every metric.
 const Namespace = "WecomVault"
 
+// Denied counts what AWS denied a function. It alone is told a second time of the whole stack (without the dimension Function): CloudWatch
+// joins ten metrics in an alarm at most, and the alarm over this one has no need to join the functions'.
+const Denied = "Denied"
+
 // NewLogger returns the logger of a function: one JSON object a line, with the attribute names that Lambda's log format uses.
 func NewLogger(w io.Writer, function string) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
@@ -34,26 +38,19 @@ func NewLogger(w io.Writer, function string) *slog.Logger {
 
 // Metrics gathers an invocation's figures and writes them as one line. It is for one goroutine.
 type Metrics struct {
-	w        io.Writer
-	function string
-	values   map[string]float64
-	stack    string
-	whole    []string // names that are told of the stack too
+	w               io.Writer
+	stack, function string
+	values          map[string]float64
 }
 
-// NewMetrics begins an invocation's figures.
-func NewMetrics(w io.Writer, function string) *Metrics {
-	return &Metrics{w: w, function: function, values: map[string]float64{}}
+// NewMetrics begins an invocation's figures. Every one is of this function of this stack, so that two stacks in an account and region never
+// look at each other's.
+func NewMetrics(w io.Writer, stack, function string) *Metrics {
+	return &Metrics{w: w, stack: stack, function: function, values: map[string]float64{}}
 }
 
 // Add adds to a figure. Names end in their unit or are counts.
 func (m *Metrics) Add(name string, v float64) { m.values[name] += v }
-
-// Whole has these figures told a second time, of the whole stack (dimension Stack instead of Function): CloudWatch joins ten metrics in an
-// alarm at most, and an alarm over one of these has no need to join the functions'.
-func (m *Metrics) Whole(stack string, names ...string) {
-	m.stack, m.whole = stack, names
-}
 
 // Flush writes the line, if there is anything to say. Dimensions stay few: never a user, a corp or a seq.
 func (m *Metrics) Flush(now time.Time) error {
@@ -68,25 +65,19 @@ func (m *Metrics) Flush(now time.Time) error {
 		Dimensions [][]string
 		Metrics    []definition
 	}
-	var names, whole []definition
+	var names []definition
 	for _, name := range slices.Sorted(maps.Keys(m.values)) {
 		names = append(names, definition{name})
-		if slices.Contains(m.whole, name) {
-			whole = append(whole, definition{name})
-		}
 	}
-	directives := []directive{{Namespace, [][]string{{"Function"}}, names}}
-	if len(whole) > 0 {
-		directives = append(directives, directive{Namespace, [][]string{{"Stack"}}, whole})
+	directives := []directive{{Namespace, [][]string{{"Stack", "Function"}}, names}}
+	if _, told := m.values[Denied]; told {
+		directives = append(directives, directive{Namespace, [][]string{{"Stack"}}, []definition{{Denied}}})
 	}
 	line := map[string]any{
 		"_aws": map[string]any{
 			"Timestamp": now.UnixMilli(), "CloudWatchMetrics": directives,
 		},
-		"Function": m.function,
-	}
-	if len(whole) > 0 {
-		line["Stack"] = m.stack
+		"Stack": m.stack, "Function": m.function,
 	}
 	for name, v := range m.values {
 		line[name] = v

@@ -14,7 +14,7 @@ import (
 
 func TestFiguresAreOneLineInTheEmbeddedFormat(t *testing.T) {
 	var out bytes.Buffer
-	m := telemetry.NewMetrics(&out, "process")
+	m := telemetry.NewMetrics(&out, "vault", "process")
 	m.Add("Items", 3)
 	m.Add("Items", 4)
 	m.Add("Bytes", 0.5)
@@ -34,29 +34,20 @@ func TestFiguresAreOneLineInTheEmbeddedFormat(t *testing.T) {
 	}
 	want := map[string]any{
 		"_aws": map[string]any{"Timestamp": 1936000000123.0, "CloudWatchMetrics": []any{map[string]any{
-			"Namespace": "WecomVault", "Dimensions": []any{[]any{"Function"}}, "Metrics": []any{map[string]any{"Name": "Bytes"}, map[string]any{"Name": "Items"}},
+			"Namespace": "WecomVault", "Dimensions": []any{[]any{"Stack", "Function"}}, "Metrics": []any{map[string]any{"Name": "Bytes"}, map[string]any{"Name": "Items"}},
 		}}},
-		"Function": "process", "Items": 7.0, "Bytes": 0.5,
+		"Stack": "vault", "Function": "process", "Items": 7.0, "Bytes": 0.5,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestWhatIsToldOfTheWholeStackIsToldOfTheFunctionToo(t *testing.T) {
+func TestWhatAWSDeniesIsToldOfTheFunctionAndOfTheWholeStack(t *testing.T) {
 	var out bytes.Buffer
-	m := telemetry.NewMetrics(&out, "process")
-	m.Whole("vault", "Denied", "Idle")
+	m := telemetry.NewMetrics(&out, "vault", "process")
 	m.Add("Items", 3)
-	if err := m.Flush(time.UnixMilli(1936000000123)); err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(out.Bytes(), []byte("Stack")) {
-		t.Errorf("the stack is spoken of without a figure: %s", out.String())
-	}
-	out.Reset()
-	m.Add("Items", 3)
-	m.Add("Denied", 2)
+	m.Add(telemetry.Denied, 2)
 	if err := m.Flush(time.UnixMilli(1936000000123)); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +58,7 @@ func TestWhatIsToldOfTheWholeStackIsToldOfTheFunctionToo(t *testing.T) {
 	denied := map[string]any{"Name": "Denied"}
 	want := map[string]any{
 		"_aws": map[string]any{"Timestamp": 1936000000123.0, "CloudWatchMetrics": []any{
-			map[string]any{"Namespace": "WecomVault", "Dimensions": []any{[]any{"Function"}}, "Metrics": []any{denied, map[string]any{"Name": "Items"}}},
+			map[string]any{"Namespace": "WecomVault", "Dimensions": []any{[]any{"Stack", "Function"}}, "Metrics": []any{denied, map[string]any{"Name": "Items"}}},
 			map[string]any{"Namespace": "WecomVault", "Dimensions": []any{[]any{"Stack"}}, "Metrics": []any{denied}},
 		}},
 		"Function": "process", "Stack": "vault", "Items": 3.0, "Denied": 2.0,
@@ -82,7 +73,7 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, errors.New("full") }
 
 func TestFiguresThatCantBeWrittenAreAnError(t *testing.T) {
-	m := telemetry.NewMetrics(full{}, "process")
+	m := telemetry.NewMetrics(full{}, "vault", "process")
 	m.Add("Items", 1)
 	if err := m.Flush(time.UnixMilli(0)); err == nil {
 		t.Error("nobody noticed")

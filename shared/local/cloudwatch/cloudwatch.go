@@ -139,7 +139,7 @@ func (s *Store) line(text []byte) error {
 			dimensions := map[string]string{}
 			for _, name := range set {
 				value, ok := values[name].(string)
-				if !ok {
+				if !ok || value == "" {
 					return fmt.Errorf("a line of metrics has no value for its dimension %s", name)
 				}
 				dimensions[name] = value

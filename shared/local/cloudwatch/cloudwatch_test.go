@@ -118,7 +118,7 @@ func TestALineOfMetricsIsTakenWholeOrRefused(t *testing.T) {
 	if v, ok := s.Last(Metric{Namespace: Own, Name: "Items", Dimensions: map[string]string{"Function": "fetch"}}); !ok || v != 3 {
 		t.Errorf("it is %v, %v", v, ok)
 	}
-	for _, bad := range []string{strings.Replace(good, `,"Items":3`, "", 1), strings.Replace(good, `"Function":"fetch"`, `"Function":7`, 1), good[:len(good)-1], `{"_aws":{}}`} {
+	for _, bad := range []string{strings.Replace(good, `,"Items":3`, "", 1), strings.Replace(good, `"Function":"fetch"`, `"Function":7`, 1), strings.Replace(good, `"Function":"fetch"`, `"Function":""`, 1), good[:len(good)-1], `{"_aws":{}}`} {
 		if err := s.Log(strings.NewReader(bad)); err == nil {
 			t.Errorf("taken: %s", bad)
 		}
