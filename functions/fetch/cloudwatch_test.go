@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +105,29 @@ func TestHeartbeatIsSilentWhenWhatCameIsNotKept(t *testing.T) {
 			t.Errorf("S3 refuses: %t, want %s in %s", refuse, want, figures.String())
 		}
 		refuse = false
+	}
+}
+
+// TestWhatIsDeniedForOneCompanyFiresTheStacksAlarm: the run goes on with the others and does not fail, so that nobody else counts it.
+func TestWhatIsDeniedForOneCompanyFiresTheStacksAlarm(t *testing.T) {
+	b := newBench(t)
+	b.corp("wwdenied", 4, 2)
+	b.Fault(func(q awslocal.FaultRequest) (d awslocal.FaultDecision) {
+		if q.Operation == "PutObject" {
+			d = awslocal.FaultDecision{Act: awslocal.Refuse, Code: "AccessDenied", Status: 403}
+		}
+		return d
+	})
+	f := b.fetcher(b.Once(self))
+	var figures bytes.Buffer
+	f.metrics = &figures
+	ctx, cancel := context.WithTimeout(t.Context(), farewell+time.Second)
+	defer cancel()
+	b.OK(f.run(ctx, nil))
+	store := cloudwatch.NewStore()
+	b.OK(store.Log(&figures))
+	firing := store.AllFiring(rig.Must[[]cloudwatch.Alarm](t)(cloudwatch.Alarms(b.Template)), clock.Now())
+	if !slices.Contains(firing, "DeniedAlarm") {
+		t.Errorf("firing are %q", firing)
 	}
 }
