@@ -11,8 +11,14 @@ import (
 func besides(names ...string) func(exchange) bool {
 	return func(e exchange) bool {
 		of := func(a answer) any {
-			a.Body = without(a.Body, names...).(object)
-			return s3Essence(e.op, a)
+			said := s3Essence(e.op, a).([]any)
+			if e.op == "DeleteObjects" { // the parts are within a list, whose order means nothing
+				return without(said, names...)
+			}
+			for _, name := range names {
+				delete(said[2].(object), name)
+			}
+			return said
 		}
 		return gocmp.Equal(of(e.ours), of(e.theirs))
 	}
@@ -70,6 +76,13 @@ var s3Differences = []difference{
 	{judges: "ministack moto", op: "GetObject HeadObject", when: besides("X-Amz-Delete-Marker"), why: "OURS: versitygw does not always say that a delete marker is why nothing is there"},
 	{judges: "ministack moto", op: "HeadObject", ours: "ok", theirs: "ok", when: besides("X-Amz-Object-Lock-Mode", "X-Amz-Object-Lock-Retain-Until-Date", "X-Amz-Object-Lock-Legal-Hold"),
 		why: "OURS: versitygw's HeadObject tells of the lock of the newest version alone; GetObjectRetention and GetObjectLegalHold have it of each, and deletions heed it"},
+	{judges: "ministack moto", op: "DeleteObject", ours: "InvalidArgument", theirs: "ok", when: requestHas(`"@v`), why: "OURS: S3 deletes a version that is gone already with success, versitygw does not; the product deletes no object"},
+	{judges: "ministack moto", op: "ListObjectVersions", ours: "ok", theirs: "ok", when: requestHas("version-id-marker"),
+		why: "OURS: behind the last version of a key a page may have one more than was asked for; the next one goes on behind it"},
+	{judges: "ministack moto", op: "ListObjectsV2", ours: "ok", theirs: "ok", when: either(besides("IsTruncated"), requestHas(`"delimiter"`)),
+		why: "OURS: versitygw counts the folders that deleted objects and uploads leave: a page may say that another follows, which is empty, and name a prefix without objects; the product lists versions, without a delimiter"},
+	{judges: "ministack", op: "GetObjectLegalHold", ours: "NoSuchObjectLockConfiguration", theirs: "ok", why: "OURS: versitygw forgets a hold that is OFF once the version is not the newest; ON stays"},
+	{judges: "ministack moto", op: "CompleteMultipartUpload", ours: "ok", theirs: "ok", when: besides("X-Amz-Version-Id"), why: "by the API reference the same completion again succeeds; versitygw names no version then"},
 	{judges: "ministack moto", op: "DeleteObject", ours: "NoSuchVersion", theirs: "ok", why: "OURS: S3 deletes a version that is gone already with success, versitygw does not; the product deletes no object"},
 	{judges: "ministack", op: "DeleteObjects", ours: "ok", theirs: "ok", when: requestHas("u003cObject\\u003e\\u003c/Object"), why: "ministack says nothing of an object without a key"},
 	{judges: "ministack moto", op: "DeleteObjects", ours: "ok", theirs: "ok", when: func(e exchange) bool { return text(e.ours.Body["Error"]) != "null" && requestHas("VersionId")(e) },
@@ -86,6 +99,8 @@ var s3Differences = []difference{
 		why: "moto answers with the object itself where it has no lock; the list of S3's error codes has NoSuchObjectLockConfiguration, 404"},
 	{judges: "ministack moto", op: "DeleteObject", ours: "InvalidArgument", theirs: "ok", when: requestHas("not-a-version"), why: "what can't be a version's id is InvalidArgument (Invalid version id specified)"},
 	{judges: "ministack moto", op: "DeleteObjects", ours: "ok", theirs: "ok", when: requestHas("not-a-version"), why: "what can't be a version's id is InvalidArgument (Invalid version id specified)"},
+
+	{judges: "ministack", op: "CompleteMultipartUpload", ours: "EntityTooSmall", theirs: "ok", why: "ministack joins parts of less than 5 MB; the list of S3's error codes has EntityTooSmall"},
 
 	// Both refuse, with another name.
 	{judges: "ministack moto", when: both(requestHas("not-a-version"), said(theirsOf, "NoSuchVersion NoSuchKey")),
@@ -105,9 +120,15 @@ var s3Differences = []difference{
 	{judges: "ministack moto", op: "GetObject HeadObject", when: either(requestHas("bytes=-0"), requestHas("bytes=5-2"), requestHas("bytes=0-1,3-4"), requestHas("bytes=x-y"), requestHas("lines="), requestHas(`"bytes="`)),
 		why: "of odd ranges S3's documents say nothing but RFC 9110: one that is none is ignored, one that nothing satisfies is 416, of several S3 gives all"},
 	{judges: "ministack", op: "GetObject", when: both(requestHas(`"Range"`), requestHas("versionId")), why: "ministack gives a named version whole"},
-	{judges: "ministack", op: "GetObjectTagging", ours: "ok", theirs: "NoSuchKey", when: requestHas("versionId"), why: "ministack knows the tags of the newest version alone"},
-	{judges: "moto", op: "GetObjectRetention GetObjectLegalHold", ours: "ok", theirs: "ok", when: requestHas("versionId"), why: "moto answers with the object itself where a version is named"},
+	{judges: "ministack", op: "GetObjectTagging", ours: "ok", when: either(requestHas("versionId"), besides("TagSet")), why: "ministack knows the tags of the newest version alone, and of two tags the order is nobody's business"},
+	{judges: "moto", op: "GetObjectRetention GetObjectLegalHold", ours: "ok", theirs: "ok", when: besides("X-Amz-Version-Id"), why: "moto names the version; S3's answer has no such part"},
+	{judges: "moto", op: "GetObjectRetention GetObjectLegalHold", ours: "ok", theirs: "ok", when: func(e exchange) bool { return e.theirs.Body["Etag"] != nil }, why: "moto answers with the object itself where another write came between"},
 	{judges: "ministack", op: "HeadObject", when: requestHas(`"Range"`), why: "ministack's HeadObject knows no range"},
+	{judges: "moto", op: "GetObject HeadObject", theirs: "PreconditionFailed", when: either(requestHas(`"If-Match":"*"`), requestHas(`"If-Unmodified-Since"`)),
+		why: "moto compares with *, which by RFC 9110 is any, and heeds If-Unmodified-Since beside an If-Match that holds, which the API reference of GetObject has return 200"},
+	{judges: "moto", op: "HeadObject", theirs: "HTTP 412", when: either(requestHas(`"If-Match":"*"`), requestHas(`"If-Unmodified-Since"`)), why: "as for GetObject"},
+	{judges: "ministack moto", op: "GetObject", ours: "ok", theirs: "ok", when: besides("X-Amz-Checksum-Crc32", "X-Amz-Checksum-Sha256"), why: "of a range that is the whole object ours gives the object's checksum"},
+	{judges: "ministack moto", op: "CompleteMultipartUpload", ours: "NoSuchUpload", theirs: "PreconditionFailed", why: "no such upload, and an object in its place: which is named is documented nowhere"},
 	{judges: "moto", op: "GetObject HeadObject", ours: "HTTP 304", when: requestHas(`"If-None-Match":"*"`), why: "moto compares with *, which by RFC 9110 is any"},
 	{judges: "ministack moto", op: "HeadObject GetObject", ours: "ok", theirs: "ok", when: besides("X-Amz-Tagging-Count"), why: "the judges do not always count an object's tags"},
 	{judges: "moto", op: "ListObjectVersions ListObjectsV2", ours: "ok", theirs: "ok", when: besides("MaxKeys"), why: "moto repeats a number of keys of over 1,000, where S3 says 1,000"},

@@ -123,6 +123,37 @@ func TestALockWhereThereIsNoneLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestAnOlderVersionKeepsItsLock(t *testing.T) {
+	ctx := context.Background()
+	e := s3test.Start(t, s3front.Config{}, s3front.Bucket{Name: "vault", Lock: true})
+	bucket, key := aws.String("vault"), aws.String("k")
+	until := time.Now().Add(time.Hour)
+	for name, lock := range map[string]*s3.PutObjectInput{
+		"retention": {ObjectLockMode: types.ObjectLockModeGovernance, ObjectLockRetainUntilDate: &until},
+		"hold":      {ObjectLockLegalHoldStatus: types.ObjectLockLegalHoldStatusOn},
+	} {
+		lock.Bucket, lock.Key, lock.Body, lock.ChecksumAlgorithm = bucket, key, bytes.NewReader([]byte(name)), types.ChecksumAlgorithmSha256
+		old, err := e.Client.PutObject(ctx, lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: bytes.NewReader([]byte("newer"))}); err != nil {
+			t.Fatal(err)
+		}
+		if name == "hold" {
+			_, err = e.Client.GetObjectLegalHold(ctx, &s3.GetObjectLegalHoldInput{Bucket: bucket, Key: key, VersionId: old.VersionId})
+		} else {
+			_, err = e.Client.GetObjectRetention(ctx, &s3.GetObjectRetentionInput{Bucket: bucket, Key: key, VersionId: old.VersionId})
+		}
+		if err != nil {
+			t.Errorf("the %s of an older version: %v", name, err)
+		}
+		if _, err := e.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: old.VersionId}); codeOf(err) != "AccessDenied" {
+			t.Errorf("an older version is deleted in spite of its %s: %v", name, err)
+		}
+	}
+}
+
 func TestAnObjectWithoutALockHasNoneToShow(t *testing.T) {
 	ctx := context.Background()
 	e := s3test.Start(t, s3front.Config{Now: time.Now}, s3front.Bucket{Name: "vault", Lock: true})
