@@ -9,6 +9,8 @@ cd "$(dirname "$0")/../.."
 N=${N:-20000}
 GO=${GO:-go}
 PROFILES=${PROFILES:-$(mktemp -d)}
+mkdir -p "$PROFILES"
+PROFILES=$(cd "$PROFILES" && pwd) # the functions run elsewhere
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM

@@ -32,11 +32,12 @@ func TestAFigureBelowItsFloorIsNamed(t *testing.T) {
 	r.set("cold", 1.2)
 	r.set("fetch-memory", 4000)
 	r.set("rate", 1)
+	r.set("growth", 8.2) // less than ten times the work for ten times the messages is no gain: something was not done
 	var out bytes.Buffer
-	if below := r.print(&out); !slices.Equal(below, []string{"ratio", "fetch-memory"}) {
+	if below := r.print(&out); !slices.Equal(below, []string{"ratio", "growth", "fetch-memory"}) {
 		t.Errorf("below their floors: %v", below)
 	}
-	if n := strings.Count(out.String(), "BELOW ITS FLOOR"); n != 2 {
+	if n := strings.Count(out.String(), "BELOW ITS FLOOR"); n != 3 {
 		t.Errorf("the table marks %d figures:\n%s", n, out.String())
 	}
 }
@@ -48,8 +49,11 @@ func TestEveryFloorIsWorseThanItsAim(t *testing.T) {
 			t.Errorf("%s is there twice", f.name)
 		}
 		seen[f.name] = true
-		if math.IsNaN(f.aim) != math.IsNaN(f.floor) || f.worse(f.aim, f.floor) {
+		if math.IsNaN(f.aim) != math.IsNaN(f.floor) || f.around == 0 && f.beyond(f.aim, f.floor) || f.around != 0 && f.aim > f.floor {
 			t.Errorf("%s: the aim is %v, the floor %v", f.name, f.aim, f.floor)
+		}
+		if f.beyond(f.was, f.floor) {
+			t.Errorf("%s: what was measured, %v, is below the floor", f.name, f.was)
 		}
 	}
 }
