@@ -292,6 +292,9 @@ func (r run) passed(ctx context.Context, batches, n int, line *progress.Line) er
 		// A poll after the last batch comes after the last job was sent; each batch ends with one update.
 		done := r.meter.calls("ProcessFunction", "dynamodb UpdateItem")
 		line.Set(int64(float64(n)*min(1, done/float64(batches))), int64(n))
+		if r.meter.runs("FetchFunction") > 0 && r.polls() <= float64(batches) {
+			return false, fmt.Errorf("the one invocation of fetch that is metered was over before all was fetched: this machine is too busy to measure on")
+		}
 		return jobs == 0 && r.polls() > float64(batches) && done >= float64(batches), nil
 	})
 }

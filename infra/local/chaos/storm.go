@@ -44,7 +44,7 @@ func (o options) storm(ctx context.Context, out io.Writer) error {
 	r.Storm = &weather{Seed: o.seed, Gap: time.Second, Ends: clock.Real().Add(20*time.Second + time.Duration(o.messages)*30*time.Millisecond)}
 	if o.away > 0 {
 		fmt.Fprintf(out, "  the store is away for %v at the beginning (-away 0 leaves that out)\n", o.away)
-		r.Storm.Away = o.away
+		r.Storm.Away = clock.Real().Add(o.away)
 		r.Patience += o.away
 		r.Storm.Ends = r.Storm.Ends.Add(o.away)
 	} else {
@@ -64,6 +64,9 @@ func (o options) storm(ctx context.Context, out io.Writer) error {
 	}
 	if err != nil {
 		return err
+	}
+	if took := clock.Real().Sub(began); took < o.away {
+		return fmt.Errorf("the storm was over after %v, before the store had been away for %v", took.Round(time.Second), o.away)
 	}
 	fmt.Fprintf(out, "  hidden jobs made visible %d times, lost announcements looked for %d times, %d mails possibly double, each marked and counted; %d segments that no batch names and that hold nothing of their own\n",
 		got.Notes.Released, got.Notes.Nudges, len(got.Doubles), got.Notes.Segments)

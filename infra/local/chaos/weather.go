@@ -24,7 +24,7 @@ type weather struct {
 	Seed uint64
 	Gap  time.Duration // between two events, on average
 	Ends time.Time     // at the latest, by real time
-	Away time.Duration // how long the store stays away at the beginning; 0: not then
+	Away time.Time     // until when the store stays away at the beginning, by real time, whatever is killed meanwhile; zero: it is there
 }
 
 // calmFrom is the step at which a storm ends.
@@ -83,9 +83,7 @@ func (p *player) weather(ctx context.Context) {
 	}
 	p.hook.stormy(s.away, s.delay)
 	p.Queues.SetDuplicates(5)
-	if starts == 0 && p.Storm.Away > 0 {
-		s.storeAway(p.Storm.Away)
-	}
+	s.awayTil = p.Storm.Away
 	all := s.happenings()
 	total := 0
 	for _, h := range all {
@@ -154,7 +152,9 @@ func (p *player) noteEvent(what string) error {
 func (s *storm) storeAway(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.awayTil = clock.Real().Add(d)
+	if til := clock.Real().Add(d); til.After(s.awayTil) { // a short absence does not end a long one
+		s.awayTil = til
+	}
 }
 
 // away says whether the store is away: tables and buckets refuse every call.
