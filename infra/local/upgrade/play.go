@@ -279,9 +279,10 @@ func (u *upgrade) settle(ctx context.Context) error {
 		if differs = u.compare(ctx); differs == nil || redriven || !strings.Contains(differs.Error(), "no-key") {
 			return differs == nil, nil
 		}
-		// A batch that was read before the key came may be set aside after its redrive has passed. The schedule finds it within five minutes; here it comes at once.
+		// A batch that was read before the key came may be set aside after its redrive has passed. The schedule puts it back within ten minutes; here the operator
+		// does so at once.
 		redriven = true
-		_, err := u.Host.Invoke(ctx, "RedriveFunction", []byte(`{}`))
+		_, err := u.operate(ctx, "redrive", "-corp", corp)
 		return false, err
 	})
 	if err != nil {
