@@ -67,7 +67,7 @@ func (a *address) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		a.Error(err)
 	}
-	e, err := a.scheme.Open(r.URL.Query(), body, a.sim.Now())
+	e, err := a.scheme.Open(r.URL.Query(), body, a.now())
 	if err != nil {
 		a.Error(err)
 	}

@@ -48,6 +48,14 @@ func (b *bench) clock() time.Time {
 	return b.real
 }
 
+// now is the simulator's time.
+func (b *bench) now() time.Time {
+	b.mu.Lock()
+	sim := b.sim
+	b.mu.Unlock()
+	return sim.Now()
+}
+
 // pass lets real time pass, as the simulator sees it.
 func (b *bench) pass(d time.Duration) {
 	b.mu.Lock()
@@ -61,7 +69,10 @@ func (b *bench) start() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.sim, b.server = sim, httptest.NewServer(sim)
+	b.mu.Lock()
+	b.sim = sim // an address may be asking for the time: what was under way is sent again at once
+	b.mu.Unlock()
+	b.server = httptest.NewServer(sim)
 	b.Client = wecomsim.NewClient(b.server.URL)
 }
 
