@@ -90,7 +90,11 @@ func (b bench) measure(ctx context.Context, size, n, members, grown int) (s samp
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+	defer func() {
+		if err == nil && !b.folders.Keep { // what failed is looked at in its logs
+			err = os.RemoveAll(data)
+		}
+	}()
 	child, url, err := house.Simulator(ctx, b.folders.Binaries, data)
 	if err != nil {
 		return s, err
@@ -280,7 +284,7 @@ const patience = 5 * time.Minute
 func (r run) wait(ctx context.Context, what string, limit time.Duration, holds func() (bool, error)) error {
 	ok, err := house.Until(ctx, limit, holds)
 	if err == nil && !ok {
-		err = fmt.Errorf("%s did not come to pass within %v: the logs in %s say why", what, limit, filepath.Join(r.Data, "logs"))
+		err = fmt.Errorf("%s did not come to pass within %v: the logs in %s say why (-keep leaves them)", what, limit, filepath.Join(r.Data, "logs"))
 	}
 	return err
 }
