@@ -224,22 +224,35 @@ func Since[S State](history []Entry, holds func(state S, gone bool) bool) (since
 	return since, ok, nil
 }
 
-// DepartmentNames is the names of the departments among entries that are there, by WeCom's number; "" if only the number could be read.
-func DepartmentNames(entries []Entry) (map[int]string, error) {
-	names := map[int]string{}
+// departments calls f for each department among entries, those that are gone included, with WeCom's number and its state.
+func departments(entries []Entry, f func(id int, d Department, gone bool)) error {
 	for _, e := range entries {
-		if e.Kind != KindDepartment || e.Gone {
+		if e.Kind != KindDepartment {
 			continue
 		}
 		id, err := strconv.Atoi(e.ID)
 		if err != nil {
-			return nil, fmt.Errorf("department %s is no number", e.ID)
+			return fmt.Errorf("department %s is no number", e.ID)
 		}
 		d, err := Parse[Department](e.Fields)
 		if err != nil {
-			return nil, fmt.Errorf("department %s: %w", e.ID, err)
+			return fmt.Errorf("department %s: %w", e.ID, err)
 		}
-		names[id] = d.Name
+		f(id, d, e.Gone)
+	}
+	return nil
+}
+
+// DepartmentNames is the names of the departments among entries that are there, by WeCom's number; "" if only the number could be read.
+func DepartmentNames(entries []Entry) (map[int]string, error) {
+	names := map[int]string{}
+	err := departments(entries, func(id int, d Department, gone bool) {
+		if !gone {
+			names[id] = d.Name
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	return names, nil
 }

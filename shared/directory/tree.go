@@ -21,19 +21,9 @@ type Tree struct {
 // NewTree makes a tree of the departments among entries.
 func NewTree(entries []Entry) (*Tree, error) {
 	t := &Tree{parent: map[int]int{}, gone: map[int]bool{}}
-	for _, e := range entries {
-		if e.Kind != KindDepartment {
-			continue
-		}
-		id, err := strconv.Atoi(e.ID)
-		if err != nil {
-			return nil, fmt.Errorf("department %s is no number", e.ID)
-		}
-		d, err := Parse[Department](e.Fields)
-		if err != nil {
-			return nil, fmt.Errorf("department %s: %w", e.ID, err)
-		}
-		t.parent[id], t.gone[id] = d.Parent, e.Gone
+	err := departments(entries, func(id int, d Department, gone bool) { t.parent[id], t.gone[id] = d.Parent, gone })
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }

@@ -8,9 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -131,12 +129,8 @@ func (s *s3Side) call(ctx context.Context, q s3Request) (answer, error) {
 	if err := s.signer.SignHTTP(ctx, aws.Credentials{AccessKeyID: s.key, SecretAccessKey: s.secret}, r, hex.EncodeToString(sum[:]), "s3", awstest.Region, time.Now()); err != nil {
 		return answer{}, err
 	}
-	out, err := s.client.Do(r)
+	out, said, err := send(s.client, r)
 	if err != nil {
-		return answer{}, fmt.Errorf("%s %s: %w", s.name, q, err)
-	}
-	said, err := io.ReadAll(out.Body)
-	if err = errors.Join(err, out.Body.Close()); err != nil {
 		return answer{}, fmt.Errorf("%s %s: %w", s.name, q, err)
 	}
 	return s.read(q, out, said), nil

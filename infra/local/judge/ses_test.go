@@ -7,9 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -41,12 +39,8 @@ func (s *side) ask(ctx context.Context, operation string, in map[string]string) 
 	if err := s.signer.SignHTTP(ctx, aws.Credentials{AccessKeyID: s.key, SecretAccessKey: s.secretKey}, r, hex.EncodeToString(sum[:]), s.service, awstest.Region, time.Now()); err != nil {
 		return answer{}, err
 	}
-	out, err := s.client.Do(r)
+	out, said, err := send(s.client, r)
 	if err != nil {
-		return answer{}, fmt.Errorf("%s %s: %w", s.name, operation, err)
-	}
-	said, err := io.ReadAll(out.Body)
-	if err = errors.Join(err, out.Body.Close()); err != nil {
 		return answer{}, fmt.Errorf("%s %s: %w", s.name, operation, err)
 	}
 	a := answer{Status: out.StatusCode, Body: object{}}

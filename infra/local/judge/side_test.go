@@ -49,6 +49,16 @@ func start(t *testing.T, name string) *judge.Judge {
 	return j
 }
 
+// send sends a request and reads its answer to the end.
+func send(client *http.Client, r *http.Request) (*http.Response, []byte, error) {
+	out, err := client.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	said, err := io.ReadAll(out.Body)
+	return out, said, errors.Join(err, out.Body.Close())
+}
+
 // times is how many times as much as usual is generated.
 func times(t *testing.T) int {
 	t.Helper()
@@ -125,12 +135,8 @@ func (s *side) call(ctx context.Context, operation string, in any) (answer, erro
 	if err != nil {
 		return answer{}, err
 	}
-	out, err := s.client.Do(r)
+	out, text, err := send(s.client, r)
 	if err != nil {
-		return answer{}, fmt.Errorf("%s %s: %w", s.name, operation, err)
-	}
-	text, err := io.ReadAll(out.Body)
-	if err = errors.Join(err, out.Body.Close()); err != nil {
 		return answer{}, fmt.Errorf("%s %s: %w", s.name, operation, err)
 	}
 	a := answer{Status: out.StatusCode, Body: map[string]any{}}

@@ -150,7 +150,12 @@ func (s *Sim) routeCallbacks() {
 	control(s, "POST /sim/callback/release", s.release)
 	control(s, "POST /sim/callback/event", s.sendRaw)
 	s.unlocked("POST /sim/callback/settle", s.settle)
-	s.control("GET /sim/delivery", func(r *http.Request) (any, error) {
+	listing(s, "GET /sim/delivery", s.deliveries)
+}
+
+// listing routes a request for what a corp has after an id that the query may name.
+func listing[T any](s *Sim, pattern string, list func(corp string, after int) (T, error)) {
+	s.control(pattern, func(r *http.Request) (any, error) {
 		c, err := s.corpNamed(r.URL.Query().Get("corp"))
 		if err != nil {
 			return nil, err
@@ -158,10 +163,10 @@ func (s *Sim) routeCallbacks() {
 		after := 0
 		if q := r.URL.Query().Get("after"); q != "" {
 			if after, err = strconv.Atoi(q); err != nil || after < 0 {
-				return nil, asked("after is no delivery's id")
+				return nil, asked("after is no id of this list")
 			}
 		}
-		return s.deliveries(c.ID, after)
+		return list(c.ID, after)
 	})
 }
 

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -61,19 +59,7 @@ type ConsentChange struct {
 func (s *Sim) routeLives() {
 	control(s, "POST /sim/member", s.changeMember)
 	control(s, "POST /sim/consent", s.changeConsent)
-	s.control("GET /sim/changes", func(r *http.Request) (any, error) {
-		c, err := s.corpNamed(r.URL.Query().Get("corp"))
-		if err != nil {
-			return nil, err
-		}
-		after := 0
-		if q := r.URL.Query().Get("after"); q != "" {
-			if after, err = strconv.Atoi(q); err != nil || after < 0 {
-				return nil, asked("after is no change's id")
-			}
-		}
-		return s.changes(c.ID, after)
-	})
+	listing(s, "GET /sim/changes", s.changes)
 }
 
 func (s *Sim) changeMember(n MemberChange) (MemberChanged, error) {
