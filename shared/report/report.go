@@ -81,10 +81,13 @@ func (k Kind) Title(l Language) string {
 
 // View is how one receiver is shown a report.
 type View struct {
-	Language Language
-	Zone     *time.Location // shown beside UTC; nil: UTC alone
-	GuideURL string         // "" leaves the links to the guide out; pages are GuideURL/<language>/<page>
-	Mask     bool           // mobile numbers lose their middle digits
+	Language    Language
+	Zone        *time.Location // shown beside UTC; nil: UTC alone
+	GuideURL    string         // "" leaves the links to the guide out; pages are GuideURL/<language>/<page>
+	Mask        bool           // mobile numbers lose their middle digits
+	Departments []string       // names of the departments that the mail is confined to; none: it tells of the whole company
+	Due         time.Time      // when a daily report was due, and
+	Made        time.Time      // when it was made: one that is late says so; both zero for alerts
 }
 
 // Marks are what every screen and mail must say about the stack that made it.

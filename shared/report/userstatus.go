@@ -24,6 +24,12 @@ type UserStatusFacts struct {
 	BeforeDay time.Time // its day
 
 	Capture *Capture // nil: not known
+
+	// Part says that Users is a part of the company: what is no count of rows is left out. Tally is Users by departments, BeforeTally that of the day before;
+	// nil: an earlier version did not count so.
+	Part        bool    `json:",omitempty"`
+	Tally       []Tally `json:",omitempty"`
+	BeforeTally []Tally `json:",omitempty"`
 }
 
 // Capture is what was captured in the window, by the ledger's count.
@@ -116,6 +122,8 @@ func userLetter(f UserStatusFacts, v View, s Summary, zipped bool) letter {
 		lt.Lead = append(lt.Lead, l.sayf("Directory as of %s.", "通讯录读取时间：%s。", v.at(f.Snapshot)))
 	}
 	switch {
+	case f.Before == nil && !f.BeforeDay.IsZero():
+		lt.Lead = append(lt.Lead, l.say("The report of the day before was not counted by department, so changes can't be told.", "前一日的报告未按部门统计，因此无法给出变化。"))
 	case f.Before == nil:
 		lt.Lead = append(lt.Lead, l.say("This is the first report: there is no day before to compare with.", "这是第一份报告：没有可比较的前一日数据。"))
 	default:
@@ -129,7 +137,10 @@ func userLetter(f UserStatusFacts, v View, s Summary, zipped bool) letter {
 	if !f.Delivery {
 		stages.Paras = append(stages.Paras, l.say("Delivery to mailboxes is not set up, so nobody is in the last stage.", "尚未配置邮箱投递，因此最后阶段没有成员。"))
 	}
-	lt.Sections = append(lt.Sections, stages, problemSection(f, v, s), captureSection(f, v))
+	lt.Sections = append(lt.Sections, stages, problemSection(f, v, s))
+	if !f.Part {
+		lt.Sections = append(lt.Sections, captureSection(f, v))
+	}
 	note := l.say("The attachment holds one row per user. It is a single page that works without a network: open it in a browser to sort, filter, search and print.",
 		"附件为每位用户一行的完整清单：单个网页文件，可离线在浏览器中打开，支持排序、筛选、搜索和打印。")
 	if zipped {

@@ -65,7 +65,7 @@ func userTable(f UserStatusFacts, v View, s Summary) ([]byte, error) {
 		Style:   template.CSS(usersStyle), //nolint:gosec // G203: our own embedded file
 		Script:  template.JS(usersScript), //nolint:gosec // G203: our own embedded file
 		Banners: lt.Banners,
-		Lead:    lt.Lead,
+		Lead:    append(v.first(), lt.Lead...),
 		Head: []string{
 			l.say("Name", "姓名"), l.say("Userid", "账号 (userid)"), l.say("Departments", "部门"), l.say("Status", "状态"), l.say("Stage", "阶段"),
 			l.say("Days in stage", "阶段天数"), l.say("Mobile", "手机号"), l.say("Email", "邮箱"), l.say("Identified by", "识别依据"), l.say("Designated", "存档名单"),
