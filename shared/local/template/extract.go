@@ -232,6 +232,8 @@ func (r *resolver) readResources(t *Template, globals value) {
 			t.EventDestinations = append(t.EventDestinations, r.eventDestination(d, props))
 		case "AWS::Events::Rule":
 			t.EventRules = append(t.EventRules, r.eventRule(d, props))
+		case "AWS::Serverless::HttpApi":
+			t.HTTPAPIs = append(t.HTTPAPIs, r.httpAPI(d, props))
 		}
 		t.Resources = append(t.Resources, res)
 	}
@@ -273,6 +275,13 @@ func (r *resolver) connect(t *Template) {
 				r.fail(f.Line, "give it `Queue: !GetAtt <Queue>.Arn` of a queue in this file", "event %s of function %s reads a queue that isn't here", s.Event, f.LogicalID)
 			} else if q.Visibility < f.Timeout {
 				r.fail(q.Line, "AWS refuses the event source; six times the time-out is the rule", "queue %s hides its messages for less than the time-out of %s", q.LogicalID, f.LogicalID)
+			}
+		}
+	}
+	for _, f := range t.Functions {
+		for _, route := range f.Routes {
+			if !slices.ContainsFunc(t.HTTPAPIs, func(a HTTPAPI) bool { return a.ID == route.API }) {
+				r.fail(f.Line, "give it `ApiId: !Ref <Api>` of an API in this file", "event %s of function %s is of an API that isn't here", route.Event, f.LogicalID)
 			}
 		}
 	}
@@ -367,8 +376,10 @@ func (r *resolver) event(f *Function, name string, c *cursor) {
 		retry.done()
 		p.ignore("OmitName", "Description", "FlexibleTimeWindow", "DeadLetterConfig")
 		f.Schedules = append(f.Schedules, s)
+	case "HttpApi":
+		r.route(f, name, p)
 	default:
-		r.fail(c.v.line, "the local host knows SQS and ScheduleV2; teach it the new one first", "event %s of %s has the type %s", name, f.LogicalID, typ)
+		r.fail(c.v.line, "the local host knows SQS, ScheduleV2 and HttpApi; teach it the new one first", "event %s of %s has the type %s", name, f.LogicalID, typ)
 		p.ignore(p.v.keys...)
 	}
 	p.done()
