@@ -27,6 +27,7 @@ import (
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
 //	  alarm#<corp>        <cause>                             an alarm: open or over
+//	  breach#<corp>       <room>                              an alarm about a group with members who have not agreed: open or over
 //
 //	Messages (derived from batches and keys; replay rebuilds it)
 //	  msg#<corp>#<conversation>#<yyyymm>  <time>#<seq>#<raw>  a message: ids, type, short text; <raw> is the first 8 hex digits of the SHA-256
@@ -35,6 +36,9 @@ import (
 //	  person#<corp>#<party>               <yyyymm>#<conversation>
 //	  room#<corp>                         <room>              a room that messages name
 //	  robot#<corp>                        <robot>             a robot that is a party of messages
+//	  pair#<corp>                         <member>#<external contact>  who talk alone in messages
+//	  choice#<corp>                       <subject>#<time>#<state>#<hash>  what a message says of consent; <subject> is consent.Subject.Key, <hash> 8 hex digits
+//	                                                          of the msgid's SHA-256
 //	  recall#<corp>                       <recalled msgid>#<seq>
 //	  finding#<corp>#<yyyymmdd>           <rule>#<seq>
 //	  aside#<corp>                        <reason>#<version, 10 digits>#<seq>#<batch>
@@ -43,6 +47,10 @@ import (
 //	  dir#<corp>                          <kind>#<id>         newest state of a department, member, external contact, room or robot
 //	  hist#<corp>#<kind>#<id>             <time>              state from that time on
 //	  snap#<corp>                         <time>              a snapshot: where it is kept, its counts
+//	  consent#<corp>                      <subject>#<time>#<state>  what WeCom answered about consent, where it differs from its answer before
+//	  consentnow#<corp>                   <subject>           where a subject stands: follows from consent and choice rows
+//	  consentchange#<corp>#<yyyymmdd>     <time>#<change>     a change, by when it was found; <change> is consent.Change.Key
+//	  consentround#<corp>                 <kind>#<time>       a round of asking WeCom about pairs or rooms, and how far it came
 //
 //	Audit (put-only)
 //	  audit#<yyyymmdd>                    <time>#<random>     actor, action, object, outcome
@@ -59,7 +67,7 @@ import (
 //	run        corp day report state owner until mails object version done_at
 //	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
 //	suppressed  corp address reason detail mail since lifted
-//	alarm      corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
+//	alarm, breach  corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
 //	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
 //	parts      ids
 //	recall     msgid seq time batch of
@@ -67,9 +75,14 @@ import (
 //	aside      corp reason key_version seq msgid batch place since clock
 //	dir, hist  kind id at fields (canonical JSON of shared/directory) gone
 //	snap       corp at object version counts (JSON)
+//	choice     external member room state since msgid
+//	consent    external member room state since asked answered why
+//	consentnow  external member room state changes (JSON) drop (JSON) owed heard answer since asked answered why unread rev
+//	consentchange  external member room old new at after by read found source msgid
+//	consentround  kind at until from next asked wrong why
 //	audit      actor action corp object outcome at
 //
-// person, room, robot and lost rows have none but their keys.
+// person, room, robot, pair and lost rows have none but their keys.
 
 func corpPK(c archive.CorpID) string      { return "corp#" + c.KeyPart() }
 func batchPK(c archive.CorpID) string     { return "batch#" + c.KeyPart() }
@@ -85,6 +98,12 @@ func watchPK(c archive.CorpID) string     { return "watch#" + c.KeyPart() }
 func recallPK(c archive.CorpID) string    { return "recall#" + c.KeyPart() }
 func roomPK(c archive.CorpID) string      { return "room#" + c.KeyPart() }
 func robotPK(c archive.CorpID) string     { return "robot#" + c.KeyPart() }
+func pairPK(c archive.CorpID) string      { return "pair#" + c.KeyPart() }
+func choicePK(c archive.CorpID) string    { return "choice#" + c.KeyPart() }
+func consentPK(c archive.CorpID) string   { return "consent#" + c.KeyPart() }
+func standingPK(c archive.CorpID) string  { return "consentnow#" + c.KeyPart() }
+func roundPK(c archive.CorpID) string     { return "consentround#" + c.KeyPart() }
+func breachPK(c archive.CorpID) string    { return "breach#" + c.KeyPart() }
 func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
 func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
