@@ -156,3 +156,22 @@ func (v View) first() []string {
 	}
 	return lines
 }
+
+// Within is the facts for who is in charge of the whole company, and nothing for anybody else: they tell of no department.
+func (f MaintenanceFacts) Within(holds func(departments []int) bool) MaintenanceFacts {
+	if holds(nil) {
+		return f
+	}
+	return MaintenanceFacts{Corp: f.Corp, Marks: f.Marks, Now: f.Now, Daily: f.Daily, Windows: f.Windows}
+}
+
+// Quiet says that no alarm is open and none has ended.
+func (f MaintenanceFacts) Quiet() bool { return len(f.Alarms) == 0 }
+
+// Window is the period that the reports of a noon tell of: [From, To), 24 hours whatever the clocks of the company's zone do.
+type Window struct {
+	From, To time.Time
+}
+
+// WindowOf is the window that ends at noon.
+func WindowOf(noon time.Time) Window { return Window{noon.Add(-24 * time.Hour), noon} }
