@@ -5,6 +5,7 @@ ARCH_fetch := amd64
 ARCH_process := amd64
 ARCH_media := amd64
 ARCH_directory := arm64
+ARCH_consent := arm64
 ARCH_report := arm64
 ARCH_mail := arm64
 ARCH_feedback := arm64

@@ -225,8 +225,8 @@ func (l *Ledger) Standings(ctx context.Context, corp archive.CorpID, rooms bool,
 	return errors.Join(err, bad)
 }
 
-// Standing reads where one subject stands; one that nothing was ever said about has the zero Rev.
-func (l *Ledger) Standing(ctx context.Context, corp archive.CorpID, subject consent.Subject) (Standing, error) {
+// StandingOf reads where one subject stands; one that nothing was ever said about has the zero Rev.
+func (l *Ledger) StandingOf(ctx context.Context, corp archive.CorpID, subject consent.Subject) (Standing, error) {
 	it, err := l.get(ctx, l.tables.Directory, standingPK(corp), subject.Key())
 	if errors.Is(err, ErrAbsent) {
 		return Standing{Subject: subject}, nil

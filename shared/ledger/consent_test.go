@@ -90,7 +90,7 @@ func TestAStandingIsWrittenByOneAndItsChangesAreOwedUntilTheyAreThere(t *testing
 	if again, err := b.PutStanding(ctx, corp, first); err != nil || again.Rev != 1 { // the answer to the first was lost
 		t.Errorf("the same again: %+v %v", again, err)
 	}
-	read, err := b.Standing(ctx, corp, told)
+	read, err := b.StandingOf(ctx, corp, told)
 	b.OK(err)
 	if diff := cmp.Diff(put, read); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
@@ -106,7 +106,7 @@ func TestAStandingIsWrittenByOneAndItsChangesAreOwedUntilTheyAreThere(t *testing
 		t.Errorf("%d changes in the window that ends when it was found", n)
 	}
 	// A change that is disproved is dropped.
-	second, err := b.Standing(ctx, corp, told)
+	second, err := b.StandingOf(ctx, corp, told)
 	b.OK(err)
 	if second.Owed {
 		t.Error("what was paid is owed")
