@@ -26,6 +26,8 @@ import (
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
+//	  receiver#<corp>     r-<16 hex digits>                   a receiver of reports that was entered
+//	  receiver#<corp>     h-<userid>                          what was edited of a head of department
 //	  alarm#<corp>        <cause>                             an alarm: open or over
 //	  breach#<corp>       <room>                              an alarm about a group with members who have not agreed: open or over
 //
@@ -57,7 +59,7 @@ import (
 
 // Their attributes, each once, by the rows that have it. Times are RFC 3339 with milliseconds in UTC, "" for none; hashes lower-case hex.
 //
-//	corps      corp name report_to (JSON) simulated added
+//	corps      corp name report_to (JSON: account admins) simulated added settings (JSON) rev
 //	cursor     seq chain_n chain_hash owner fence wanted beat caught_up empties last_whole page_limit trouble (JSON)
 //	key        key_version fingerprint (SHA-256 of the public key's DER) added proven
 //	batch      corp after first last items sha256 size object version pulled caught_up prev chain_n chain_hash state archived set_aside segments slot failure announced announcements
@@ -66,6 +68,7 @@ import (
 //	media      corp state size sha256 md5 object version reason at
 //	run        corp day report state owner until mails object version done_at
 //	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
+//	receiver   corp receiver (JSON) rev
 //	suppressed  corp address reason detail mail since lifted
 //	alarm, breach  corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
 //	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
