@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 // everything open. The state of all alarms and who is told of it name the run, so that the same news, asked for twice or marked as told in part, is
 // mailed once.
 func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
+	c.ReportTo = alerted(c)
 	alarms, err := r.ledger.Alarms(ctx, c.ID)
 	if err != nil {
 		return err
@@ -67,22 +69,74 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	return errors.Join(failures...)
 }
 
+// alerted is who is told of alarms at once: the account admins, whatever they subscribe to, and the mailbox for copies.
+func alerted(c ledger.Corp) []ledger.Receiver {
+	to := slices.Clone(c.ReportTo)
+	mailbox := c.Settings.CopyTo()
+	if mailbox == "" || slices.ContainsFunc(to, func(t ledger.Receiver) bool { return strings.EqualFold(t.Address, mailbox) }) {
+		return to
+	}
+	return append(to, ledger.Receiver{Address: mailbox, Language: cmp.Or(c.Settings.Language, "zh")})
+}
+
+// maintenanceDay is R7's state of a day, for those who subscribe to it: what was open at noon, and what has ended in the 24 hours before. An alarm that
+// began after that noon belongs to the next.
+func (r *reporter) maintenanceDay(ctx context.Context, day *today) (report.MaintenanceFacts, error) {
+	alarms, err := r.ledger.Alarms(ctx, day.corp.ID)
+	if err != nil {
+		return report.MaintenanceFacts{}, err
+	}
+	f, err := r.maintenanceFacts(ctx, day.corp, alarms, func(a ledger.Alarm) (report.News, bool) {
+		switch {
+		case !a.Since.Before(day.noon):
+			return report.Same, false
+		case a.Open || !a.Over.Before(day.noon):
+			return report.Same, true
+		default:
+			return report.Over, !a.Over.Before(day.window.From)
+		}
+	}, day.noon)
+	f.Daily = true
+	// A report that is made late must not promise more than was left at its noon.
+	for clock, window := range map[*report.Clock]time.Duration{&f.Messages: r.windows.Messages, &f.Media: r.windows.Media} {
+		if latest := day.noon.Add(window); clock.State == report.ClockRunning && clock.Ends.After(latest) {
+			clock.Ends = latest
+		}
+	}
+	return f, err
+}
+
 // alert makes the mails of an alert, once.
 func (r *reporter) alert(ctx context.Context, c ledger.Corp, run ledger.Run, alarms []ledger.Alarm, to []ledger.Receiver) error {
 	return r.once(ctx, run, func(ctx context.Context) (made, error) {
 		// The claim is this attempt's: what it tells is read under it.
 		now := r.now()
 		m := made{noon: now, name: run.Day[len(time.DateOnly)+1:] + "-" + string(report.Maintenance)}
-		facts, err := r.maintenanceFacts(ctx, c, alarms, to, now)
+		facts, err := r.maintenanceFacts(ctx, c, alarms, func(a ledger.Alarm) (report.News, bool) { return newsOf(a, to, now) }, now)
 		if err != nil {
 			return m, err
 		}
 		kept := maintenanceKept{Receivers: to, Facts: facts}
-		if m.object, err = r.keepFacts(ctx, run, run.Day[:len(time.DateOnly)], m.name, &kept); err != nil {
+		if m.object, err = keepFacts(ctx, r, run, run.Day[:len(time.DateOnly)], m.name, &kept); err != nil {
 			return m, err
 		}
-		m.noon, m.receivers = kept.Facts.Now, kept.Receivers
-		m.build = func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) }
+		m.noon = kept.Facts.Now
+		m.each = func(plan func(outgoing) error) error {
+			for _, to := range kept.Receivers {
+				language, err := report.ParseLanguage(to.Language)
+				if err != nil {
+					language = report.English
+				}
+				mail, err := report.NewMaintenance(kept.Facts, report.View{Language: language, Zone: zone, Mask: true})
+				if err != nil {
+					return err
+				}
+				if err := plan(outgoing{report: run.Report, to: to.Address, mail: mail}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		return m, nil
 	})
 }
@@ -197,8 +251,9 @@ func (r *reporter) moment(ctx context.Context, corp archive.CorpID, alarms []led
 	return today.Format(time.DateOnly) + "-" + hash, nil
 }
 
-// maintenanceFacts are a corp's alarms as people should read them.
-func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, to []ledger.Receiver, now time.Time) (report.MaintenanceFacts, error) {
+// maintenanceFacts are a corp's alarms as people should read them: those of which news says that they are to be told.
+func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, news func(ledger.Alarm) (report.News, bool),
+	now time.Time) (report.MaintenanceFacts, error) {
 	f := report.MaintenanceFacts{
 		Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Now: now, Egress: r.egress,
 		Windows: report.Windows{Chats: r.windows.Messages, Media: r.windows.Media},
@@ -217,8 +272,8 @@ func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms [
 		held = append(held, k.Version)
 	}
 	for _, a := range alarms {
-		if news, tell := newsOf(a, to, now); tell {
-			f.Alarms = append(f.Alarms, alarm(a, news, held))
+		if what, tell := news(a); tell {
+			f.Alarms = append(f.Alarms, alarm(a, what, held))
 		}
 	}
 	return f, nil
