@@ -101,7 +101,7 @@ func commands() []command {
 		{"corps", "corps list | add -corp ID -secret-file FILE [SETTINGS] | set -corp ID SETTINGS: companies; SETTINGS are -name NAME, -report-to ADDRESS,…, " +
 			"-lang zh|en, -secret-file, -contacts-secret-file and -customer-secret-file FILE", corps},
 		{"keys", "keys list -corp ID | new -corp ID [-ver N] | add -corp ID -ver N -file FILE.pem [-wait]: private keys by version", keys},
-		{"receivers", "receivers suppressed -corp ID | lift -corp ID -address ADDRESS: addresses that get no mails any more because they are dead or complained", receivers},
+		{"receivers", receiversUsage, receivers},
 		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N] [-wait]: try set-aside items again; -wait tells until nothing changes any more", redrive},
