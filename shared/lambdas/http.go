@@ -24,6 +24,7 @@ type contextKey int
 const (
 	tokenKey contextKey = iota
 	requestIDKey
+	failuresKey
 )
 
 // TokenOf is the checked token of a request that Function.HTTP answers. ok is false where no authorizer has checked one: such a request
@@ -37,6 +38,13 @@ func TokenOf(ctx context.Context) (t Token, ok bool) {
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey).(string)
 	return id
+}
+
+// Failed says that a request was answered with an error of ours, so that it is told in the metrics as failed runs are. It counts within Function.HTTP.
+func Failed(ctx context.Context, err error) {
+	if all, ok := ctx.Value(failuresKey).(*[]error); ok && err != nil {
+		*all = append(*all, err)
+	}
 }
 
 // WithToken is a context whose request has a checked token: for tests of an http.Handler without Lambda.
@@ -59,7 +67,11 @@ func (f Function) answer(ctx context.Context, event []byte) (any, error) {
 			Body: `{"type":"urn:wecomvault:problem:malformed","title":"The request can't be read","status":400}`}, nil
 	}
 	w := &recorder{header: http.Header{}}
-	f.HTTP.ServeHTTP(w, r)
+	var failures []error
+	f.HTTP.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), failuresKey, &failures)))
+	if len(failures) > 0 {
+		f.tell(ctx, failures, 0)
+	}
 	return w.response(), nil
 }
 

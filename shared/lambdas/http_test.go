@@ -111,3 +111,18 @@ func TestWhatIsNoRequestIsRefused(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+func TestAFailureThatIsAnsweredIsCountedToo(t *testing.T) {
+	var out bytes.Buffer
+	f := speaker(func(w http.ResponseWriter, r *http.Request) {
+		lambdas.Failed(r.Context(), fmt.Errorf("read the corp: %w", denied{}))
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	f.Metrics, f.Name, f.Stack = &out, "api", "vault"
+	if s := hear(t, f, event(t, "api.json")); s.StatusCode != 500 {
+		t.Errorf("%+v", s)
+	}
+	if !strings.Contains(out.String(), `"Denied":1`) || !strings.Contains(out.String(), `"vault"`) {
+		t.Errorf("written: %s", out.String())
+	}
+}
