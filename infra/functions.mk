@@ -12,6 +12,7 @@ ARCH_feedback := arm64
 ARCH_watch := arm64
 ARCH_redrive := arm64
 ARCH_fsck := arm64
+ARCH_api := arm64
 
 build-%Function: folder = $(shell printf '%s' '$*' | tr A-Z a-z)
 build-%Function:

@@ -349,8 +349,8 @@ func TestServicesMayUseTheKeysOfWhatTheyWriteTo(t *testing.T) {
 			}
 		}
 	}
-	if seen != len(tmpl.Functions)+1 {
-		t.Errorf("%d log groups and topics for %d functions", seen, len(tmpl.Functions))
+	if seen != len(tmpl.Functions)+1+len(tmpl.HTTPAPIs) {
+		t.Errorf("%d log groups and topics for %d functions and %d APIs", seen, len(tmpl.Functions), len(tmpl.HTTPAPIs))
 	}
 }
 

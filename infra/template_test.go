@@ -20,9 +20,12 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
+// load resolves the template with everything in it that a parameter can leave out.
 func load(t *testing.T, params map[string]string) *template.Template {
 	t.Helper()
-	tmpl, err := template.Load("../template.yaml", params)
+	all := map[string]string{"ApiIssuer": "https://issuer.example"}
+	maps.Copy(all, params)
+	tmpl, err := template.Load("../template.yaml", all)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestAPreviewShowsWhatIsWithinTheDepartmentAndNothingElse(t *testing.T) {
+	d := newDesk(t)
+	place := "/v1/corps/wwreed/reports/R1/preview"
+	x := d.ask(d.token("admin"), "POST", place, `{"department":1}`)
+	if kind, _ := x.field(); x.StatusCode != http.StatusConflict || kind != "not-made" {
+		t.Errorf("before the first noon: %d %s", x.StatusCode, x.text)
+	}
+	d.reported()
+	for claim, of := range map[string]map[string][]string{
+		"admin":               {"1": {"Eda", "Fay"}, "2": {"Eda"}, "3": {"Eda"}, "4": {"Fay"}},
+		"supervisor:wwreed:2": {"2": {"Eda"}, "3": {"Eda"}},
+	} {
+		for department, names := range of {
+			x := d.ask(d.token(claim), "POST", place, `{"department":`+department+`,"language":"en"}`)
+			if x.StatusCode != http.StatusOK || x.body["subject"] == "" || x.body["language"] != "en" || x.body["day"] != "2033-03-01" {
+				t.Errorf("%s, %s: %d %s", claim, department, x.StatusCode, x.text)
+			}
+			for _, name := range []string{"Eda", "Fay"} {
+				shown := strings.Contains(x.text, name)
+				if want := strings.Contains(strings.Join(names, " "), name); shown && !want {
+					t.Errorf("%s is shown %s of department %s", claim, name, department)
+				}
+			}
+		}
+	}
+	for body, want := range map[string]int{`{}`: 422, `{"department":9}`: 422, `{"department":1,"language":"fr"}`: 422} {
+		if x := d.ask(d.token("admin"), "POST", place, body); x.StatusCode != want {
+			t.Errorf("%s: %d %s", body, x.StatusCode, x.text)
+		}
+	}
+	if x := d.ask(d.token("admin"), "POST", strings.Replace(place, "R1", "R99", 1), `{"department":1}`); x.StatusCode != 404 {
+		t.Errorf("%d %s", x.StatusCode, x.text)
+	}
+}
