@@ -324,6 +324,9 @@ func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
 			act  awslocal.Act
 		}{{"refused", awslocal.Refuse}, {"done but reported as failed", awslocal.FailAfter}} {
 			for i := 1; i <= total; i++ {
+				if flow.name == "noon of many" && (i%2 == 0) != (how.act == awslocal.Refuse) {
+					continue // its writes are the others' writes, more often: each fails in one of the two ways
+				}
 				c := prepare(fmt.Sprintf("ww-%s-%d-%d", flow.name[:4], how.act, i))
 				d.writes(i, how.act)
 				if err := flow.run(c); err == nil {
