@@ -433,3 +433,41 @@ func TestCSVCellsReadBack(t *testing.T) {
 		}
 	})
 }
+
+func TestMaskedReportsHoldNoWholeNumber(t *testing.T) {
+	masked, open := View{Language: English, Mask: true}, View{Language: English}
+	shown := 0
+	for _, d := range dailies() {
+		for _, v := range []View{masked, open} {
+			m := d.mail(t, v)
+			all := m.Subject + m.Text + m.HTML
+			for _, a := range m.Attachments {
+				all += string(a.Body)
+			}
+			for _, number := range []string{"13900007744", "15100004455", "13900003217", "13900009981", "7700900461", "13900006612", "13900001357"} {
+				switch held := strings.Contains(all, number); {
+				case held && v.Mask:
+					t.Errorf("%s shows %s", d.name, number)
+				case held:
+					shown++
+				}
+			}
+		}
+	}
+	if shown < 7 {
+		t.Errorf("unmasked, only %d numbers are shown", shown)
+	}
+}
+
+func TestAScopeIsNamedOnTheMailAndOnThePage(t *testing.T) {
+	for _, d := range dailies() {
+		v := View{Language: English, Departments: []string{"销售部", "\u202eevil\r\nBcc: x"}}
+		m := d.mail(t, v)
+		if !strings.Contains(m.Text, "For 销售部, evil Bcc: x and everything below.") {
+			t.Errorf("%s does not name its scope:\n%s", d.name, m.Text)
+		}
+		if len(m.Attachments) > 0 && !strings.Contains(pageOf(t, m), "For 销售部, evil Bcc: x and everything below.") {
+			t.Errorf("the page of %s does not name its scope", d.name)
+		}
+	}
+}
