@@ -47,10 +47,15 @@ func TestMissingMobileSaysExactlyOneOfThree(t *testing.T) {
 	english := View{Language: English}
 	signs := []string{"are delivered by your email address", "archived and kept", "are not archived", "could not be found out"}
 	rows := []string{"(a) captured, delivered by email", "(b) captured and kept, not delivered", "(c) not captured: not designated", "not known whether captured"}
-	for _, a := range []Archiving{
-		archiving("a@hailan.example", "a@mail.hailan.example"), archiving("", ""), archiving("a@hailan.example", ""), {Designated: true, DesignatedKnown: true},
-		{DesignatedKnown: true}, {DesignatedKnown: true, Archived: true, Mailbox: "a@mail.hailan.example"}, {}, {Archived: true, Mailbox: "a@mail.hailan.example"},
+	for _, c := range []struct {
+		a    Archiving
+		want int
+	}{
+		{archiving("a@hailan.example", "a@mail.hailan.example"), 0}, {archiving("", ""), 1}, {archiving("a@hailan.example", ""), 1}, {Archiving{Designated: true, DesignatedKnown: true}, 1},
+		{Archiving{DesignatedKnown: true}, 2}, {Archiving{DesignatedKnown: true, Archived: true, Mailbox: "a@mail.hailan.example"}, 2},
+		{Archiving{}, 3}, {Archiving{Archived: true, Mailbox: "a@mail.hailan.example"}, 3},
 	} {
+		a := c.a
 		one := f
 		one.Rows = slices.Clone(f.Rows[:1])
 		one.Rows[0].Archiving = a
@@ -69,8 +74,8 @@ func TestMissingMobileSaysExactlyOneOfThree(t *testing.T) {
 					}
 				}
 			}
-			if said != 1 {
-				t.Errorf("%+v: %d of the four are said:\n%s", a, said, m.Text)
+			if said != 1 || !strings.Contains(m.Text, signs[c.want]) {
+				t.Errorf("%+v: %d of the four are said, not %q:\n%s", a, said, signs[c.want], m.Text)
 			}
 			said = 0
 			list, err := NewMissingMobile(one, english)
@@ -82,8 +87,8 @@ func TestMissingMobileSaysExactlyOneOfThree(t *testing.T) {
 					said++
 				}
 			}
-			if said != 1 {
-				t.Errorf("%+v: the row says %d of the four:\n%s", a, said, csvOf(t, list))
+			if said != 1 || !strings.Contains(csvOf(t, list), rows[c.want]) {
+				t.Errorf("%+v: the row says %d of the four, not %q:\n%s", a, said, rows[c.want], csvOf(t, list))
 			}
 		}
 	}
