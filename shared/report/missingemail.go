@@ -191,7 +191,7 @@ func NewMissingEmail(f MissingEmailFacts, v View) (Mail, error) {
 	if len(f.Rows) > 0 {
 		x.after = []section{{Heading: l.say("What to do", "如何处理"), Steps: []step{
 			{Text: l.say("Enter a mobile number or an email for the user in WeCom's admin console: Contacts (通讯录), the user, Edit.", "在企业微信管理后台为该用户填写手机号或邮箱：通讯录 > 成员 > 编辑。")},
-			{Text: l.say("Capture goes by the userid and goes on meanwhile; it is the mailbox that can't be found.", "存档按 userid 进行，期间不受影响；受影响的是邮箱匹配。")},
+			{Text: l.say("Capture goes by the userid and does not stop for want of an email; it is the mailbox that can't be found.", "存档按 userid 进行，不会因缺少邮箱而停止；受影响的是邮箱匹配。")},
 			{Text: l.say("(1) and (3) come every day while they last, (2) once.", "(1) 和 (3) 在持续期间每日提醒，(2) 仅提醒一次。")},
 		}}}
 	}
@@ -216,8 +216,8 @@ func NewMissingEmailNotice(f MissingEmailFacts, id archive.PartyID, v View) (Mai
 		v.greeting(r.Person),
 		l.sayf("The email of your WeCom account was changed to %[1]s, %[2]s.", "您的企业微信账号邮箱已改为 %[1]s，时间：%[2]s。", clip(r.Email, nameRunes), v.between(r.When)),
 	}
-	why := l.say("WeCom shows no mobile number for you, so your email is what your messages are matched to you by. A wrong address leaves them without an owner.",
-		"企业微信未显示您的手机号，因此您的消息依据邮箱进行匹配。邮箱有误将导致无法匹配。")
+	why := l.say("WeCom shows no mobile number for you, so your email is what your messages are matched to you by. With a wrong address they are kept, but your mailbox can't be found.",
+		"企业微信未显示您的手机号，因此您的消息依据邮箱进行匹配。邮箱有误时消息仍会保存，但无法匹配到您的邮箱。")
 	lt.Preheader = why
 	lt.Sections = []section{
 		{Heading: l.say("What this means", "影响"), Alarm: true, Paras: []string{why}},
