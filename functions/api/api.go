@@ -319,9 +319,9 @@ func (a *api) audit(ctx context.Context, op operation, c *call, outcome string) 
 	if object == "" {
 		object = c.segment["receiver"] + c.segment["report"] // a path has one of them at most
 	}
-	word := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), longestWord)], "") }
-	return a.ledger.Audit(ctx, ledger.AuditEntry{At: a.now(), Actor: "api:" + word(c.person.Subject), Action: "api " + op.id,
-		Corp: archive.CorpID(word(c.segment["corp"])), Object: word(object), Outcome: outcome})
+	short := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), longestWord)], "") }
+	return a.ledger.Audit(ctx, ledger.AuditEntry{At: a.now(), Actor: "api:" + short(c.person.Subject), Action: "api " + op.id,
+		Corp: archive.CorpID(short(c.segment["corp"])), Object: short(object), Outcome: outcome})
 }
 
 // describe answers with the description of the API.

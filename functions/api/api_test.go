@@ -107,11 +107,16 @@ func (d *desk) company() {
 // reported keeps a User Status Report of a user of 3 and one of 4.
 func (d *desk) reported() {
 	d.Helper()
-	kept := `{"facts":{"Corp":{"ID":"wwreed","Name":"Reed"},"Day":"2033-03-01T12:00:00Z","Snapshot":"2033-03-01T11:00:00Z","Users":[
-		{"ID":"eda","Name":"Eda Below","In":[3],"Status":1},{"ID":"fay","Name":"Fay Beside","In":[4],"Status":1}]}}`
-	object, err := d.Store(d.Config(rig.Operator), "ReportsBucket").PutBlob(d.Context(), objstore.ReportKey(corp, "2033-03-01", "R1.json"), "application/json", []byte(kept))
+	d.kept(report.UserStatus, `"Users":[{"ID":"eda","Name":"Eda Below","In":[3],"Status":1},{"ID":"fay","Name":"Fay Beside","In":[4],"Status":1}]`)
+}
+
+// kept keeps a report of the noon with further facts.
+func (d *desk) kept(kind report.Kind, more string) {
+	d.Helper()
+	text := `{"facts":{"Corp":{"ID":"wwreed","Name":"Reed"},"Day":"2033-03-01T12:00:00Z","Snapshot":"2033-03-01T11:00:00Z",` + more + `}}`
+	object, err := d.Store(d.Config(rig.Operator), "ReportsBucket").PutBlob(d.Context(), objstore.ReportKey(corp, "2033-03-01", string(kind)+".json"), "application/json", []byte(text))
 	d.OK(err)
-	run := ledger.Run{Corp: corp, Day: "2033-03-01", Report: "R1", Owner: "o", Until: noon, Object: object.Key, Version: object.VersionID, Done: noon}
+	run := ledger.Run{Corp: corp, Day: "2033-03-01", Report: string(kind), Owner: "o", Until: noon, Object: object.Key, Version: object.VersionID, Done: noon}
 	_, err = d.operator.ClaimRun(d.Context(), run, noon)
 	d.OK(err)
 	d.OK(d.operator.FinishRun(d.Context(), run))

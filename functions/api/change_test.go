@@ -112,6 +112,16 @@ func TestSettingsAreDecidedFieldByField(t *testing.T) {
 	}
 }
 
+func TestReportsHaveTitlesInBothLanguages(t *testing.T) {
+	d := newDesk(t)
+	for _, r := range d.ask(d.token("auditor"), "GET", "/v1/corps/wwreed/reports", "").list("reports") {
+		title, _ := r["title"].(map[string]any)
+		if len(title) != 2 || title["en"] == "" || title["zh"] == "" || title["zh"] == nil || title["en"] == nil {
+			t.Errorf("%v", r)
+		}
+	}
+}
+
 func TestAProblemNamesTheFieldAndTheFix(t *testing.T) {
 	d := newDesk(t)
 	token := d.token("admin")
@@ -130,7 +140,7 @@ func TestAProblemNamesTheFieldAndTheFix(t *testing.T) {
 		"no reports":         {with(`["R2","R1"]`, `[]`), 422, "invalid-field", "reports"},
 		"unknown language":   {with(`"en"`, `"fr"`), 422, "invalid-field", "language"},
 		"a break in a name":  {with("Dee", `De\ne`), 422, "invalid-field", "name"},
-		"an unknown field":   {with(`"name"`, `"nmae"`), 400, "malformed", "nmae"},
+		"an unknown field":   {with(`"name"`, `"title"`), 400, "malformed", "title"},
 		"another type":       {with(`3`, `"3"`), 400, "malformed", "department"},
 		"a fraction":         {with(`3`, `3.5`), 400, "malformed", "department"},
 		"no JSON":            {`{`, 400, "malformed", "body"},

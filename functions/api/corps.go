@@ -142,6 +142,14 @@ func (a *api) listDepartments(ctx context.Context, c *call) (answer, error) {
 	}{list, next}}, nil
 }
 
+// word is a language in the API's words: en or zh.
+func word(l report.Language) string {
+	if l == report.English {
+		return "en"
+	}
+	return "zh"
+}
+
 // reportAnswer is a report that there is.
 type reportAnswer struct {
 	Report string            `json:"report"`
@@ -157,7 +165,7 @@ func (a *api) listReports(_ context.Context, c *call) (answer, error) {
 	for _, k := range report.Kinds() {
 		r := reportAnswer{Report: string(k), Title: map[string]string{}}
 		for _, l := range report.Languages() {
-			r.Title[string(l)] = k.Title(l)
+			r.Title[word(l)] = k.Title(l)
 		}
 		list = append(list, r)
 	}

@@ -34,7 +34,14 @@ func of[F facts[F]](build func(F, report.View) (report.Mail, error)) builder {
 // builders are the reports that can be previewed: those of each noon.
 func builders() map[report.Kind]builder {
 	return map[report.Kind]builder{
-		report.UserStatus: of(report.NewUserStatus),
+		report.UserStatus:    of(report.NewUserStatus),
+		report.MissingMobile: of(report.NewMissingMobile),
+		report.NumberChange:  of(report.NewNumberChange),
+		report.DeletedUsers:  of(report.NewDeletedUsers),
+		report.NewUsers:      of(report.NewNewUsers),
+		report.GroupsBreach:  of(report.NewGroupsBreach),
+		report.MissingEmail:  of(report.NewMissingEmail),
+		report.Coverage:      of(report.NewCoverage),
 	}
 }
 
@@ -126,10 +133,7 @@ func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	out := previewAnswer{Report: kind, Day: newest.Day, Department: department, Language: "zh", Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML}
-	if language == report.English {
-		out.Language = "en"
-	}
+	out := previewAnswer{Report: kind, Day: newest.Day, Department: department, Language: word(language), Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML}
 	return answer{status: http.StatusOK, body: out}, nil
 }
 

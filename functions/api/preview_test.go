@@ -4,7 +4,25 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/wecomvault/wecomvault/shared/report"
 )
+
+func TestEveryReportOfANoonCanBePreviewed(t *testing.T) {
+	d := newDesk(t)
+	for _, kind := range report.Kinds() {
+		if kind == report.Maintenance {
+			continue // told at once, of what is wrong at that moment
+		}
+		d.kept(kind, `"Now":"2033-03-01T12:00:00Z","Rows":[]`)
+		for _, body := range []string{`{"department":1,"language":"zh"}`, `{"department":3,"language":"en"}`} {
+			x := d.ask(d.token("compliance"), "POST", "/v1/corps/wwreed/reports/"+string(kind)+"/preview", body)
+			if subject, _ := x.body["subject"].(string); x.StatusCode != http.StatusOK || !strings.Contains(subject, "Reed") {
+				t.Errorf("%s %s: %d %s", kind, body, x.StatusCode, x.text)
+			}
+		}
+	}
+}
 
 func TestAPreviewShowsWhatIsWithinTheDepartmentAndNothingElse(t *testing.T) {
 	d := newDesk(t)

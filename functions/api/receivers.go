@@ -49,12 +49,8 @@ type suppressedAnswer struct {
 }
 
 func receiverOf(r receivers.Receiver, suppressed map[string]ledger.Suppression) receiverAnswer {
-	language := "zh"
-	if r.Language == report.English {
-		language = "en"
-	}
 	out := receiverAnswer{
-		ID: r.ID, Source: r.Source, Name: r.Name, Address: r.Address, Language: language, Reports: append([]report.Kind{}, r.Reports...),
+		ID: r.ID, Source: r.Source, Name: r.Name, Address: r.Address, Language: word(r.Language), Reports: append([]report.Kind{}, r.Reports...),
 		Departments: append([]int{}, r.Departments...), Missing: r.Missing, Added: rfc3339(r.Added), Editable: append([]string{}, r.Editable()...),
 		Removable: r.Removable() == nil, Edited: r.Edited, Unreachable: r.Unreachable, ETag: etag(r.Rev),
 	}
