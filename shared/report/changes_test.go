@@ -194,3 +194,42 @@ func TestLostMobileComesEachDayUntilItIsBack(t *testing.T) {
 		}
 	}
 }
+
+func TestAccountNamesEachJump(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		before  archive.Seq
+		batches []Handed
+		want    Account
+	}{
+		{"nothing", 9, nil, Account{}},
+		{"unbroken", 9, []Handed{{10, 12, 3}, {13, 13, 1}}, Account{First: 10, Last: 13}},
+		{"the first day", 0, []Handed{{10, 12, 3}}, Account{First: 10, Last: 12}},
+		{"a jump from the day before", 7, []Handed{{10, 12, 3}}, Account{First: 10, Last: 12, Jumps: []Jump{{8, 9}}}},
+		{"a jump between", 9, []Handed{{20, 21, 2}, {10, 12, 3}}, Account{First: 10, Last: 21, Jumps: []Jump{{13, 19}}}},
+		{"left out within", 9, []Handed{{10, 19, 8}}, Account{First: 10, Last: 19, Inside: 2}},
+		{"overlapping", 9, []Handed{{10, 19, 10}, {12, 15, 4}, {18, 22, 5}, {24, 24, 1}}, Account{First: 10, Last: 24, Jumps: []Jump{{23, 23}}}},
+		{"an empty batch", 9, []Handed{{}, {10, 10, 1}}, Account{First: 10, Last: 10}},
+	} {
+		if diff := cmp.Diff(c.want, AccountOf(c.before, c.batches)); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestCoverageGapsAreThoseOfTheUserStatus(t *testing.T) {
+	f := sampleFacts()
+	for i := range f.Users {
+		f.Users[i].In = []int{sales}
+	}
+	got := map[archive.PartyID]Lack{}
+	for _, r := range CoverageGaps(f.Users, f.Day) {
+		got[r.ID] = r.What
+		if !slices.Equal(r.Departments, []int{sales}) {
+			t.Errorf("%s is in %v", r.ID, r.Departments)
+		}
+	}
+	if diff := cmp.Diff(map[archive.PartyID]Lack{"miaoqing": LackSilent, "heyan": LackDropped}, got); diff != "" {
+		t.Error(diff)
+	}
+}

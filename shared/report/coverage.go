@@ -1,6 +1,8 @@
 package report
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,11 +61,66 @@ type Company struct {
 
 // Account is the day's account of every seq that WeCom handed out.
 type Account struct {
-	First archive.Seq `json:"first"` // 0: none was handed out
-	Last  archive.Seq `json:"last"`
-	Jumps []Jump      `json:"jumps,omitempty"` // seqs between First and Last that WeCom did not hand out
-	Chain uint64      `json:"chain"`           // place of the newest batch in the corp's chain
-	Root  string      `json:"root,omitempty"`  // the chain's hash there: 64 hex digits
+	First  archive.Seq `json:"first"` // 0: none was handed out
+	Last   archive.Seq `json:"last"`
+	Jumps  []Jump      `json:"jumps,omitempty"`  // seqs between batches that WeCom did not hand out
+	Inside uint64      `json:"inside,omitempty"` // how many it left out within batches; the batches themselves say which
+	Chain  uint64      `json:"chain"`            // place of the newest batch in the corp's chain
+	Root   string      `json:"root,omitempty"`   // the chain's hash there: 64 hex digits
+}
+
+// Handed is a batch as WeCom handed it out: its first and last seq, and how many items it holds.
+type Handed struct {
+	First, Last archive.Seq
+	Items       uint64
+}
+
+// AccountOf makes the account of a day's batches, given in any order. Overlapping batches are legal, and their jumps are those of both together; what is left out
+// within a batch that overlaps another may be counted twice. before is the last seq handed out earlier, 0 if there is none: a jump
+// from it to the first batch belongs to this day.
+func AccountOf(before archive.Seq, batches []Handed) Account {
+	batches = slices.Clone(batches)
+	slices.SortFunc(batches, func(a, b Handed) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last)) })
+	var a Account
+	last := before
+	for _, b := range batches {
+		if b.First == 0 || b.Last < b.First {
+			continue // an empty batch
+		}
+		if a.First == 0 {
+			a.First = b.First
+		}
+		if last != 0 && b.First > last+1 {
+			a.Jumps = append(a.Jumps, Jump{From: last + 1, To: b.First - 1})
+		}
+		if span := uint64(b.Last-b.First) + 1; span > b.Items {
+			a.Inside += span - b.Items
+		}
+		last = max(last, b.Last)
+		a.Last = max(a.Last, b.Last)
+	}
+	return a
+}
+
+// CoverageGaps makes the rows of users who are not captured, of what R1 knows of the same day: those who are activated and designated for some days without anything
+// archived, and those who were archived and are no longer designated.
+func CoverageGaps(users []User, day time.Time) []CoverageRow {
+	var rows []CoverageRow
+	for _, u := range users {
+		for _, p := range u.wrong(day, false) {
+			r := CoverageRow{Person: Person{ID: u.ID, Name: u.Name, Departments: u.In, Places: u.Departments}, Last: u.LastArchived}
+			switch p {
+			case wrongNothingYet:
+				r.What = LackSilent
+			case wrongDropped:
+				r.What = LackDropped
+			default:
+				continue
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows
 }
 
 // Jump is a gap in the seqs that WeCom handed out, both ends included. It is neither loss nor proof of none.
@@ -117,7 +174,7 @@ func (f CoverageFacts) Quiet() bool {
 
 func (c Company) quiet() bool {
 	k := c.Capture
-	return k != nil && k.Archived == k.Handed && len(k.SetAsideOpen) == 0 && k.MediaLost == 0 && c.Account != nil && len(c.Account.Jumps) == 0 && !c.Seats.short()
+	return k != nil && k.Archived == k.Handed && len(k.SetAsideOpen) == 0 && k.MediaLost == 0 && c.Account != nil && len(c.Account.Jumps) == 0 && c.Account.Inside == 0 && !c.Seats.short()
 }
 
 // trouble is what of the company's part belongs into the subject.
@@ -324,7 +381,7 @@ func (v View) account(a *Account) section {
 		sec.Paras = append(sec.Paras, l.say("WeCom handed out no message in this period.", "本期企业微信未交付任何消息。"))
 	} else {
 		sec.Facts = append(sec.Facts, pair{l.say("Seqs handed out", "交付的 seq"), l.sayf("%[1]s to %[2]s", "%[1]s 至 %[2]s", seq(a.First), seq(a.Last))},
-			pair{l.say("Jumps", "跳号"), strconv.Itoa(len(a.Jumps))})
+			pair{l.say("Jumps between batches", "批次间跳号"), strconv.Itoa(len(a.Jumps))})
 		for i, j := range a.Jumps {
 			if i == namedJumps {
 				sec.Facts = append(sec.Facts, pair{l.say("more jumps", "更多跳号"), strconv.Itoa(len(a.Jumps) - i)})
@@ -336,6 +393,7 @@ func (v View) account(a *Account) section {
 			}
 			sec.Facts = append(sec.Facts, pair{l.say("not handed out", "未交付"), s})
 		}
+		sec.Facts = append(sec.Facts, pair{l.say("Left out within batches", "批次内未交付"), strconv.FormatUint(a.Inside, 10)})
 		sec.Paras = append(sec.Paras, l.say("A jump is a seq that WeCom did not hand out: neither a loss nor a proof that there was none.", "跳号指企业微信未交付的 seq：既不代表丢失，也不能证明没有丢失。"))
 	}
 	if root := clip(a.Root, 64); root != "" {
