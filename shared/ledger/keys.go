@@ -2,9 +2,12 @@ package ledger
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
 )
 
 // Every key of the four tables, in one place. All tables have a partition key "pk" and a sort key "sk", both strings. <corp> is
@@ -18,6 +21,7 @@ import (
 //	  batch#<corp>        <first>-<last>-<sha256, 32 hex>     a batch: pending or done, its place in the chain, its segments
 //	  watch#<corp>        watermark                           before which every batch is done
 //	  watch#<corp>        checked                             the batch up to which fsck came before its time was up
+//	  watch#<corp>        woken                               when WeCom's word of new chat data last woke fetch
 //	  watch#<corp>        redriven#<reason>#<version, 10 digits>#  when all items set aside so were last put back to work
 //	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
 //	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
@@ -49,6 +53,11 @@ import (
 //	  dir#<corp>                          <kind>#<id>         newest state of a department, member, external contact, room or robot
 //	  hist#<corp>#<kind>#<id>             <time>              state from that time on
 //	  snap#<corp>                         <time>              a snapshot: where it is kept, its counts
+//	  life#<corp>#<kind>#<id>             look#<time>#<time>#<part>#<via>#<content>  what an observation said of a department or member: asked and
+//	                                                          answered when, of which list and by which secret, 8 hex digits of the content's SHA-256
+//	                                      notice#<time>#<says>#<new id>  WeCom told that something happened to it
+//	                                      event#<event>       an event of it that may be kept: an index
+//	  event#<corp>#<yyyymmdd>             <event>             what happened by that day; <event> is Event.Key of shared/directory
 //	  consent#<corp>                      <subject>#<time>#<state>  what WeCom answered about consent, where it differs from its answer before
 //	  consentnow#<corp>                   <subject>           where a subject stands: follows from consent and choice rows
 //	  consentchange#<corp>#<yyyymmdd>     <time>#<change>     a change, by when it was found; <change> is consent.Change.Key
@@ -77,7 +86,11 @@ import (
 //	finding    severity msgid seq time
 //	aside      corp reason key_version seq msgid batch place since clock
 //	dir, hist  kind id at fields (canonical JSON of shared/directory) gone
-//	snap       corp at object version counts (JSON)
+//	dir        marks (JSON) restless rev writer
+//	snap       corp at until object version counts (JSON) settled
+//	look       asked answered part via presence seen (JSON)
+//	notice     at says new_id
+//	event      kind id what department old new how after by told via
 //	choice     external member room state since msgid
 //	consent    external member room state since asked answered why
 //	consentnow  external member room state changes (JSON) drop (JSON) owed heard answer since asked answered why unread rev
@@ -110,6 +123,26 @@ func breachPK(c archive.CorpID) string    { return "breach#" + c.KeyPart() }
 func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
 func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
+
+func entrySK(kind directory.Kind, id string) string { return string(kind) + "#" + id }
+
+func lifePK(c archive.CorpID, kind directory.Kind, id string) string {
+	return "life#" + c.KeyPart() + "#" + string(kind) + "#" + idPart(id)
+}
+
+func eventPK(c archive.CorpID, by time.Time) string {
+	return "event#" + c.KeyPart() + "#" + by.UTC().Format("20060102")
+}
+
+// eventPKOf is the partition of the event with a key, which begins with the time by which it happened.
+func eventPKOf(c archive.CorpID, key string) (string, error) {
+	digits, _, _ := strings.Cut(key, "#")
+	ms, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("a key of an event of corp %s does not begin with a time", c)
+	}
+	return eventPK(c, time.UnixMilli(ms)), nil
+}
 
 func keySK(v archive.KeyVersion) string { return fmt.Sprintf("key#%010d", uint32(v)) }
 
