@@ -13,6 +13,7 @@ ARCH_watch := arm64
 ARCH_redrive := arm64
 ARCH_fsck := arm64
 ARCH_api := arm64
+ARCH_callback := arm64
 
 build-%Function: folder = $(shell printf '%s' '$*' | tr A-Z a-z)
 build-%Function:

@@ -233,7 +233,9 @@ func (r *resolver) readResources(t *Template, globals value) {
 		case "AWS::Events::Rule":
 			t.EventRules = append(t.EventRules, r.eventRule(d, props))
 		case "AWS::Serverless::HttpApi":
-			t.HTTPAPIs = append(t.HTTPAPIs, r.httpAPI(d, props))
+			api := r.httpAPI(d, props)
+			api.OpenToAll = meta.fields["OpenToAll"].text
+			t.HTTPAPIs = append(t.HTTPAPIs, api)
 		}
 		t.Resources = append(t.Resources, res)
 	}
@@ -279,10 +281,13 @@ func (r *resolver) connect(t *Template) {
 		}
 	}
 	for _, f := range t.Functions {
-		for _, route := range f.Routes {
-			if !slices.ContainsFunc(t.HTTPAPIs, func(a HTTPAPI) bool { return a.ID == route.API }) {
+		for i, route := range f.Routes {
+			at := slices.IndexFunc(t.HTTPAPIs, func(a HTTPAPI) bool { return a.ID == route.API })
+			if at < 0 {
 				r.fail(f.Line, "give it `ApiId: !Ref <Api>` of an API in this file", "event %s of function %s is of an API that isn't here", route.Event, f.LogicalID)
+				continue
 			}
+			f.Routes[i].Open = route.Open || t.HTTPAPIs[at].OpenToAll != "" && len(t.HTTPAPIs[at].Authorizers) == 0
 		}
 	}
 	for _, rule := range t.EventRules {

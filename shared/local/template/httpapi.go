@@ -16,6 +16,7 @@ type HTTPAPI struct {
 	Rate           float64 // requests a second before it does
 	AccessLogARN   string  // "" if there is none
 	FailOnWarnings bool    // a deployment that would lose an authorizer fails
+	OpenToAll      string  // from its Metadata: why its routes ask for no token, having no authorizer; "": they may not be without
 }
 
 // JWTAuthorizer is what a token must be.
