@@ -45,9 +45,10 @@ type api struct {
 
 	issuer, audience, roleClaim string
 
-	windows ledger.Windows
-	now     func() time.Time
-	real    func() time.Time
+	windows   ledger.Windows
+	mailsRead int // how many mails a page is looked for among: whoever is shown few of many gets shorter pages, and the way on
+	now       func() time.Time
+	real      func() time.Time
 }
 
 // operation is one method of one path.

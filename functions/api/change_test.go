@@ -220,6 +220,29 @@ func TestPagesHoldEachEntryOnce(t *testing.T) {
 	}
 }
 
+// Of many mails a supervisor may see few: no page looks through all of them, and none is passed over.
+func TestAPageOfMailsEndsWhereItHasReadEnough(t *testing.T) {
+	d := newDesk(t)
+	a, _ := d.function.HTTP.(*api)
+	a.mailsRead = 2
+	token, cursor, pages := d.token("supervisor:wwreed:2"), "", 0
+	var to []string
+	for ; pages < 9; pages++ {
+		x := d.ask(token, "GET", "/v1/corps/wwreed/mails?limit=3"+cursor, "")
+		for _, m := range x.list("mails") {
+			to = append(to, fmt.Sprint(m["to"]))
+		}
+		next, more := x.body["next"].(string)
+		if !more {
+			break
+		}
+		cursor = "&cursor=" + next
+	}
+	if !slices.Equal(to, []string{"ann@reed.example"}) || pages != 1 {
+		t.Errorf("%v on %d pages more", to, pages)
+	}
+}
+
 // audited is the audit stream's entries as "action object outcome", in no order.
 func (d *desk) audited() []string {
 	var out []string

@@ -40,16 +40,16 @@ func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
 		mine = func(address string) bool { return addresses[address] }
 	}
 	list := []mailAnswer{}
-	last, next := "", ""
+	last, next, seen := "", "", 0
 	err = a.ledger.MailsBefore(ctx, c.corp.ID, p.After, func(m ledger.MailRow) bool {
-		if !mine(m.To) {
-			return true
-		}
-		if len(list) == p.Limit {
+		if len(list) == p.Limit || seen == a.mailsRead {
 			next = p.next(last, true)
 			return false
 		}
-		last = m.Key()
+		last, seen = m.Key(), seen+1
+		if !mine(m.To) {
+			return true
+		}
 		list = append(list, mailAnswer{Day: m.Day, Report: m.Report, To: m.To, State: m.State, Reason: m.Reason, At: rfc3339(m.At), PossibleDouble: m.PossibleDouble(),
 			Fate: string(m.Fate), FateDetail: m.FateDetail, FateAt: rfc3339(m.FateAt)})
 		return true
