@@ -21,6 +21,7 @@ import (
 func dailies() []daily {
 	return []daily{
 		always(of(report.UserStatus, (*reporter).userStatusFacts, report.NewUserStatus)), // the next day's compares with it
+		of(report.GroupsBreach, (*reporter).groupsDay, report.NewGroupsBreach),
 		of(report.Maintenance, (*reporter).maintenanceDay, report.NewMaintenance),
 	}
 }

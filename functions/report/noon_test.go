@@ -161,12 +161,12 @@ func TestAReportThatIsSwitchedOffIsMadeForNobodyUntilItIsOnAgain(t *testing.T) {
 	d.pier(c.ID, noon.Add(-19*time.Hour))
 	d.settings(c, func(c *ledger.Corp) { c.Settings = c.Settings.Turned(report.UserStatus, true, "test", noon) })
 	d.OK(d.due(d.Context()))
-	if rows := d.planned(c.ID); len(rows) != 0 {
+	if rows := d.mailsOf(c.ID, "2032-02-10", "R1"); len(rows) != 0 {
 		t.Errorf("%d mails of a report that is off", len(rows))
 	}
 	d.settings(c, func(c *ledger.Corp) { c.Settings = c.Settings.Turned(report.UserStatus, false, "test", noon) })
 	d.OK(d.due(d.Context()))
-	if rows := d.planned(c.ID); len(rows) != 4 {
+	if rows := d.mailsOf(c.ID, "2032-02-10", "R1"); len(rows) != 4 {
 		t.Errorf("%d mails once it is on again, want 4", len(rows))
 	}
 }
