@@ -422,3 +422,34 @@ func TestAPanicOfOneCorpEndsNoOther(t *testing.T) {
 		t.Errorf("the other corp's breaches are %+v", b)
 	}
 }
+
+func TestAChangeKeepsWhenItWasFoundAndGoesWhenItIsDisproved(t *testing.T) {
+	s := consent.Subject{Room: lane, External: guest}
+	poll := func(state consent.State, since, asked time.Time) consent.Statement {
+		return consent.Statement{Subject: s, Source: consent.Poll, State: state, Since: since, Asked: asked, Answered: asked}
+	}
+	said := []consent.Statement{poll(consent.Agreed, start.Add(-time.Hour), start), poll(consent.NotYet, time.Time{}, start.Add(time.Hour))}
+	before := standing(ledger.Standing{Subject: s}, said, "", start.Add(time.Hour))
+	if len(before.Changes) != 2 || before.State != consent.NotYet || !before.Owed {
+		t.Fatalf("the guest stands %+v", before)
+	}
+	// A message read late says that he refused before WeCom's answer left his choice open.
+	said = append(said, consent.Statement{Subject: s, Source: consent.Message, State: consent.Disagreed, Since: start.Add(30 * time.Minute), Answered: start.Add(30 * time.Minute), MsgID: "m"},
+		poll(consent.Disagreed, start.Add(30*time.Minute), start.Add(time.Hour)))
+	before.Owed = false
+	after := standing(before, said[:1:1], "", start.Add(2*time.Hour))
+	if diff := cmp.Diff(before.Changes[1:], after.Drop); diff != "" {
+		t.Errorf("dropped (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(before.Changes[:1], after.Changes); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	after = standing(before, said, "w", start.Add(2*time.Hour))
+	var found []string
+	for _, c := range after.Changes {
+		found = append(found, string(c.New)+" "+c.Found.Format(time.TimeOnly))
+	}
+	if diff := cmp.Diff([]string{"agree 07:00:00", "disagree 08:00:00", "not-yet 07:00:00"}, found); diff != "" && len(after.Drop) == 0 {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}

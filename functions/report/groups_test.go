@@ -175,6 +175,31 @@ func TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver(t *t
 	}
 }
 
+// Who is told of one group has not heard of another: he may come to its department, and hears of it then.
+func TestWhoWasToldIsKeptForEachGroup(t *testing.T) {
+	d := newDesk(t)
+	c := d.withGroups("wwtwo")
+	d.OK(d.operator.PutEntries(t.Context(), c.ID, []directory.Entry{{Kind: directory.KindRoom, ID: "wrquay", At: noon.Add(-48 * time.Hour),
+		Fields: directory.Fields(directory.Room{Name: "Quay", Kind: directory.RoomExternal, Members: []archive.PartyID{"otto", gus}})}}))
+	d.stands(c.ID, consent.Subject{Room: "wrquay", External: gus}, consent.Disagreed, "")
+	d.at = noon.Add(2 * time.Hour)
+	d.breach(c.ID, true)
+	d.OK(d.operator.PutBreach(t.Context(), ledger.Alarm{Corp: c.ID, Cause: "wrquay", Open: true, Since: d.at, Seen: d.at, Affected: 1, Detail: "x"}))
+	d.OK(d.groups(t.Context(), c))
+	all, err := d.operator.Breaches(t.Context(), c.ID)
+	d.OK(err)
+	for _, a := range all {
+		for who, concerned := range map[string]bool{"audit@tern.example": true, "mai@tern.example": a.Cause == "wrlane", "otto@tern.example": a.Cause == "wrquay"} {
+			if a.Heard(who, d.at) != concerned {
+				t.Errorf("%s has heard of %s: %v", who, a.Cause, !concerned)
+			}
+		}
+	}
+	if got := subjects(d.groupMails(c.ID)); len(got["otto@tern.example"]) != 1 || strings.Contains(got["otto@tern.example"][0], "Tern lane") {
+		t.Errorf("mails %v", got)
+	}
+}
+
 func TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp(t *testing.T) {
 	d := newDesk(t)
 	c := d.withGroups("wwnoon")

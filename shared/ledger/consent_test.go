@@ -114,6 +114,9 @@ func TestAStandingIsWrittenByOneAndItsChangesAreOwedUntilTheyAreThere(t *testing
 	second.Changes, second.Drop, second.Owed = []ledger.ConsentChange{change(consent.Disagreed, noon.Add(-2*time.Hour))}, second.Changes, true
 	second, err = b.PutStanding(ctx, corp, second)
 	b.OK(err)
+	if _, err := b.PutStanding(ctx, corp, put); !errors.Is(err, ledger.ErrLost) {
+		t.Errorf("who read it before the last write writes over it: %v", err)
+	}
 	b.OK(b.SettleStanding(ctx, corp, second))
 	if diff := cmp.Diff([]string{"disagree wm 10:00:00"}, list(noon, noon.AddDate(0, 0, 2))); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
