@@ -41,7 +41,6 @@ const (
 type rig struct {
 	*local.Rig
 	*listener
-	sim  *wecomsim.Client
 	url  string
 	now  time.Time
 	real time.Time
