@@ -21,8 +21,13 @@ import (
 func dailies() []daily {
 	return []daily{
 		always(of(report.UserStatus, (*reporter).userStatusFacts, report.NewUserStatus)), // the next day's compares with it
+		withNotices(report.MissingMobile, (*reporter).missingMobileFacts, report.NewMissingMobile, report.NewMissingMobileNotice),
+		of(report.NumberChange, (*reporter).numberChangeFacts, report.NewNumberChange),
+		of(report.DeletedUsers, (*reporter).deletedUsersFacts, report.NewDeletedUsers),
+		of(report.NewUsers, (*reporter).newUsersFacts, report.NewNewUsers),
 		of(report.GroupsBreach, (*reporter).groupsDay, report.NewGroupsBreach),
 		of(report.Maintenance, (*reporter).maintenanceDay, report.NewMaintenance),
+		withNotices(report.MissingEmail, (*reporter).missingEmailFacts, report.NewMissingEmail, report.NewMissingEmailNotice),
 	}
 }
 
