@@ -159,8 +159,8 @@ func (e Edit) Checked() (Edit, error) {
 }
 
 // Removable refuses to remove a receiver who is not an entered one, and says what would take it away.
-func (x Receiver) Removable() error {
-	switch x.Source {
+func (r Receiver) Removable() error {
+	switch r.Source {
 	case Entered:
 		return nil
 	case Head:
@@ -175,8 +175,8 @@ func (x Receiver) Removable() error {
 }
 
 // DepartmentFixed refuses to change the department of a head: it follows WeCom.
-func (x Receiver) DepartmentFixed() error {
-	if x.Source == Entered {
+func (r Receiver) DepartmentFixed() error {
+	if r.Source == Entered {
 		return nil
 	}
 	return &Refusal{[]Problem{{"department", "the department of a head follows WeCom", "change the role in WeCom, or enter a receiver of its own for the other department"}}}
