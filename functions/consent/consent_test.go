@@ -198,6 +198,9 @@ func TestAPairThatWeComDoesNotKnowIsUnknownAndKeepsNobodyFromBeingAskedAbout(t *
 	name, asked := s.Subject.Key(), 0
 	for range runsInDay {
 		d.later(runEvery)
+		if mine := slotOf(name) == d.at.Unix()/int64(runEvery/time.Second)%runsInDay; !mine && d.at.Minute() == 0 {
+			continue // half of the others are enough
+		}
 		before := d.calls(id)
 		d.run()
 		if after := d.calls(id); after-before > 2 {

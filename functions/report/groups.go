@@ -40,7 +40,8 @@ func (r *reporter) groups(ctx context.Context, c ledger.Corp) error {
 		facts: func(ctx context.Context, run ledger.Run, m *made, who audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
 			facts := told(whole.Within(who.holds), alarms, to, m.noon)
 			facts.Now = m.noon
-			kept, err := groupsKept{Receivers: to, Departments: who.departments, Facts: facts}, error(nil)
+			kept := groupsKept{Receivers: to, Departments: who.departments, Facts: facts}
+			var err error
 			if m.object, err = keepFacts(ctx, r, run, run.Day[:len(time.DateOnly)], m.name, &kept); err != nil {
 				return err
 			}

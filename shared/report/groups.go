@@ -141,11 +141,22 @@ func NewGroupsBreach(f GroupsFacts, v View) (Mail, error) {
 	if f.Now.IsZero() {
 		return Mail{}, fmt.Errorf("build groups mail of corp %s: the time is missing", f.Corp.ID)
 	}
-	m, err := groupsLetter(f, v).mail()
+	lt := groupsLetter(f, v)
+	var attachments []Attachment
+	if len(f.Groups) > 0 {
+		var err error
+		name := fileWord(GroupsBreach.Title(v.Language)) + "-" + fileWord(f.Corp.title()) + "-" + f.Now.UTC().Format("2006-01-02-1504")
+		if attachments, err = groupsSheet(f, v, lt).files(name); err != nil {
+			return Mail{}, fmt.Errorf("build the page of groups of corp %s: %w", f.Corp.ID, err)
+		}
+		lt.Sections = append(lt.Sections, section{Heading: v.Language.say("All rows", "全部记录"), Paras: attachedNote(v.Language, attachments)})
+	}
+	lt.Sections = append(lt.Sections, guide(v, "wechat-groups"))
+	m, err := lt.mail()
 	if err != nil {
 		return Mail{}, fmt.Errorf("build groups mail of corp %s: %w", f.Corp.ID, err)
 	}
-	m.Kind = GroupsBreach
+	m.Kind, m.Attachments = GroupsBreach, attachments
 	return m, nil
 }
 
@@ -245,7 +256,6 @@ func groupsLetter(f GroupsFacts, v View) letter {
 	if len(defaults) > 0 {
 		lt.Sections = append(lt.Sections, defaultSection(defaults, v))
 	}
-	lt.Sections = append(lt.Sections, guide(v, "wechat-groups"))
 	if !f.Daily {
 		for _, s := range append(slices.Clone(open), over...) {
 			if len(lt.Threads) < fullAlarms && s.News != Same {
