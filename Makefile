@@ -84,6 +84,11 @@ chaos-mutants: chaos-program ## faults put into the product on purpose, each of 
 chaos-program: build
 	@$(GOBUILD) -o '$(BUILD)'/local/chaos ./infra/local/chaos
 
+.PHONY: try-api
+try-api: build ## requests of the receivers API's description by the thousand, held against it (installs schemathesis into .cache; ARGS='--max-examples 200')
+	@$(GOBUILD) -o '$(BUILD)'/local/apitry ./infra/local/apitry
+	@./infra/ci/try-api.sh '$(OUT)' $(ARGS)
+
 .PHONY: leak
 leak: build ## plant canaries in all content, play a day with faults, and search every place that may hold none (about a minute)
 	@$(GOBUILD) -o '$(BUILD)'/local/leak ./infra/local/leak

@@ -5,12 +5,15 @@ ARCH_fetch := amd64
 ARCH_process := amd64
 ARCH_media := amd64
 ARCH_directory := arm64
+ARCH_consent := arm64
 ARCH_report := arm64
 ARCH_mail := arm64
 ARCH_feedback := arm64
 ARCH_watch := arm64
 ARCH_redrive := arm64
 ARCH_fsck := arm64
+ARCH_api := arm64
+ARCH_callback := arm64
 
 build-%Function: folder = $(shell printf '%s' '$*' | tr A-Z a-z)
 build-%Function:

@@ -88,7 +88,7 @@ func standard(importPath string) bool {
 const awsSDK = "github.com/aws/aws-sdk-go-v2"
 
 var (
-	purePackages    = []string{"shared/archive", "shared/fault", "shared/wire", "shared/check", "shared/report", "shared/directory", "shared/derived", "shared/callback"}
+	purePackages    = []string{"shared/archive", "shared/fault", "shared/wire", "shared/check", "shared/report", "shared/directory", "shared/derived", "shared/callback", "shared/receivers", "shared/consent", "shared/access"}
 	outsidePackages = []string{"shared/wecom", "shared/financesdk"}
 	awsPackages     = map[string]string{"shared/objstore": "s3", "shared/ledger": "dynamodb", "shared/queue": "sqs", "shared/mailer": "ses", "shared/secrets": "secretsmanager"}
 	// parsing holds the packages below net that only read text.

@@ -13,7 +13,7 @@ import (
 // of their parts, and are found by the parts' types.
 var ledgerOperations = map[string]string{
 	"get": "GetItem", "put": "PutItem", "putNamed": "PutItem", "update": "UpdateItem", "each": "Query", "count": "Query",
-	"write": "BatchWriteItem", "writeEach": "BatchWriteItem", "fetch": "BatchGetItem", "remove": "DeleteItem",
+	"write": "BatchWriteItem", "writeEach": "BatchWriteItem", "erase": "BatchWriteItem", "fetch": "BatchGetItem", "remove": "DeleteItem",
 	"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
 	"GetItemInput": "GetItem", "PutItemInput": "PutItem", "UpdateItemInput": "UpdateItem", "DeleteItemInput": "DeleteItem", "QueryInput": "Query",
 }

@@ -22,6 +22,7 @@ var lasting = map[string]string{
 // remade are the types that a new stack makes again from the template alone, with the reason why nothing is lost.
 var remade = map[string]string{
 	"AWS::Serverless::Function":                  "the program is built from source",
+	"AWS::Serverless::HttpApi":                   "settings; its address changes",
 	"AWS::IAM::Role":                             "written in the template",
 	"AWS::KMS::Alias":                            "a name",
 	"AWS::S3::BucketPolicy":                      "written in the template; a bucket without it is still locked, versioned and private",

@@ -20,9 +20,12 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
+// load resolves the template with everything in it that a parameter can leave out.
 func load(t *testing.T, params map[string]string) *template.Template {
 	t.Helper()
-	tmpl, err := template.Load("../template.yaml", params)
+	all := map[string]string{"ApiIssuer": "https://issuer.example", "Callbacks": "true"}
+	maps.Copy(all, params)
+	tmpl, err := template.Load("../template.yaml", all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,7 +405,7 @@ func TestExceptionsOfTheScannerCarryAReason(t *testing.T) {
 func TestOperatorFindsWhatTheCommandNeeds(t *testing.T) {
 	outputs := load(t, nil).Outputs
 	for _, name := range []string{"EgressAddresses", "ControlTable", "MessagesTable", "DirectoryTable", "AuditTable", "ArchiveBucket", "ReportsBucket",
-		"BatchQueueUrl", "MediaQueueUrl", "ReportQueueUrl", "MailQueueUrl", "RedriveQueueUrl", "SecretsPrefix", "SecretsKeyArn"} {
+		"BatchQueueUrl", "MediaQueueUrl", "ReportQueueUrl", "MailQueueUrl", "RedriveQueueUrl", "DirectoryQueueUrl", "CallbackUrl", "SecretsPrefix", "SecretsKeyArn"} {
 		if outputs[name] == "" {
 			t.Errorf("the template has no output %s", name)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,16 +18,21 @@ import (
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
 
 // refresher brings the directory of every corp up to date.
 //
-// Order of effects, per corp: WeCom's answers into S3, write-once under their own hash; the changed states; the snapshot. A crash between any
-// two leaves changes for the next run to find again. What could not be read stays as it was, and the snapshot says so: a failed or
-// partial reading makes nobody vanish.
+// Order of effects, per corp: WeCom's answers into S3, write-once under their own hash; what departments and members were seen to be, the
+// snapshot, and what follows (see settling); the other changed states. A crash between any two leaves changes for the next run to find
+// again. What could not be read stays as it was, and the snapshot says so: a failed or partial reading makes nobody vanish.
 type refresher struct {
+	glances glanceCache
+	tokens  tokenCache
+	jobs    *queue.Queue[queue.DirectoryJob] // its own
+
 	ledger *ledger.Ledger
 	store  *objstore.Store
 	vault  *secrets.Store
@@ -35,11 +41,19 @@ type refresher struct {
 	now    func() time.Time
 	budget time.Duration // how long one corp's reading may take
 	pause  time.Duration // before a call is tried again
+
+	rest func(ctx context.Context, receiptHandle string, d time.Duration) error // before a job comes back
 }
 
-// function is what the schedule calls. What its event says of time does not matter: the directory is read as it is now.
+// function is what the schedule and the queue call. What their events say of time does not matter: the directory is read as it is now.
 func (r *refresher) function() lambdas.Function {
-	return lambdas.Function{Log: r.log, Call: r.call}
+	return lambdas.Function{Log: r.log, Call: r.call, Pause: r.rest, Job: func(ctx context.Context, body string) error {
+		job, err := queue.Decode[queue.DirectoryJob](body)
+		if err != nil {
+			return err
+		}
+		return r.reread(ctx, job)
+	}}
 }
 
 // run refreshes every corp. The corps don't wait for each other: each is read in a time of its own.
@@ -70,11 +84,15 @@ func (r *refresher) refresh(ctx context.Context, corp archive.CorpID) (err error
 	if err != nil {
 		return fmt.Errorf("read the directory of corp %s: %w", corp, err)
 	}
+	o := directory.Observation{Asked: at, Answered: r.now(), Reading: read.Reading}
+	if o.Answered.Before(at) {
+		o.Answered = at // our clock was set
+	}
 	changes, err := directory.Compare(newest.entries, read.Reading, at)
 	if err != nil {
 		return fmt.Errorf("compare the directory of corp %s: %w", corp, err)
 	}
-	s := ledger.Snapshot{Corp: corp, At: at, Counts: directory.Counts{Parts: read.Parts, Changed: len(changes), Next: read.stopped}}
+	s := ledger.Snapshot{Corp: corp, At: at, Until: o.Answered, Counts: directory.Counts{Parts: read.Parts, Changed: len(changes), Next: read.stopped}}
 	for _, e := range changes {
 		if e.Gone {
 			s.Counts.Gone++
@@ -88,14 +106,35 @@ func (r *refresher) refresh(ctx context.Context, corp archive.CorpID) (err error
 		}
 		s.Object, s.Version = object.Key, object.VersionID
 	}
-	if err := r.ledger.PutEntries(ctx, corp, changes); err != nil {
-		return err
-	}
-	if err := r.ledger.PutSnapshot(ctx, s); err != nil {
+	if err := r.write(ctx, newest, s, o, changes); err != nil {
 		return err
 	}
 	r.report(ctx, s)
 	return nil
+}
+
+// write records what a reading of the whole directory says: of departments and members as settling does, of the others as states alone.
+func (r *refresher) write(ctx context.Context, newest known, s ledger.Snapshot, o directory.Observation, changes []directory.Entry) error {
+	settling, err := r.settling(ctx, s.Corp, o)
+	if err != nil {
+		return err
+	}
+	again, err := settling.touched(ctx, newest.held, newest.unsettled)
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(changes), func(e directory.Entry) bool { return followed(e.Kind) })
+	all := compare(newest.held, changes, o, again)
+	if len(all)+len(others) > 0 {
+		if err := settling.settle(ctx, all, func() error { return r.ledger.PutSnapshot(ctx, s) }); err != nil {
+			return err
+		}
+		if err := r.ledger.PutEntries(ctx, s.Corp, others); err != nil {
+			return err
+		}
+	}
+	s.Settled = true
+	return r.ledger.PutSnapshot(ctx, s)
 }
 
 func (r *refresher) report(ctx context.Context, s ledger.Snapshot) {
@@ -116,12 +155,18 @@ type known struct {
 	rooms   []archive.RoomID  // that messages name
 	robots  []archive.PartyID // likewise
 	next    string            // the room at which the last reading ran out of time
+
+	held      map[who]ledger.Held // the departments and members among entries
+	unsettled []time.Time         // the newest snapshots, as long as what follows from them may not be written
 }
 
 func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, error) {
-	var k known
-	err := r.ledger.Entries(ctx, corp, "", func(e directory.Entry) bool {
-		k.entries = append(k.entries, e)
+	k := known{held: map[who]ledger.Held{}}
+	err := r.ledger.Helds(ctx, corp, func(h ledger.Held) bool {
+		k.entries = append(k.entries, h.Entry)
+		if followed(h.Kind) {
+			k.held[who{h.Kind, h.ID}] = h
+		}
 		return true
 	})
 	if err != nil {
@@ -141,9 +186,16 @@ func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, err
 	if err != nil {
 		return k, err
 	}
+	first := true
 	err = r.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
-		k.next = s.Counts.Next
-		return false
+		if first {
+			k.next, first = s.Counts.Next, false
+		}
+		if s.Settled || s.Until.IsZero() { // the latter is of a version that kept no looks
+			return false
+		}
+		k.unsettled = append(k.unsettled, s.At)
+		return true
 	})
 	return k, err
 }

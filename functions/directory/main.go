@@ -1,4 +1,4 @@
-// scheduled: directory reads who and what a corp has (departments, members, external contacts, rooms, robots) and records what changed, so
+// scheduled, queue: directory reads who and what a corp has (departments, members, external contacts, rooms, robots) and records what changed, so
 // that parties have the names of their time. It owns what is asked of WeCom and what a missing answer means; it never sees a message.
 package main
 
@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/config"
@@ -17,6 +18,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/telemetry"
 	"github.com/wecomvault/wecomvault/shared/wecom"
@@ -24,12 +26,13 @@ import (
 
 // settings is directory's configuration.
 type settings struct {
-	Control   string `env:"CONTROL_TABLE"`   // the corps
-	Messages  string `env:"MESSAGES_TABLE"`  // which rooms and robots messages name
-	Directory string `env:"DIRECTORY_TABLE"` // states, their history, snapshots
-	Bucket    string `env:"ARCHIVE_BUCKET"`  // where WeCom's answers are kept
-	Secrets   string `env:"SECRETS_PREFIX"`  // what the names of the corps' secrets begin with
-	WeCom     string `env:"WECOM_URL"`       // WeCom's server
+	Control   string `env:"CONTROL_TABLE"`       // the corps
+	Messages  string `env:"MESSAGES_TABLE"`      // which rooms and robots messages name
+	Directory string `env:"DIRECTORY_TABLE"`     // states, their history, snapshots
+	Bucket    string `env:"ARCHIVE_BUCKET"`      // where WeCom's answers are kept
+	Secrets   string `env:"SECRETS_PREFIX"`      // what the names of the corps' secrets begin with
+	Jobs      string `env:"DIRECTORY_QUEUE_URL"` // its own queue
+	WeCom     string `env:"WECOM_URL"`           // WeCom's server
 
 	Proxy     string `env:"EGRESS_PROXY" optional:"true"`      // proxy by which WeCom is reached; empty: directly
 	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
@@ -53,12 +56,14 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
+	jobs := sqs.NewFromConfig(aws)
 	r := &refresher{
 		ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory}),
 		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		vault:  vault,
 		server: wecom.New(s.WeCom, way.Client(10*time.Second), clock.Real),
-		log:    log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second,
+		jobs:   queue.New[queue.DirectoryJob](jobs, s.Jobs), rest: queue.NewPauser(jobs, s.Jobs).Pause,
+		log: log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second,
 	}
 	lambdas.Run(r.function())
 }

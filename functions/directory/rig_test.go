@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.etcd.io/bbolt"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -33,6 +34,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/s3front/s3test"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
@@ -106,6 +108,7 @@ func newRig(t *testing.T) *rig {
 		store:  objstore.New(r.s3.Client, "archive"),
 		vault:  secrets.New(secretsmanager.NewFromConfig(cfg), "vault/"),
 		server: wecom.New(server.URL, &http.Client{Timeout: 2 * time.Second}, clock.Real),
+		jobs:   queue.New[queue.DirectoryJob](sqs.NewFromConfig(cfg), r.aws.Queue(t, "directory", nil)),
 		log:    slog.New(slog.NewTextHandler(&r.log, nil)),
 		now:    func() time.Time { return r.at },
 		budget: time.Minute, pause: time.Millisecond,

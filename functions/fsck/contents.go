@@ -162,11 +162,11 @@ func (w *walk) derived(ctx context.Context, row ledger.BatchRow, opened map[arch
 	if err != nil {
 		return err
 	}
-	if len(lacking.Messages)+len(lacking.Findings) > 0 {
+	if len(lacking.Messages)+len(lacking.Findings)+len(lacking.Consents) > 0 {
 		if err := w.ledger.PutDerived(ctx, row, lacking, w.people); err != nil {
 			return err
 		}
-		w.find(ctx, MessageMissing, row.Key(), Mended, "%d archived messages and %d findings, the first with seq %s, lacked rows: these are written again from the segment", len(lacking.Messages), len(lacking.Findings), firstSeq(lacking))
+		w.find(ctx, MessageMissing, row.Key(), Mended, "%d archived messages, %d findings and %d words of consent lacked rows%s: these are written again from the segment", len(lacking.Messages), len(lacking.Findings), len(lacking.Consents), firstSeq(lacking))
 	}
 	files := ledger.WaitingFor(w.corp, rows.Files)
 	var hashes []string
@@ -180,11 +180,16 @@ func (w *walk) derived(ctx context.Context, row ledger.BatchRow, opened map[arch
 	return w.attachments(ctx, row, files, hashes)
 }
 
-func firstSeq(rows derived.Rows) archive.Seq {
-	if len(rows.Messages) > 0 {
-		return rows.Messages[0].Seq
+// firstSeq says where the first of the messages or findings stands; a word of consent alone names no seq.
+func firstSeq(rows derived.Rows) string {
+	switch {
+	case len(rows.Messages) > 0:
+		return ", the first with seq " + rows.Messages[0].Seq.String()
+	case len(rows.Findings) > 0:
+		return ", the first with seq " + rows.Findings[0].Seq.String()
+	default:
+		return ""
 	}
-	return rows.Findings[0].Seq
 }
 
 // attachments looks for those that messages name, that have no outcome and that do not wait.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,107 +16,222 @@ import (
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
-// maintenance makes R7 of a corp if there is something to tell: to all, that an alarm opened, changed or ended since it was last told; else, to those
-// who have not heard of what is open: a receiver who was added, or whose mail did not reach him and who can be reached again. The mail lists
-// everything open. The state of all alarms and who is told of it name the run, so that the same news, asked for twice or marked as told in part, is
-// mailed once.
+// matter is what alerts of one kind tell of: a corp's alarms, who is to hear of them, and how that is said and noted.
+type matter struct {
+	kind      report.Kind
+	alarms    []ledger.Alarm
+	audiences []audience
+	told      func(ctx context.Context, a ledger.Alarm, fingerprint string, to map[string]ledger.Hearing) error
+	// facts keeps what a mail to some of an audience is made of, and fills in the rest of what was made.
+	facts func(ctx context.Context, run ledger.Run, m *made, who audience, alarms []ledger.Alarm, to []ledger.Receiver) error
+}
+
+// audience is receivers to whom the same is told. Each is in one audience of a matter.
+type audience struct {
+	all         []ledger.Receiver
+	reachable   []ledger.Receiver
+	concerns    func(ledger.Alarm) bool      // which alarms they hear of; nil: all
+	holds       func(departments []int) bool // what rows they may see; nil: all
+	departments []string                     // names of the departments that they are confined to; none: they see all
+}
+
+// of is the alarms that concern the audience.
+func (who audience) of(alarms []ledger.Alarm) []ledger.Alarm {
+	if who.concerns == nil {
+		return alarms
+	}
+	return slices.DeleteFunc(slices.Clone(alarms), func(a ledger.Alarm) bool { return !who.concerns(a) })
+}
+
+// maintenance makes R7 of a corp if there is something to tell.
 func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	alarms, err := r.ledger.Alarms(ctx, c.ID)
 	if err != nil {
 		return err
 	}
-	reachable, err := r.reachable(ctx, c)
+	who := audience{all: alerted(c)}
+	if who.reachable, err = r.reachable(ctx, c.ID, who.all); err != nil {
+		return err
+	}
+	return r.tell(ctx, c, matter{kind: report.Maintenance, alarms: alarms, audiences: []audience{who}, told: r.ledger.ToldAlarm,
+		facts: func(ctx context.Context, run ledger.Run, m *made, _ audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
+			facts, err := r.maintenanceFacts(ctx, c, alarms, func(a ledger.Alarm) (report.News, bool) { return newsOf(a, to, m.noon) }, m.noon)
+			if err != nil {
+				return err
+			}
+			kept := maintenanceKept{Receivers: to, Facts: facts}
+			if m.object, err = keepFacts(ctx, r, run, run.Day[:len(time.DateOnly)], m.name, &kept); err != nil {
+				return err
+			}
+			m.noon = kept.Facts.Now
+			m.each = alertMails(run, kept.Receivers, report.View{}, func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) })
+			return nil
+		}})
+}
+
+// alertMails makes the same mail for each receiver, in his language.
+func alertMails(run ledger.Run, to []ledger.Receiver, v report.View, build func(report.View) (report.Mail, error)) func(func(outgoing) error) error {
+	return func(plan func(outgoing) error) error {
+		for _, t := range to {
+			language, err := report.ParseLanguage(t.Language)
+			if err != nil {
+				language = report.English
+			}
+			v.Language, v.Zone, v.Mask = language, zone, true
+			mail, err := build(v)
+			if err != nil {
+				return err
+			}
+			if err := plan(outgoing{report: run.Report, to: t.Address, mail: mail}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// tell makes the alerts of a matter, to each audience that there is something to tell: to all of it, that an alarm opened, changed or ended since it was
+// last told; else, to those who have not heard of what is open: a receiver who was added, or whose mail did not reach him and who can be reached
+// again. The mail lists everything open that concerns the audience. The state of these alarms and who is told of it name the run, so that the same news, asked
+// for twice or marked as told in part, is mailed once.
+func (r *reporter) tell(ctx context.Context, c ledger.Corp, m matter) error {
+	noted, err := r.hearings(ctx, c, m)
 	if err != nil {
 		return err
 	}
-	noted, err := r.hearings(ctx, c, reachable, alarms)
-	if err != nil {
-		return err
-	}
-	news := slices.DeleteFunc(slices.Clone(alarms), func(a ledger.Alarm) bool { return a.Fingerprint() == a.Told })
 	// One that came and went unnoticed has nothing to be told.
-	worth := slices.ContainsFunc(news, func(a ledger.Alarm) bool { return a.Open || a.Told != "" })
-	to := reachable
-	if !worth {
-		to = late(alarms, reachable, r.now())
+	fresh := func(a ledger.Alarm) bool { return a.Fingerprint() != a.Told }
+	worth := func(a ledger.Alarm) bool { return fresh(a) && (a.Open || a.Told != "") }
+	moments, unheard := map[string]string{}, map[string]bool{} // by address; by cause
+	for _, a := range m.alarms {
+		unheard[a.Cause] = worth(a)
 	}
-	run := ledger.Run{Corp: c.ID, Report: string(report.Maintenance)}
-	switch {
-	case len(to) > 0:
-		if run.Day, err = r.moment(ctx, c.ID, alarms, to); err != nil {
+	for _, who := range m.audiences {
+		alarms, to := who.of(m.alarms), who.reachable
+		if !slices.ContainsFunc(alarms, worth) {
+			to = late(alarms, who.reachable, r.now())
+		}
+		if len(to) == 0 {
+			continue
+		}
+		run := ledger.Run{Corp: c.ID, Report: string(m.kind)}
+		if run.Day, err = r.moment(ctx, c.ID, m.kind, alarms, to); err != nil {
 			return err
 		}
-		if err := r.alert(ctx, c, run, alarms, to); err != nil {
+		if err := r.alert(ctx, run, m, who, alarms, to); err != nil {
 			return err
 		}
-	case worth:
-		// Told as soon as there is a receiver: watch asks again.
-		r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.Int("alarms", len(news)))
-		news = nil
+		for _, t := range to {
+			moments[t.Address] = run.Day
+		}
+		for _, a := range alarms {
+			unheard[a.Cause] = false
+		}
 	}
 	var failures []error
-	for _, a := range alarms {
-		isNews := slices.ContainsFunc(news, func(n ledger.Alarm) bool { return n.Cause == a.Cause })
-		if to := heard(a, c, isNews, to, run.Day); isNews || noted[a.Cause] || !maps.Equal(to, a.ToldTo) {
+	waiting := 0
+	for _, a := range m.alarms {
+		news := fresh(a) && !unheard[a.Cause]
+		if unheard[a.Cause] {
+			waiting++ // told as soon as there is a receiver: who asked asks again
+		}
+		if to := heard(a, m, news, moments); news || noted[a.Cause] || !maps.Equal(to, a.ToldTo) {
 			told := a.Told
-			if isNews {
+			if news {
 				told = a.Fingerprint()
 			}
-			failures = append(failures, r.ledger.ToldAlarm(ctx, a, told, to))
+			failures = append(failures, m.told(ctx, a, told, to))
 		}
+	}
+	if waiting > 0 {
+		r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.String("report", string(m.kind)), slog.Int("alarms", waiting))
 	}
 	return errors.Join(failures...)
 }
 
+// alerted is who is told of alarms at once: the account admins, whatever they subscribe to, and the mailbox for copies.
+func alerted(c ledger.Corp) []ledger.Receiver {
+	to := slices.Clone(c.ReportTo)
+	mailbox := c.Settings.CopyTo()
+	if mailbox == "" || slices.ContainsFunc(to, func(t ledger.Receiver) bool { return strings.EqualFold(t.Address, mailbox) }) {
+		return to
+	}
+	return append(to, ledger.Receiver{Address: mailbox, Language: cmp.Or(c.Settings.Language, "zh")})
+}
+
+// maintenanceDay is R7's state of a day, for those who subscribe to it: what was open at noon, and what has ended in the 24 hours before. An alarm that
+// began after that noon belongs to the next.
+func (r *reporter) maintenanceDay(ctx context.Context, day *today) (report.MaintenanceFacts, error) {
+	alarms, err := r.ledger.Alarms(ctx, day.corp.ID)
+	if err != nil {
+		return report.MaintenanceFacts{}, err
+	}
+	f, err := r.maintenanceFacts(ctx, day.corp, alarms, func(a ledger.Alarm) (report.News, bool) {
+		switch {
+		case !a.Since.Before(day.noon):
+			return report.Same, false
+		case a.Open || !a.Over.Before(day.noon):
+			return report.Same, true
+		default:
+			return report.Over, !a.Over.Before(day.window.From)
+		}
+	}, day.noon)
+	f.Daily = true
+	// A report that is made late must not promise more than was left at its noon.
+	for clock, window := range map[*report.Clock]time.Duration{&f.Messages: r.windows.Messages, &f.Media: r.windows.Media} {
+		if latest := day.noon.Add(window); clock.State == report.ClockRunning && clock.Ends.After(latest) {
+			clock.Ends = latest
+		}
+	}
+	return f, err
+}
+
 // alert makes the mails of an alert, once.
-func (r *reporter) alert(ctx context.Context, c ledger.Corp, run ledger.Run, alarms []ledger.Alarm, to []ledger.Receiver) error {
+func (r *reporter) alert(ctx context.Context, run ledger.Run, m matter, who audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
 	return r.once(ctx, run, func(ctx context.Context) (made, error) {
 		// The claim is this attempt's: what it tells is read under it.
-		now := r.now()
-		m := made{noon: now, name: run.Day[len(time.DateOnly)+1:] + "-" + string(report.Maintenance)}
-		facts, err := r.maintenanceFacts(ctx, c, alarms, to, now)
-		if err != nil {
-			return m, err
-		}
-		kept := maintenanceKept{Receivers: to, Facts: facts}
-		if m.object, err = r.keepFacts(ctx, run, run.Day[:len(time.DateOnly)], m.name, &kept); err != nil {
-			return m, err
-		}
-		m.noon, m.receivers = kept.Facts.Now, kept.Receivers
-		m.build = func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) }
-		return m, nil
+		out := made{noon: r.now(), name: run.Day[len(time.DateOnly)+1:] + "-" + string(m.kind)}
+		err := m.facts(ctx, run, &out, who, alarms, to)
+		return out, err
 	})
 }
 
 // hearings brings what is known of who was told of open alarms up to date, and says of which alarms that changed. A mail that was refused or came
 // back has told nobody. Where an earlier version kept only that an alarm was told, those who are reached now count as told.
-func (r *reporter) hearings(ctx context.Context, c ledger.Corp, reachable []ledger.Receiver, alarms []ledger.Alarm) (changed map[string]bool, err error) {
+func (r *reporter) hearings(ctx context.Context, c ledger.Corp, m matter) (changed map[string]bool, err error) {
 	mails, changed := map[string]ledger.MailRow{}, map[string]bool{}
-	for i, a := range alarms {
+	for i, a := range m.alarms {
 		if !a.Open {
 			continue
 		}
-		if a.ToldTo == nil && a.Told != "" {
-			alarms[i].ToldTo, changed[a.Cause] = map[string]ledger.Hearing{}, true
-			for _, to := range reachable {
-				alarms[i].ToldTo[ledger.AddressID(to.Address)] = ledger.Hearing{}
+		var all, reachable []ledger.Receiver
+		for _, who := range m.audiences {
+			if who.concerns == nil || who.concerns(a) {
+				all, reachable = append(all, who.all...), append(reachable, who.reachable...)
 			}
 		}
-		for _, to := range c.ReportTo {
+		if a.ToldTo == nil && a.Told != "" {
+			a.ToldTo, changed[a.Cause] = map[string]ledger.Hearing{}, true
+			for _, to := range reachable {
+				a.ToldTo[ledger.AddressID(to.Address)] = ledger.Hearing{}
+			}
+			m.alarms[i].ToldTo = a.ToldTo
+		}
+		for _, to := range all {
 			id := ledger.AddressID(to.Address)
 			h, ok := a.ToldTo[id]
 			if !ok || h.Mail == "" || !h.Again.IsZero() {
 				continue
 			}
-			name := ledger.MailRow{Corp: c.ID, Day: h.Mail, Report: string(report.Maintenance), To: to.Address}.Key()
-			m, read := mails[name]
+			name := ledger.MailRow{Corp: c.ID, Day: h.Mail, Report: string(m.kind), To: to.Address}.Key()
+			mail, read := mails[name]
 			if !read {
-				if m, err = r.ledger.Mail(ctx, c.ID, name); err != nil && !errors.Is(err, ledger.ErrAbsent) {
+				if mail, err = r.ledger.Mail(ctx, c.ID, name); err != nil && !errors.Is(err, ledger.ErrAbsent) {
 					return nil, err
 				}
-				mails[name] = m
+				mails[name] = mail
 			}
-			if again, unheard := m.Unheard(); unheard {
+			if again, unheard := mail.Unheard(); unheard {
 				h.Again = again
 				a.ToldTo[id], changed[a.Cause] = h, true
 			}
@@ -131,37 +247,42 @@ func late(alarms []ledger.Alarm, reachable []ledger.Receiver, now time.Time) []l
 	})
 }
 
-// heard is who was told of an alarm as it is, after a mail to some of a corp's receivers: who heard of it before has not done so by this one. Of an
+// heard is who was told of an alarm as it is, after mails whose moments are given by address: who heard of it before has not done so by these. Of an
 // alarm that is over nobody has to be told again.
-func heard(a ledger.Alarm, c ledger.Corp, news bool, to []ledger.Receiver, moment string) map[string]ledger.Hearing {
+func heard(a ledger.Alarm, m matter, news bool, moments map[string]string) map[string]ledger.Hearing {
 	all := map[string]ledger.Hearing{}
 	if !a.Open {
 		return all
 	}
-	for _, t := range c.ReportTo {
-		id := ledger.AddressID(t.Address)
-		h, ok := a.ToldTo[id]
-		ok = ok && !news
-		if slices.Contains(to, t) && (!ok || !h.Again.IsZero()) {
-			h, ok = ledger.Hearing{Mail: moment}, true
+	for _, who := range m.audiences {
+		if who.concerns != nil && !who.concerns(a) {
+			continue
 		}
-		if ok {
-			all[id] = h
+		for _, t := range who.all {
+			id := ledger.AddressID(t.Address)
+			h, ok := a.ToldTo[id]
+			ok = ok && !news
+			if moment, told := moments[t.Address]; told && (!ok || !h.Again.IsZero()) {
+				h, ok = ledger.Hearing{Mail: moment}, true
+			}
+			if ok {
+				all[id] = h
+			}
 		}
 	}
 	return all
 }
 
-// reachable are the receivers that mail sends to: those of a corp without the suppressed ones. An alert that only those would get reaches nobody.
-func (r *reporter) reachable(ctx context.Context, c ledger.Corp) ([]ledger.Receiver, error) {
-	if len(c.ReportTo) == 0 {
+// reachable are the receivers that mail sends to: those given without the suppressed ones. An alert that only those would get reaches nobody.
+func (r *reporter) reachable(ctx context.Context, corp archive.CorpID, all []ledger.Receiver) ([]ledger.Receiver, error) {
+	if len(all) == 0 {
 		return nil, nil
 	}
-	suppressed, err := r.ledger.Suppressions(ctx, c.ID)
+	suppressed, err := r.ledger.Suppressions(ctx, corp)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(c.ReportTo), func(to ledger.Receiver) bool {
+	return slices.DeleteFunc(slices.Clone(all), func(to ledger.Receiver) bool {
 		return slices.ContainsFunc(suppressed, func(s ledger.Suppression) bool { return ledger.AddressID(s.Address) == ledger.AddressID(to.Address) })
 	}), nil
 }
@@ -174,7 +295,7 @@ type maintenanceKept struct {
 
 // moment names a telling: the day on which it is first tried, and a hash of what receivers would hear, of who they are, and of the mail that did not reach
 // them before. Whether they have heard is no part of it. One that was begun before midnight keeps its name.
-func (r *reporter) moment(ctx context.Context, corp archive.CorpID, alarms []ledger.Alarm, to []ledger.Receiver) (string, error) {
+func (r *reporter) moment(ctx context.Context, corp archive.CorpID, kind report.Kind, alarms []ledger.Alarm, to []ledger.Receiver) (string, error) {
 	parts := make([]string, 0, len(alarms)+len(to))
 	for _, t := range to {
 		id := ledger.AddressID(t.Address)
@@ -191,14 +312,15 @@ func (r *reporter) moment(ctx context.Context, corp archive.CorpID, alarms []led
 	slices.Sort(parts)
 	hash, today := report.ID(slices.Compact(parts)...)[:12], r.now().UTC()
 	before := today.AddDate(0, 0, -1).Format(time.DateOnly) + "-" + hash
-	if _, err := r.ledger.RunOf(ctx, corp, before, string(report.Maintenance)); !errors.Is(err, ledger.ErrAbsent) {
+	if _, err := r.ledger.RunOf(ctx, corp, before, string(kind)); !errors.Is(err, ledger.ErrAbsent) {
 		return before, err
 	}
 	return today.Format(time.DateOnly) + "-" + hash, nil
 }
 
-// maintenanceFacts are a corp's alarms as people should read them.
-func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, to []ledger.Receiver, now time.Time) (report.MaintenanceFacts, error) {
+// maintenanceFacts are a corp's alarms as people should read them: those of which news says that they are to be told.
+func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, news func(ledger.Alarm) (report.News, bool),
+	now time.Time) (report.MaintenanceFacts, error) {
 	f := report.MaintenanceFacts{
 		Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Now: now, Egress: r.egress,
 		Windows: report.Windows{Chats: r.windows.Messages, Media: r.windows.Media},
@@ -217,8 +339,8 @@ func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms [
 		held = append(held, k.Version)
 	}
 	for _, a := range alarms {
-		if news, tell := newsOf(a, to, now); tell {
-			f.Alarms = append(f.Alarms, alarm(a, news, held))
+		if what, tell := news(a); tell {
+			f.Alarms = append(f.Alarms, alarm(a, what, held))
 		}
 	}
 	return f, nil

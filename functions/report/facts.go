@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
-	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
@@ -22,7 +20,8 @@ import (
 const atOnce = 16
 
 // userStatusFacts collects what R1 tells of the day that ends at noon.
-func (r *reporter) userStatusFacts(ctx context.Context, c ledger.Corp, noon time.Time) (report.UserStatusFacts, error) {
+func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.UserStatusFacts, error) {
+	c, noon := day.corp, day.noon
 	f := report.UserStatusFacts{Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Day: noon}
 	err := r.ledger.Snapshots(ctx, c.ID, func(s ledger.Snapshot) bool {
 		f.Snapshot = s.At
@@ -31,13 +30,18 @@ func (r *reporter) userStatusFacts(ctx context.Context, c ledger.Corp, noon time
 	if err != nil {
 		return f, err
 	}
-	if f.Users, err = r.users(ctx, c.ID, noon); err != nil {
+	if f.Users, err = r.users(ctx, day); err != nil {
 		return f, err
 	}
+	f.Tally = report.Tallied(f)
 	if f.Capture, err = r.capture(ctx, c.ID, noon); err != nil {
 		return f, err
 	}
-	f.Before, f.BeforeDay, err = r.before(ctx, c.ID, noon)
+	last, err := before[report.UserStatusFacts](ctx, r, day, report.UserStatus)
+	if err == nil && last != nil {
+		summary := report.Summarise(last.Facts)
+		f.Before, f.BeforeDay, f.BeforeTally = &summary, last.Facts.Day, last.Facts.Tally
+	}
 	return f, err
 }
 
@@ -45,51 +49,17 @@ func (r *reporter) marks(c ledger.Corp) report.Marks {
 	return report.Marks{Simulated: c.Simulated, Trial: r.trial}
 }
 
-// before is the summary of the last report before noon's, and its day.
-func (r *reporter) before(ctx context.Context, corp archive.CorpID, noon time.Time) (*report.Summary, time.Time, error) {
-	day := noon.Format(time.DateOnly)
-	var last *ledger.Run
-	err := r.ledger.Runs(ctx, corp, func(run ledger.Run) bool {
-		if run.Report != string(report.UserStatus) || run.State != ledger.RunDone || run.Day >= day {
-			return true
-		}
-		last = &run
-		return false
-	})
-	if err != nil || last == nil {
-		return nil, time.Time{}, err
-	}
-	body, err := r.store.Get(ctx, objstore.Object{Key: last.Object, VersionID: last.Version})
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	var kept userStatusKept
-	if err := json.Unmarshal(body, &kept); err != nil {
-		return nil, time.Time{}, fmt.Errorf("read the facts of report %s of corp %s: %w", last.Key(), corp, err)
-	}
-	return &kept.Summary, kept.Facts.Day, nil
-}
-
 // users lists a corp's members, and those who left in the 24 hours before noon.
-func (r *reporter) users(ctx context.Context, corp archive.CorpID, noon time.Time) ([]report.User, error) {
-	var tree, members []directory.Entry
-	err := r.ledger.Entries(ctx, corp, directory.KindDepartment, func(e directory.Entry) bool {
-		tree = append(tree, e)
-		return true
-	})
+func (r *reporter) users(ctx context.Context, day *today) ([]report.User, error) {
+	corp, noon := day.corp.ID, day.noon
+	c, err := r.read(ctx, day)
 	if err != nil {
 		return nil, err
 	}
-	departments, err := directory.DepartmentNames(tree)
+	members := c.members
+	departments, err := directory.DepartmentNames(c.departments)
 	if err != nil {
 		return nil, fmt.Errorf("departments of corp %s: %w", corp, err)
-	}
-	err = r.ledger.Entries(ctx, corp, directory.KindMember, func(e directory.Entry) bool {
-		members = append(members, e)
-		return true
-	})
-	if err != nil {
-		return nil, err
 	}
 	activity := r.ledger.Activity(corp)
 	users, shown := make([]report.User, len(members)), make([]bool, len(members))
@@ -134,7 +104,7 @@ func (r *reporter) user(ctx context.Context, corp archive.CorpID, e directory.En
 	}
 	u = report.User{
 		ID: archive.PartyID(e.ID), Name: m.Name, Status: status(m), Designated: m.Designated, DesignatedKnown: m.DesignatedKnown,
-		Mobile: m.Mobile, MobileReadable: m.MobileReadable, Email: m.Email, EmailReadable: m.EmailReadable,
+		Mobile: m.Mobile, MobileReadable: m.MobileReadable, Email: m.Email, EmailReadable: m.EmailReadable, In: m.Departments,
 	}
 	if left {
 		u.Status = report.StatusLeft

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -30,7 +31,7 @@ const (
 	sweepLongest = 6 * time.Hour
 )
 
-// reporter makes reports.
+// reporter makes reports: those of the noon run (noon.go) and alerts (alert.go).
 //
 // Order of effects, for each report: the run is claimed in the ledger; its facts into S3, written once; for each receiver, the mail's bytes
 // into S3, written once, and its row, planned; the mails' jobs; the run is done. A crash between any two leaves the run to the next
@@ -68,12 +69,35 @@ func (r *reporter) due(ctx context.Context) error {
 func (r *reporter) dueOf(ctx context.Context, c ledger.Corp) (err error) {
 	defer fault.Catch(&err) // the others get theirs all the same
 	failures := []error{r.sweep(ctx, c.ID)}
-	for _, noon := range noons(c.Added, r.now()) {
-		if err := r.userStatus(ctx, c, noon); err != nil && !errors.Is(err, errBusy) {
-			failures = append(failures, fmt.Errorf("user status of corp %s for %s: %w", c.ID, noon.Format(time.DateOnly), err))
+	due := noons(c.Added, r.now())
+	if len(due) == 0 {
+		return errors.Join(failures...)
+	}
+	done, err := r.done(ctx, c.ID, due[0])
+	if err != nil {
+		return errors.Join(append(failures, err)...)
+	}
+	shared := &company{}
+	for _, noon := range due {
+		for _, d := range dailies() {
+			if day := r.day(c, noon, shared); !done[day.run(d.kind).Key()] {
+				failures = append(failures, r.noonRun(ctx, d, day))
+			}
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// done is a corp's runs that are done, by key, of the days from a noon on: one read for all reports of all days.
+func (r *reporter) done(ctx context.Context, corp archive.CorpID, oldest time.Time) (map[string]bool, error) {
+	runs, day := map[string]bool{}, oldest.Format(time.DateOnly)
+	err := r.ledger.Runs(ctx, corp, func(run ledger.Run) bool {
+		if run.State == ledger.RunDone {
+			runs[run.Key()] = true
+		}
+		return run.Day >= day
+	})
+	return runs, err
 }
 
 // noons lists the noons whose reports are due at now, the oldest first. None lies before the corp was added.
@@ -92,7 +116,7 @@ func noons(added, now time.Time) []time.Time {
 // asked makes a report that a job asks for.
 func (r *reporter) asked(ctx context.Context, job queue.ReportJob) error {
 	kind, err := report.ParseKind(job.Report)
-	if err != nil || kind != report.Maintenance {
+	if err != nil || kind != report.Maintenance && kind != report.GroupsBreach {
 		return fault.Newf(fault.Permanent, "no-such-report", "report %q of corp %s is not made on request", job.Report, job.Corp)
 	}
 	c, err := r.ledger.Corp(ctx, job.Corp)
@@ -102,42 +126,25 @@ func (r *reporter) asked(ctx context.Context, job queue.ReportJob) error {
 	if err != nil {
 		return err
 	}
+	if kind == report.GroupsBreach {
+		return r.groups(ctx, c)
+	}
 	return r.maintenance(ctx, c)
-}
-
-// userStatus makes R1 of a corp for the day that ends at noon, unless it is done or somebody else is about it.
-func (r *reporter) userStatus(ctx context.Context, c ledger.Corp, noon time.Time) error {
-	run := ledger.Run{Corp: c.ID, Day: noon.Format(time.DateOnly), Report: string(report.UserStatus)}
-	return r.once(ctx, run, func(ctx context.Context) (made, error) {
-		m := made{noon: noon, name: string(report.UserStatus)}
-		facts, err := r.userStatusFacts(ctx, c, noon)
-		if err != nil {
-			return m, err
-		}
-		kept := userStatusKept{Receivers: c.ReportTo, Facts: facts, Summary: report.Summarise(facts)}
-		if m.object, err = r.keepFacts(ctx, run, run.Day, m.name, &kept); err != nil {
-			return m, err
-		}
-		m.receivers = kept.Receivers
-		m.build = func(v report.View) (report.Mail, error) { return report.NewUserStatus(kept.Facts, v) }
-		return m, nil
-	})
-}
-
-// userStatusKept is what is kept of a User Status Report: everything its mails are made of.
-type userStatusKept struct {
-	Receivers []ledger.Receiver      `json:"receivers"`
-	Facts     report.UserStatusFacts `json:"facts"`
-	Summary   report.Summary         `json:"summary"`
 }
 
 // made is a report whose facts are kept.
 type made struct {
-	noon      time.Time // gives the day of its keys and the date of its mails
-	name      string    // of its objects
-	object    objstore.Object
-	receivers []ledger.Receiver
-	build     func(report.View) (report.Mail, error)
+	noon   time.Time // gives the day of its keys and the date of its mails
+	name   string    // of its objects
+	object objstore.Object
+	each   func(plan func(outgoing) error) error // calls plan for each of its mails
+}
+
+// outgoing is a mail of a report to one address.
+type outgoing struct {
+	report string // as the ledger has it
+	to     string
+	mail   report.Mail
 }
 
 // once claims a run, makes its report and its mails, and marks it done.
@@ -190,7 +197,7 @@ func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context
 			return 0, err
 		}
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 && run.Report == string(report.UserStatus) {
 		r.log.WarnContext(ctx, "no receivers", slog.String("corp", string(run.Corp)), slog.String("report", run.Report))
 	}
 	run.Mails, run.Object, run.Version, run.Done = len(rows), m.object.Key, m.object.VersionID, r.now()
@@ -198,7 +205,7 @@ func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context
 }
 
 // keepFacts keeps what a report is made of. If an earlier attempt has kept facts, those stand, and kept is set to them.
-func (r *reporter) keepFacts(ctx context.Context, run ledger.Run, day, name string, kept any) (objstore.Object, error) {
+func keepFacts[K any](ctx context.Context, r *reporter, run ledger.Run, day, name string, kept *K) (objstore.Object, error) {
 	body, err := json.Marshal(kept)
 	if err != nil {
 		return objstore.Object{}, fmt.Errorf("write the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
@@ -210,6 +217,7 @@ func (r *reporter) keepFacts(ctx context.Context, run ledger.Run, day, name stri
 	if body, err = r.store.Get(ctx, object); err != nil {
 		return objstore.Object{}, err
 	}
+	*kept = *new(K) // nothing of this attempt's stays where the earlier one wrote nothing
 	if err := json.Unmarshal(body, kept); err != nil {
 		return objstore.Object{}, fmt.Errorf("read the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
 	}
@@ -229,40 +237,35 @@ func (r *reporter) keep(ctx context.Context, key, contentType string, body []byt
 // zone is shown beside UTC: WeCom's companies keep China's time.
 var zone = time.FixedZone("UTC+8", 8*60*60)
 
-// planMails keeps each receiver's mail and plans it. An address that is given twice gets one mail.
+// planMails keeps each mail and plans it. An address that is given twice for the same gets one mail.
 func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]ledger.MailRow, error) {
 	var rows []ledger.MailRow
 	seen := map[string]bool{}
-	for _, to := range m.receivers {
-		if seen[to.Address] {
-			continue
+	err := m.each(func(out outgoing) error {
+		row := ledger.MailRow{Corp: run.Corp, Day: run.Day, Report: out.report, To: out.to, At: r.now()}
+		if seen[row.Key()] {
+			return nil
 		}
-		seen[to.Address] = true
-		language, err := report.ParseLanguage(to.Language)
+		seen[row.Key()] = true
+		mail := out.mail
+		mail.ID = report.ID(string(run.Corp), row.Report, run.Day, out.to)
+		raw, err := mail.Bytes(r.from, out.to, m.noon, mail.ID)
 		if err != nil {
-			language = report.English
+			return err
 		}
-		mail, err := m.build(report.View{Language: language, Zone: zone, Mask: true})
+		name := m.name + strings.TrimPrefix(out.report, run.Report)
+		object, _, err := r.keep(ctx, objstore.MailKey(run.Corp, m.noon.Format(time.DateOnly), name, archive.HashHex([]byte(out.to))[:16]+".eml"), "message/rfc822", raw)
 		if err != nil {
-			return nil, err
-		}
-		row := ledger.MailRow{Corp: run.Corp, Day: run.Day, Report: run.Report, To: to.Address, At: r.now()}
-		mail.ID = report.ID(string(run.Corp), run.Report, run.Day, to.Address)
-		raw, err := mail.Bytes(r.from, to.Address, m.noon, mail.ID)
-		if err != nil {
-			return nil, err
-		}
-		object, _, err := r.keep(ctx, objstore.MailKey(run.Corp, m.noon.Format(time.DateOnly), m.name, archive.HashHex([]byte(to.Address))[:16]+".eml"), "message/rfc822", raw)
-		if err != nil {
-			return nil, err
+			return err
 		}
 		row.Object, row.Version = object.Key, object.VersionID
 		if err := r.ledger.PlanMail(ctx, row); err != nil {
-			return nil, err
+			return err
 		}
 		rows = append(rows, row)
-	}
-	return rows, nil
+		return nil
+	})
+	return rows, err
 }
 
 // again says whether a sweep should send the job of a mail that has waited for so long: the first sweep after ten minutes, after twenty, forty and

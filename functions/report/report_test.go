@@ -29,11 +29,12 @@ func TestUserStatusTellsWhatTheLedgerHolds(t *testing.T) {
 	}
 	body, err := d.Store(d.Config(rig.Operator), "ReportsBucket").Get(d.Context(), objstore.Object{Key: run.Object, VersionID: run.Version})
 	d.OK(err)
-	var kept userStatusKept
+	var kept kept[report.UserStatusFacts]
 	d.OK(json.Unmarshal(body, &kept))
 
 	want := report.Summary{Members: report.Count{N: 3}, SignedUp: report.Count{N: 2}, Activated: report.Count{N: 2}}
-	got := report.Summary{Members: kept.Summary.Members, SignedUp: kept.Summary.SignedUp, Activated: kept.Summary.Activated}
+	summary := report.Summarise(kept.Facts)
+	got := report.Summary{Members: summary.Members, SignedUp: summary.SignedUp, Activated: summary.Activated}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the summary (-want +got):\n%s", diff)
 	}
@@ -99,7 +100,7 @@ func TestNextDaySaysWhatChanged(t *testing.T) {
 	d.OK(err)
 	body, err := d.Store(d.Config(rig.Operator), "ReportsBucket").Get(d.Context(), objstore.Object{Key: run.Object, VersionID: run.Version})
 	d.OK(err)
-	var kept userStatusKept
+	var kept kept[report.UserStatusFacts]
 	d.OK(json.Unmarshal(body, &kept))
 	if kept.Facts.Before == nil || kept.Facts.Before.Members.N != 3 || !kept.Facts.BeforeDay.Equal(noon) {
 		t.Errorf("the day before is %+v of %v", kept.Facts.Before, kept.Facts.BeforeDay)
@@ -288,11 +289,21 @@ func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
 		before func(id archive.CorpID)
 		run    func(c ledger.Corp) error
 	}{
-		{"user status", func(archive.CorpID) {}, func(c ledger.Corp) error { return d.userStatus(t.Context(), c, noon) }},
+		{"user status", func(archive.CorpID) {}, func(c ledger.Corp) error { return d.noonRun(t.Context(), dailies()[0], d.day(c, noon, &company{})) }},
 		{"maintenance", func(id archive.CorpID) {
 			d.alarm(ledger.Alarm{Corp: id, Cause: "key-missing:3", Open: true, Since: noon.Add(-time.Hour), Seen: noon, Affected: 1})
 			d.alarm(ledger.Alarm{Corp: id, Cause: "service-expired", Open: true, Since: noon.Add(-time.Minute), Seen: noon, Code: 301052})
 		}, func(c ledger.Corp) error { return d.maintenance(t.Context(), c) }},
+		{"noon of many", func(id archive.CorpID) {
+			d.pier(id, noon.Add(-19*time.Hour))
+			d.settings(ledger.Corp{ID: id}, func(c *ledger.Corp) {
+				c.Settings.Operations, c.Settings.Control = "ops@clearlake.example", "Boss@clearlake.example"
+			})
+		}, func(c ledger.Corp) error {
+			c, err := d.operator.Corp(t.Context(), c.ID)
+			d.OK(err)
+			return d.dueOf(t.Context(), c)
+		}},
 	} {
 		prepare := func(id string) ledger.Corp {
 			c := d.company(archive.CorpID(id))
@@ -313,6 +324,9 @@ func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
 			act  awslocal.Act
 		}{{"refused", awslocal.Refuse}, {"done but reported as failed", awslocal.FailAfter}} {
 			for i := 1; i <= total; i++ {
+				if flow.name == "noon of many" && (i%2 == 0) != (how.act == awslocal.Refuse) {
+					continue // its writes are the others' writes, more often: each fails in one of the two ways
+				}
 				c := prepare(fmt.Sprintf("ww-%s-%d-%d", flow.name[:4], how.act, i))
 				d.writes(i, how.act)
 				if err := flow.run(c); err == nil {

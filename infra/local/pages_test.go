@@ -115,7 +115,10 @@ func TestMailsAreShownSandboxedAndGivenAsTheyWereSent(t *testing.T) {
 	if res, _ := s.get("/mail/" + id + "/part/0?download"); !strings.HasPrefix(res.Header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("a download comes %q", res.Header.Get("Content-Disposition"))
 	}
-	for _, path := range []string{"/mail/none", "/mail/none/raw", "/mail/" + id + "/part/1", "/mail/" + id + "/part/x"} {
+	if _, body := s.get("/mail/" + id + "/part/1?download"); !strings.Contains(body, `"editor07"`) {
+		t.Error("the second attachment is not the CSV of the first's rows")
+	}
+	for _, path := range []string{"/mail/none", "/mail/none/raw", "/mail/" + id + "/part/2", "/mail/" + id + "/part/x"} {
 		if res, _ := s.get(path); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s answers %d", path, res.StatusCode)
 		}

@@ -155,7 +155,7 @@ func (o options) wiring(wecom string) house.Options {
 	if o.library != "" {
 		params["SdkHost"], params["SdkLib"] = "", o.library
 	}
-	return house.Options{Data: o.data, Listen: o.listen, Template: o.wiringFile, Binaries: o.binaries, Params: params}
+	return house.Options{Data: o.data, Listen: o.listen, API: o.api, Template: o.wiringFile, Binaries: o.binaries, Params: params}
 }
 
 // day is one day being played.

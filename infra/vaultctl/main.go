@@ -61,7 +61,8 @@ type settings struct {
 	Feedback          string `env:"FEEDBACK_QUEUE_URL" optional:"true"`
 	ReportsBucket     string `env:"REPORTS_BUCKET" optional:"true"`
 	From              string `env:"MAIL_FROM" optional:"true"`
-	Trial             bool   `env:"TRIAL" optional:"true"` // the stack may be locked in governance mode
+	Callbacks         string `env:"CALLBACK_URL" optional:"true"` // where the addresses for WeCom begin; empty: there are none
+	Trial             bool   `env:"TRIAL" optional:"true"`        // the stack may be locked in governance mode
 
 	Chats time.Duration `env:"MESSAGE_WINDOW" default:"120h"`
 	Files time.Duration `env:"MEDIA_WINDOW" default:"72h"`
@@ -100,8 +101,10 @@ func commands() []command {
 		{"status", "status [-corp ID]: what is archived, what waits, how long until something is lost", status},
 		{"corps", "corps list | add -corp ID -secret-file FILE [SETTINGS] | set -corp ID SETTINGS: companies; SETTINGS are -name NAME, -report-to ADDRESS,…, " +
 			"-lang zh|en, -secret-file, -contacts-secret-file and -customer-secret-file FILE", corps},
+		{"callbacks", "callbacks set -corp ID -kind contacts|customer|archive -token-file FILE -key-file FILE | list -corp ID: the Token and EncodingAESKey of an address " +
+			"to which WeCom tells of changes, entered here before WeCom's console is told the address", callbacks},
 		{"keys", "keys list -corp ID | new -corp ID [-ver N] | add -corp ID -ver N -file FILE.pem [-wait]: private keys by version", keys},
-		{"receivers", "receivers suppressed -corp ID | lift -corp ID -address ADDRESS: addresses that get no mails any more because they are dead or complained", receivers},
+		{"receivers", receiversUsage, receivers},
 		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N] [-wait]: try set-aside items again; -wait tells until nothing changes any more", redrive},

@@ -23,6 +23,7 @@ const (
 	Disagreed State = "disagree" // disagreed
 	Default   State = "default"  // agreed by default: neither asked for it nor refused
 	NotYet    State = "not-yet"  // an answer left the contact out, or its choice open
+	Shown     State = "shown"    // of a room as a whole, whose Subject names nobody: WeCom shows who agreed in it. It is nobody's consent
 )
 
 // ParseState reads agree_status.
@@ -48,7 +49,7 @@ func (s State) Open() bool { return s == Disagreed || s == NotYet }
 // Subject is whose consent to what: of an external contact to the archiving of a member's messages with it, or of a room's. Exactly one of Member and
 // Room is set.
 type Subject struct {
-	External archive.PartyID
+	External archive.PartyID // "" for a room as a whole: Shown, or Unknown with the reason
 	Member   archive.PartyID
 	Room     archive.RoomID
 }
@@ -78,9 +79,13 @@ type Statement struct {
 	Since    time.Time // when the state began by WeCom's own word: status_change_time, or the message's time; zero: it did not say
 	Asked    time.Time // Poll: when the asking began; a Message has Since alone
 	Answered time.Time // when we knew: the answer's end, or when the message was archived
-	Why      string    // for Unknown: a short word or "errcode 301059"
+	Why      string    // for Unknown: a short word or "errcode 301059"; for NotYet: LeftOut, or ""
 	MsgID    archive.MsgID
 }
+
+// LeftOut is why a contact has not agreed yet who is in a room by the directory and whom WeCom's answer about the room does not name. The two may be of
+// different minutes: the contact may have left in between.
+const LeftOut = "left out"
 
 // Change is one change of a subject's state. If At is set it began then, by WeCom's word. Else it began after After and not after By: between two answers.
 type Change struct {
@@ -192,7 +197,7 @@ func comparePoints(a, b point) int {
 		strings.Compare(string(a.source), string(b.source)), strings.Compare(string(a.msgID), string(b.msgID)))
 }
 
-func weight(s State) int { return slices.Index([]State{Agreed, Default, NotYet, Disagreed}, s) }
+func weight(s State) int { return slices.Index([]State{Shown, Agreed, Default, NotYet, Disagreed}, s) }
 
 // merged makes one point of all that tell of the same beginning. An answer has whole seconds where a message has milliseconds: it tells of the
 // message's second. The earliest word says when we knew.

@@ -1,5 +1,5 @@
-// Package derived says what follows from the opened items of a batch: which messages have rows, what the rules find in them, and which
-// attachments are to be brought in. It is a function of those items and of the batch's times, and of nothing else, so that process, fsck and
+// Package derived says what follows from the opened items of a batch: which messages have rows, what the rules find in them, which
+// attachments are to be brought in, and what they say of consent. It is a function of those items and of the batch's times, and of nothing else, so that process, fsck and
 // replay come to the same. It must not open an item, store anything, or know who asks.
 package derived
 
@@ -8,11 +8,12 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/check"
+	"github.com/wecomvault/wecomvault/shared/consent"
 )
 
 // Batch is what of a batch's row has a say in what follows from its items.
 type Batch struct {
-	Pulled   time.Time // stands in for the time of a message that has none
+	Pulled   time.Time // stands in for the time of a message that has none, and is when what its messages say of consent was known
 	CaughtUp time.Time // when the attachments of a message without a time began to age at the earliest; zero: unknown
 }
 
@@ -33,6 +34,7 @@ type Rows struct {
 	Messages []archive.Message
 	Findings []Finding
 	Files    []File // one that is named twice is there twice
+	Consents []consent.Statement
 }
 
 // Of derives the rows of items that were opened.
@@ -45,6 +47,7 @@ func Of(b Batch, opened []archive.SegmentItem) Rows {
 		for _, f := range check.Run(rules, m) {
 			rows.Findings = append(rows.Findings, Finding{Finding: f, Time: orElse(m.Time, b.Pulled)})
 		}
+		rows.Consents = append(rows.Consents, consent.OfMessage(m, b.Pulled)...)
 		for _, media := range m.Media {
 			rows.Files = append(rows.Files, File{ID: media.FileID, Clock: orElse(m.Time, b.CaughtUp)})
 		}

@@ -70,6 +70,12 @@ func Unpack(kind Kind, id string, packed Packed, glances []Glance) []Look {
 	return sortedLooks(all)
 }
 
+// Glances are the complete lists of departments, members and designated members of a reading that has these counts.
+func (c Counts) Glances(asked, answered time.Time) []Glance {
+	_, glances := Observation{Asked: asked, Answered: answered, Reading: Reading{Parts: c.Parts}}.Looks()
+	return glances
+}
+
 // span is when a look was made; two of one list with the same span are two words about one glance.
 type span struct{ asked, answered int64 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -38,6 +39,10 @@ type Function struct {
 
 	// Pause makes a failed job visible again after d instead of after the queue's visibility time-out.
 	Pause func(ctx context.Context, receiptHandle string, d time.Duration) error
+
+	// HTTP answers requests of an HTTP API. It finds the checked token by TokenOf, and refuses a request that has none. What it answers is sent
+	// when it returns.
+	HTTP http.Handler
 
 	// Stack and Name are what the stack and the function are called in metrics, and Metrics is where those go that tell of failed work.
 	// Run fills them in.
@@ -82,6 +87,9 @@ func (f Function) Invoke(ctx context.Context, event json.RawMessage) (any, error
 		return f.jobs(ctx, queued), nil
 	}
 	defer f.guard(ctx)
+	if f.HTTP != nil {
+		return f.answer(ctx, event)
+	}
 	if f.Call != nil {
 		answer, err := f.Call(ctx, event)
 		if err != nil {

@@ -7,32 +7,45 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/receivers"
 )
 
 // Corp is a company and its settings.
 type Corp struct {
 	ID        archive.CorpID
 	Name      string
-	ReportTo  []Receiver // who gets R1 and R7
+	ReportTo  []Receiver // its account admins: urgent R7 always, and at noon what they subscribe to
 	Simulated bool       // the company is played: every mail and screen says so
 	Added     time.Time
+	Settings  receivers.Settings // of its reports; Settings.Rev is that of the row, 0 as long as ChangeCorp never wrote it
 }
 
-// Receiver is one address that gets a company's reports.
+// Receiver is one account admin.
 type Receiver struct {
+	Name     string `json:"name,omitempty"`
 	Address  string `json:"address"`
-	Language string `json:"language"` // "zh" or "en"
+	Language string `json:"language"`          // "zh" or "en"
+	Reports  string `json:"reports,omitempty"` // at noon: see WithReports; "" is the defaults
 }
 
-// PutCorp adds a company, or changes its settings.
+// PutCorp adds a company, or changes what it has but the settings of its reports: those are ChangeCorp's.
 func (l *Ledger) PutCorp(ctx context.Context, c Corp) error {
-	receivers, err := json.Marshal(c.ReportTo)
+	expression, names, values, err := corpUpdate(c)
 	if err != nil {
-		return fmt.Errorf("encode the receivers of corp %s: %w", c.ID, err)
+		return err
 	}
-	it := key("corps", c.ID.KeyPart())
-	it["corp"], it["name"], it["report_to"], it["simulated"], it["added"] = str(string(c.ID)), str(c.Name), str(string(receivers)), boolean(c.Simulated), when(c.Added)
-	return l.put(ctx, l.tables.Control, it, "", nil)
+	_, err = l.update(ctx, l.tables.Control, "corps", c.ID.KeyPart(), expression, "", names, values)
+	return err
+}
+
+// corpUpdate is the expression that writes all of a company but the settings of its reports.
+func corpUpdate(c Corp) (expression string, names map[string]string, values item, err error) {
+	admins, err := json.Marshal(c.ReportTo)
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("encode the account admins of corp %s: %w", c.ID, err)
+	}
+	return "SET corp = :corp, #name = :name, report_to = :report_to, simulated = :simulated, added = :added", map[string]string{"#name": "name"},
+		item{":corp": str(string(c.ID)), ":name": str(c.Name), ":report_to": str(string(admins)), ":simulated": boolean(c.Simulated), ":added": when(c.Added)}, nil
 }
 
 // Corp reads a company, or returns an error that wraps ErrAbsent.
@@ -66,8 +79,13 @@ func (l *Ledger) Corps(ctx context.Context) ([]Corp, error) {
 func corpOf(it item) (Corp, error) {
 	c := Corp{ID: archive.CorpID(getStr(it, "corp")), Name: getStr(it, "name"), Simulated: getBool(it, "simulated"), Added: getTime(it, "added")}
 	if err := json.Unmarshal([]byte(getStr(it, "report_to")), &c.ReportTo); err != nil {
-		return Corp{}, fmt.Errorf("read the receivers of corp %s: %w", c.ID, err)
+		return Corp{}, fmt.Errorf("read the account admins of corp %s: %w", c.ID, err)
 	}
+	var err error
+	if c.Settings, err = receivers.ParseSettings(getStr(it, "settings")); err != nil {
+		return Corp{}, fmt.Errorf("corp %s: %w", c.ID, err)
+	}
+	c.Settings.Rev = getCount(it, "rev")
 	return c, nil
 }
 

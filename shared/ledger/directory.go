@@ -24,23 +24,38 @@ func (l *Ledger) Entries(ctx context.Context, corp archive.CorpID, kind director
 
 // PutEntries records changed states: history first, then the newest state, so that a crash between leaves a state to write again. A state that
 // was written to the history before such a crash keeps its time and is not begun twice.
+//
+// It is for rooms, external contacts and robots: a department or member written by it is looked at as if for the first time by the next snapshot.
 func (l *Ledger) PutEntries(ctx context.Context, corp archive.CorpID, entries []directory.Entry) error {
-	entries, err := l.begun(ctx, corp, entries)
+	entries, err := l.PutHistory(ctx, corp, entries)
 	if err != nil {
-		return fmt.Errorf("directory history of corp %s: %w", corp, err)
+		return err
 	}
-	var history, newest []item
+	var newest []item
 	for _, e := range entries {
-		history = append(history, entryRow(historyPK(corp, e.Kind, e.ID), millis13(e.At), e))
-		newest = append(newest, entryRow(directoryPK(corp), string(e.Kind)+"#"+e.ID, e))
-	}
-	if err := l.write(ctx, l.tables.Directory, history); err != nil {
-		return fmt.Errorf("directory history of corp %s: %w", corp, err)
+		newest = append(newest, entryRow(directoryPK(corp), entrySK(e.Kind, e.ID), e))
 	}
 	if err := l.write(ctx, l.tables.Directory, newest); err != nil {
 		return fmt.Errorf("directory of corp %s: %w", corp, err)
 	}
 	return nil
+}
+
+// PutHistory records changed states in the history alone, and returns them with the times that they have there. The newest states follow,
+// by PutHeld.
+func (l *Ledger) PutHistory(ctx context.Context, corp archive.CorpID, entries []directory.Entry) ([]directory.Entry, error) {
+	entries, err := l.begun(ctx, corp, entries)
+	if err != nil {
+		return nil, fmt.Errorf("directory history of corp %s: %w", corp, err)
+	}
+	var history []item
+	for _, e := range entries {
+		history = append(history, entryRow(historyPK(corp, e.Kind, e.ID), millis13(e.At), e))
+	}
+	if err := l.write(ctx, l.tables.Directory, history); err != nil {
+		return nil, fmt.Errorf("directory history of corp %s: %w", corp, err)
+	}
+	return entries, nil
 }
 
 // historiesAtOnce is how many histories are looked at together.
@@ -97,10 +112,20 @@ func entryOf(it item) directory.Entry {
 // Snapshot is one reading of the whole directory.
 type Snapshot struct {
 	Corp    archive.CorpID
-	At      time.Time
-	Object  string // where the answers are kept
+	At      time.Time // when it began
+	Until   time.Time // when the last answer was there; zero: looks were not kept of it
+	Object  string    // where the answers are kept
 	Version string
 	Counts  directory.Counts
+	Settled bool // all that follows from it is written
+}
+
+// Glances are the lists that the snapshot read completely; none if its looks were not kept.
+func (s Snapshot) Glances() []directory.Glance {
+	if s.Until.IsZero() {
+		return nil
+	}
+	return s.Counts.Glances(s.At, s.Until)
 }
 
 // PutSnapshot records a snapshot.
@@ -111,14 +136,21 @@ func (l *Ledger) PutSnapshot(ctx context.Context, s Snapshot) error {
 	}
 	it := key(snapshotPK(s.Corp), millis13(s.At))
 	it["corp"], it["at"], it["object"], it["version"], it["counts"] = str(string(s.Corp)), when(s.At), str(s.Object), str(s.Version), str(counts)
+	it["until"], it["settled"] = when(s.Until), boolean(s.Settled)
 	return l.put(ctx, l.tables.Directory, it, "", nil)
 }
 
 // Snapshots calls f for a corp's snapshots, the newest first.
 func (l *Ledger) Snapshots(ctx context.Context, corp archive.CorpID, f func(Snapshot) bool) error {
+	return l.SnapshotsSince(ctx, corp, time.Time{}, f)
+}
+
+// SnapshotsSince is Snapshots for those that began at a time or later.
+func (l *Ledger) SnapshotsSince(ctx context.Context, corp archive.CorpID, from time.Time, f func(Snapshot) bool) error {
 	var bad error
-	err := l.each(ctx, l.tables.Directory, snapshotPK(corp), bounds{descending: true, consistent: true}, func(it item) bool {
-		s := Snapshot{Corp: archive.CorpID(getStr(it, "corp")), At: getTime(it, "at"), Object: getStr(it, "object"), Version: getStr(it, "version")}
+	err := l.each(ctx, l.tables.Directory, snapshotPK(corp), bounds{from: millis13(from), descending: true, consistent: true}, func(it item) bool {
+		s := Snapshot{Corp: archive.CorpID(getStr(it, "corp")), At: getTime(it, "at"), Until: getTime(it, "until"), Object: getStr(it, "object"), Version: getStr(it, "version"),
+			Settled: getBool(it, "settled")}
 		if s.Counts, bad = directory.ParseCounts(getStr(it, "counts")); bad != nil {
 			bad = fmt.Errorf("snapshot %s of corp %s: %w", stamp(s.At), corp, bad)
 			return false

@@ -2,9 +2,12 @@ package ledger
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
 )
 
 // Every key of the four tables, in one place. All tables have a partition key "pk" and a sort key "sk", both strings. <corp> is
@@ -18,6 +21,7 @@ import (
 //	  batch#<corp>        <first>-<last>-<sha256, 32 hex>     a batch: pending or done, its place in the chain, its segments
 //	  watch#<corp>        watermark                           before which every batch is done
 //	  watch#<corp>        checked                             the batch up to which fsck came before its time was up
+//	  watch#<corp>        woken                               when WeCom's word of new chat data last woke fetch
 //	  watch#<corp>        redriven#<reason>#<version, 10 digits>#  when all items set aside so were last put back to work
 //	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
 //	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
@@ -26,7 +30,10 @@ import (
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
+//	  receiver#<corp>     r-<16 hex digits>                   a receiver of reports that was entered
+//	  receiver#<corp>     h-<userid>                          what was edited of a head of department
 //	  alarm#<corp>        <cause>                             an alarm: open or over
+//	  breach#<corp>       <room>                              an alarm about a group with members who have not agreed: open or over
 //
 //	Messages (derived from batches and keys; replay rebuilds it)
 //	  msg#<corp>#<conversation>#<yyyymm>  <time>#<seq>#<raw>  a message: ids, type, short text; <raw> is the first 8 hex digits of the SHA-256
@@ -35,6 +42,9 @@ import (
 //	  person#<corp>#<party>               <yyyymm>#<conversation>
 //	  room#<corp>                         <room>              a room that messages name
 //	  robot#<corp>                        <robot>             a robot that is a party of messages
+//	  pair#<corp>                         <member>#<external contact>  who talk alone in messages
+//	  choice#<corp>                       <subject>#<time>#<state>#<hash>  what a message says of consent; <subject> is consent.Subject.Key, <hash> 8 hex digits
+//	                                                          of the msgid's SHA-256
 //	  recall#<corp>                       <recalled msgid>#<seq>
 //	  finding#<corp>#<yyyymmdd>           <rule>#<seq>
 //	  aside#<corp>                        <reason>#<version, 10 digits>#<seq>#<batch>
@@ -43,13 +53,22 @@ import (
 //	  dir#<corp>                          <kind>#<id>         newest state of a department, member, external contact, room or robot
 //	  hist#<corp>#<kind>#<id>             <time>              state from that time on
 //	  snap#<corp>                         <time>              a snapshot: where it is kept, its counts
+//	  life#<corp>#<kind>#<id>             look#<time>#<time>#<part>#<via>#<content>  what an observation said of a department or member: asked and
+//	                                                          answered when, of which list and by which secret, 8 hex digits of the content's SHA-256
+//	                                      notice#<time>#<says>#<new id>  WeCom told that something happened to it
+//	                                      event#<event>       an event of it that may be kept: an index
+//	  event#<corp>#<yyyymmdd>             <event>             what happened by that day; <event> is Event.Key of shared/directory
+//	  consent#<corp>                      <subject>#<time>#<state>  what WeCom answered about consent, where it differs from its answer before
+//	  consentnow#<corp>                   <subject>           where a subject stands: follows from consent and choice rows
+//	  consentchange#<corp>#<yyyymmdd>     <time>#<change>     a change, by when it was found; <change> is consent.Change.Key
+//	  consentround#<corp>                 <kind>#<time>       a round of asking WeCom about pairs or rooms, and how far it came
 //
 //	Audit (put-only)
 //	  audit#<yyyymmdd>                    <time>#<random>     actor, action, object, outcome
 
 // Their attributes, each once, by the rows that have it. Times are RFC 3339 with milliseconds in UTC, "" for none; hashes lower-case hex.
 //
-//	corps      corp name report_to (JSON) simulated added
+//	corps      corp name report_to (JSON: account admins) simulated added settings (JSON) rev
 //	cursor     seq chain_n chain_hash owner fence wanted beat caught_up empties last_whole page_limit trouble (JSON)
 //	key        key_version fingerprint (SHA-256 of the public key's DER) added proven
 //	batch      corp after first last items sha256 size object version pulled caught_up prev chain_n chain_hash state archived set_aside segments slot failure announced announcements
@@ -58,18 +77,28 @@ import (
 //	media      corp state size sha256 md5 object version reason at
 //	run        corp day report state owner until mails object version done_at
 //	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
+//	receiver   corp receiver (JSON) rev
 //	suppressed  corp address reason detail mail since lifted
-//	alarm      corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
+//	alarm, breach  corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
 //	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
 //	parts      ids
 //	recall     msgid seq time batch of
 //	finding    severity msgid seq time
 //	aside      corp reason key_version seq msgid batch place since clock
 //	dir, hist  kind id at fields (canonical JSON of shared/directory) gone
-//	snap       corp at object version counts (JSON)
+//	dir        marks (JSON) restless rev writer
+//	snap       corp at until object version counts (JSON) settled
+//	look       asked answered part via presence seen (JSON)
+//	notice     at says new_id
+//	event      kind id what department old new how after by told via
+//	choice     external member room state since msgid
+//	consent    external member room state since asked answered why
+//	consentnow  external member room state changes (JSON) drop (JSON) owed heard answer since asked answered why unread rev
+//	consentchange  external member room old new at after by read found source msgid
+//	consentround  kind at until from next asked wrong why
 //	audit      actor action corp object outcome at
 //
-// person, room, robot and lost rows have none but their keys.
+// person, room, robot, pair and lost rows have none but their keys.
 
 func corpPK(c archive.CorpID) string      { return "corp#" + c.KeyPart() }
 func batchPK(c archive.CorpID) string     { return "batch#" + c.KeyPart() }
@@ -85,9 +114,35 @@ func watchPK(c archive.CorpID) string     { return "watch#" + c.KeyPart() }
 func recallPK(c archive.CorpID) string    { return "recall#" + c.KeyPart() }
 func roomPK(c archive.CorpID) string      { return "room#" + c.KeyPart() }
 func robotPK(c archive.CorpID) string     { return "robot#" + c.KeyPart() }
+func pairPK(c archive.CorpID) string      { return "pair#" + c.KeyPart() }
+func choicePK(c archive.CorpID) string    { return "choice#" + c.KeyPart() }
+func consentPK(c archive.CorpID) string   { return "consent#" + c.KeyPart() }
+func standingPK(c archive.CorpID) string  { return "consentnow#" + c.KeyPart() }
+func roundPK(c archive.CorpID) string     { return "consentround#" + c.KeyPart() }
+func breachPK(c archive.CorpID) string    { return "breach#" + c.KeyPart() }
 func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
 func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
+
+func entrySK(kind directory.Kind, id string) string { return string(kind) + "#" + id }
+
+func lifePK(c archive.CorpID, kind directory.Kind, id string) string {
+	return "life#" + c.KeyPart() + "#" + string(kind) + "#" + idPart(id)
+}
+
+func eventPK(c archive.CorpID, by time.Time) string {
+	return "event#" + c.KeyPart() + "#" + by.UTC().Format("20060102")
+}
+
+// eventPKOf is the partition of the event with a key, which begins with the time by which it happened.
+func eventPKOf(c archive.CorpID, key string) (string, error) {
+	digits, _, _ := strings.Cut(key, "#")
+	ms, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("a key of an event of corp %s does not begin with a time", c)
+	}
+	return eventPK(c, time.UnixMilli(ms)), nil
+}
 
 func keySK(v archive.KeyVersion) string { return fmt.Sprintf("key#%010d", uint32(v)) }
 

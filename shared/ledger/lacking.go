@@ -10,7 +10,7 @@ import (
 )
 
 // Lacking returns what follows from a batch's messages and has rows missing: messages of which any row is (their own, a participant list, a person,
-// a room, a robot, a recall), and findings. people remembers what was seen to be there; it must be of this look alone.
+// a room, a robot, a recall, who talks alone), findings, and what is said of consent. people remembers what was seen to be there; it must be of this look alone.
 func (l *Ledger) Lacking(ctx context.Context, b BatchRow, rows derived.Rows, people *People) (derived.Rows, error) {
 	asked := map[string]item{}
 	ask := func(pk, sk string) string {
@@ -37,6 +37,13 @@ func (l *Ledger) Lacking(ctx context.Context, b BatchRow, rows derived.Rows, peo
 		row := findingRow(b.Corp, f)
 		found[i] = ask(getStr(row, "pk"), getStr(row, "sk"))
 	}
+	said := make([]string, len(rows.Consents))
+	for i, c := range rows.Consents {
+		if keepable(c.Subject) {
+			row := choiceRow(b.Corp, c)
+			said[i] = ask(getStr(row, "pk"), getStr(row, "sk"))
+		}
+	}
 	there, err := l.fetch(ctx, l.tables.Messages, slices.Collect(maps.Values(asked)))
 	if err != nil {
 		return derived.Rows{}, err
@@ -59,6 +66,11 @@ func (l *Ledger) Lacking(ctx context.Context, b BatchRow, rows derived.Rows, peo
 	for i, k := range found {
 		if asked[k] != nil {
 			lacking.Findings = append(lacking.Findings, rows.Findings[i])
+		}
+	}
+	for i, k := range said {
+		if asked[k] != nil {
+			lacking.Consents = append(lacking.Consents, rows.Consents[i])
 		}
 	}
 	return lacking, nil

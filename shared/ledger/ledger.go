@@ -249,13 +249,15 @@ func (l *Ledger) write(ctx context.Context, table string, rows []item) error {
 	return l.writeEach(ctx, table, slices.Values(rows))
 }
 
+// mostWrites is how many rows DynamoDB writes in one call.
+const mostWrites = 25
+
 // writeEach is write for rows that are made as they are asked for.
 func (l *Ledger) writeEach(ctx context.Context, table string, rows iter.Seq[item]) error {
-	const most = 25 // of one call
-	requests := make([]types.WriteRequest, 0, most)
+	requests := make([]types.WriteRequest, 0, mostWrites)
 	for row := range rows {
 		requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: row}})
-		if len(requests) == most {
+		if len(requests) == mostWrites {
 			if err := l.writeBatch(ctx, table, requests); err != nil {
 				return err
 			}

@@ -185,7 +185,7 @@ func messageRow(batchKey string, m *archive.Message) item {
 }
 
 // peopleOf calls add for the keys of the rows that a message shares with others: its participant list, which holds ids, its persons and robots,
-// its room.
+// who talks alone in it, its room.
 func peopleOf(m *archive.Message, add func(pk, sk string, ids []string)) {
 	corp, conversation, month := m.Corp.KeyPart(), idPart(m.Conversation()), monthOf(m)
 	if ids := archive.SortedParties(m.From, m.To); len(ids) > 0 {
@@ -199,6 +199,9 @@ func peopleOf(m *archive.Message, add func(pk, sk string, ids []string)) {
 			if archive.ParseKind(archive.PartyID(id)) == archive.KindRobot {
 				add(robotPK(m.Corp), id, nil)
 			}
+		}
+		if pair := pairOf(m.Room, ids); pair != "" {
+			add(pairPK(m.Corp), pair, nil)
 		}
 	}
 	if m.Room != "" && len(m.Room) <= longestID {
@@ -224,12 +227,16 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
 }
 
-// PutDerived writes what follows from a batch's opened items: PutMessages, and what the rules found. Identical by construction.
+// PutDerived writes what follows from a batch's opened items: PutMessages, what the rules found, and what the messages say of consent. Identical by
+// construction.
 func (l *Ledger) PutDerived(ctx context.Context, b BatchRow, rows derived.Rows, people *People) error {
 	if err := l.PutMessages(ctx, b.Key(), rows.Messages, people); err != nil {
 		return err
 	}
-	return l.PutFindings(ctx, b.Corp, rows.Findings)
+	if err := l.PutFindings(ctx, b.Corp, rows.Findings); err != nil {
+		return err
+	}
+	return l.PutChoices(ctx, b.Corp, rows.Consents)
 }
 
 // PutFindings writes what the rules found; identical by construction.

@@ -135,7 +135,16 @@ func (a Alarm) Fingerprint() string {
 // PutAlarm writes an alarm, all but what was told of it: that is ToldAlarm's alone, so that a mail that goes out meanwhile is not forgotten.
 // Only watch and fsck write alarms, and a repeated write is the same row.
 func (l *Ledger) PutAlarm(ctx context.Context, a Alarm) error {
-	_, err := l.update(ctx, l.tables.Control, alarmPK(a.Corp), a.Cause,
+	return l.putAlarm(ctx, alarmPK(a.Corp), a)
+}
+
+// PutBreach is PutAlarm for an alarm about a group with members who have not agreed: its Cause is the room's id. Only consent writes these.
+func (l *Ledger) PutBreach(ctx context.Context, a Alarm) error {
+	return l.putAlarm(ctx, breachPK(a.Corp), a)
+}
+
+func (l *Ledger) putAlarm(ctx context.Context, pk string, a Alarm) error {
+	_, err := l.update(ctx, l.tables.Control, pk, a.Cause,
 		"SET corp = :corp, cause = :cause, #open = :open, since = :since, seen = :seen, #over = :over, affected = :affected, deadline = :deadline, "+
 			"#unknown = :unknown, code = :code, detail = :detail", "", map[string]string{"#open": "open", "#over": "over", "#unknown": "unknown"},
 		item{":corp": str(string(a.Corp)), ":cause": str(a.Cause), ":open": boolean(a.Open), ":since": when(a.Since), ":seen": when(a.Seen), ":over": when(a.Over),
@@ -145,6 +154,15 @@ func (l *Ledger) PutAlarm(ctx context.Context, a Alarm) error {
 
 // ToldAlarm records what was mailed of an alarm, and to whom.
 func (l *Ledger) ToldAlarm(ctx context.Context, a Alarm, fingerprint string, to map[string]Hearing) error {
+	return l.toldAlarm(ctx, alarmPK(a.Corp), a, fingerprint, to)
+}
+
+// ToldBreach is ToldAlarm for a group's alarm.
+func (l *Ledger) ToldBreach(ctx context.Context, a Alarm, fingerprint string, to map[string]Hearing) error {
+	return l.toldAlarm(ctx, breachPK(a.Corp), a, fingerprint, to)
+}
+
+func (l *Ledger) toldAlarm(ctx context.Context, pk string, a Alarm, fingerprint string, to map[string]Hearing) error {
 	if to == nil {
 		to = map[string]Hearing{} // nobody, and not: unknown
 	}
@@ -152,7 +170,7 @@ func (l *Ledger) ToldAlarm(ctx context.Context, a Alarm, fingerprint string, to 
 	if err != nil {
 		return fmt.Errorf("write who was told of alarm %s of corp %s: %w", a.Cause, a.Corp, err)
 	}
-	_, err = l.update(ctx, l.tables.Control, alarmPK(a.Corp), a.Cause, "SET told = :told, told_to = :to", "attribute_exists(pk)", nil,
+	_, err = l.update(ctx, l.tables.Control, pk, a.Cause, "SET told = :told, told_to = :to", "attribute_exists(pk)", nil,
 		item{":told": str(fingerprint), ":to": str(string(receivers))})
 	if _, refused := refusedRow(err); refused {
 		return nil
@@ -162,9 +180,18 @@ func (l *Ledger) ToldAlarm(ctx context.Context, a Alarm, fingerprint string, to 
 
 // Alarms lists a corp's alarms, open and over.
 func (l *Ledger) Alarms(ctx context.Context, corp archive.CorpID) ([]Alarm, error) {
+	return l.alarms(ctx, corp, alarmPK(corp))
+}
+
+// Breaches lists a corp's alarms about groups with members who have not agreed, open and over.
+func (l *Ledger) Breaches(ctx context.Context, corp archive.CorpID) ([]Alarm, error) {
+	return l.alarms(ctx, corp, breachPK(corp))
+}
+
+func (l *Ledger) alarms(ctx context.Context, corp archive.CorpID, pk string) ([]Alarm, error) {
 	var alarms []Alarm
 	var unreadable error
-	err := l.each(ctx, l.tables.Control, alarmPK(corp), bounds{consistent: true}, func(it item) bool {
+	err := l.each(ctx, l.tables.Control, pk, bounds{consistent: true}, func(it item) bool {
 		a := Alarm{
 			Corp: archive.CorpID(getStr(it, "corp")), Cause: getStr(it, "cause"), Open: getBool(it, "open"), Since: getTime(it, "since"), Seen: getTime(it, "seen"),
 			Over: getTime(it, "over"), Affected: getCount(it, "affected"), Deadline: getTime(it, "deadline"), Unknown: getBool(it, "unknown"),

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
 )
 
 // BatchJob asks process to bring a batch forward. With a Reason its items that were set aside for that reason and key version are tried
@@ -46,6 +47,15 @@ type RedriveJob struct {
 	Corp       archive.CorpID     `json:"corp"`
 	Reason     string             `json:"reason,omitempty"`
 	KeyVersion archive.KeyVersion `json:"key_version,omitempty"`
+}
+
+// DirectoryJob asks directory to look at one department or member, of which WeCom told.
+type DirectoryJob struct {
+	Corp  archive.CorpID `json:"corp"`
+	Kind  directory.Kind `json:"kind"`             // department or member
+	ID    string         `json:"id"`               // of which a change was told
+	NewID string         `json:"new_id,omitempty"` // the userid that replaces it
+	Again bool           `json:"again,omitempty"`  // the first look found nothing new
 }
 
 // MailEvent is what SES says of a mail, in the form that the template's rules give to its events. Nobody enqueues it with Send.
@@ -85,12 +95,18 @@ func New[Job any](client *sqs.Client, url string) *Queue[Job] {
 // Send enqueues a job; group is the corp, so that one corp's backlog does not delay the others (SQS fair queues). A job whose answer was
 // lost may have been sent: the caller sends again.
 func (q *Queue[Job]) Send(ctx context.Context, group archive.CorpID, job Job) error {
+	return q.SendLater(ctx, group, job, 0)
+}
+
+// SendLater is Send for a job that nobody is to receive before a delay is over; at most 15 minutes, in whole seconds.
+func (q *Queue[Job]) SendLater(ctx context.Context, group archive.CorpID, job Job, delay time.Duration) error {
 	body, err := json.Marshal(job)
 	if err != nil {
 		return fmt.Errorf("encode a %T: %w", job, err)
 	}
 	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &q.url, MessageBody: aws.String(string(body)), MessageGroupId: groupID(group),
+		DelaySeconds: int32(min(delay, 15*time.Minute) / time.Second), // #nosec G115 -- at most 900
 	})
 	if err != nil {
 		return fmt.Errorf("send a %T of corp %s: %w", job, group, err)

@@ -97,6 +97,7 @@ func (lt letter) mail() (Mail, error) {
 		}
 	}
 	lt.Sections = sections
+	lt.Lead = append(lt.View.first(), lt.Lead...)
 	if err := letterPage.Execute(&html, lt); err != nil {
 		return Mail{}, fmt.Errorf("write html part: %w", err)
 	}

@@ -16,15 +16,15 @@ import (
 
 // Mail is a report in one language, ready to be addressed. It can be kept as JSON and read back without loss.
 type Mail struct {
-	ID         string      `json:"id"` // of this mail to this receiver: [A-Za-z0-9_-], see ID; goes into X-WecomVault-Report-Id
-	Kind       Kind        `json:"kind"`
-	Language   Language    `json:"language"`
-	Subject    string      `json:"subject"`
-	Text       string      `json:"text"`
-	HTML       string      `json:"html"`
-	Attachment *Attachment `json:"attachment,omitempty"`
-	Urgent     bool        `json:"urgent,omitempty"`
-	Threads    []string    `json:"threads,omitempty"` // names of the threads it belongs to: [A-Za-z0-9.-]; clients put equal ones together
+	ID          string       `json:"id"` // of this mail to this receiver: [A-Za-z0-9_-], see ID; goes into X-WecomVault-Report-Id
+	Kind        Kind         `json:"kind"`
+	Language    Language     `json:"language"`
+	Subject     string       `json:"subject"`
+	Text        string       `json:"text"`
+	HTML        string       `json:"html"`
+	Attachments []Attachment `json:"attachments,omitempty"`
+	Urgent      bool         `json:"urgent,omitempty"`
+	Threads     []string     `json:"threads,omitempty"` // names of the threads it belongs to: [A-Za-z0-9.-]; clients put equal ones together
 }
 
 // threadDomain ends the ids that threads are known by. No mail has them as its own id: SES gives every mail a new one, so that a
@@ -84,7 +84,7 @@ func (m Mail) Bytes(from, to string, date time.Time, boundarySeed string) ([]byt
 	}
 	header("MIME-Version", "1.0")
 
-	if m.Attachment == nil {
+	if len(m.Attachments) == 0 {
 		body, kind, err := m.alternative(boundarySeed)
 		if err != nil {
 			return nil, fmt.Errorf("write mail %s: %w", m.ID, err)
@@ -108,16 +108,18 @@ func (m Mail) Bytes(from, to string, date time.Time, boundarySeed string) ([]byt
 	if err := writePart(w, map[string][]string{"Content-Type": {kind}}, body); err != nil {
 		return nil, fmt.Errorf("write mail %s: %w", m.ID, err)
 	}
-	head := map[string][]string{
-		"Content-Type":              {m.Attachment.ContentType},
-		"Content-Disposition":       {foldFileName(m.Attachment.Name)},
-		"Content-Transfer-Encoding": {"base64"},
-	}
-	if strings.ContainsAny(m.Attachment.ContentType, "\r\n") {
-		return nil, fmt.Errorf("write mail %s: the attachment's content type is no single line", m.ID)
-	}
-	if err := writePart(w, head, base64Lines(m.Attachment.Body)); err != nil {
-		return nil, fmt.Errorf("write mail %s: %w", m.ID, err)
+	for _, a := range m.Attachments {
+		if strings.ContainsAny(a.ContentType, "\r\n") {
+			return nil, fmt.Errorf("write mail %s: an attachment's content type is no single line", m.ID)
+		}
+		head := map[string][]string{
+			"Content-Type":              {a.ContentType},
+			"Content-Disposition":       {foldFileName(a.Name)},
+			"Content-Transfer-Encoding": {"base64"},
+		}
+		if err := writePart(w, head, base64Lines(a.Body)); err != nil {
+			return nil, fmt.Errorf("write mail %s: %w", m.ID, err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("write mail %s: %w", m.ID, err)

@@ -42,8 +42,8 @@ type parsed struct {
 	Shape   []string          `json:"shape"` // content types from the outside in, in order
 	Text    string            `json:"text"`
 	HTML    string            `json:"html"`
-	File    string            `json:"file"`
-	Body    string            `json:"body"` // base64
+	Files   []string          `json:"files"`
+	Bodies  []string          `json:"bodies"` // base64
 	Defects []string          `json:"defects"`
 }
 
@@ -105,7 +105,7 @@ func readWithGo(t interface{ Fatal(...any) }, raw []byte) parsed {
 		disposition, params, err := mime.ParseMediaType(get(header, "Content-Disposition"))
 		switch {
 		case err == nil && disposition == "attachment":
-			p.File, p.Body = params["filename"], base64.StdEncoding.EncodeToString(content)
+			p.Files, p.Bodies = append(p.Files, params["filename"]), append(p.Bodies, base64.StdEncoding.EncodeToString(content))
 		case kind == "text/plain":
 			p.Text = strings.ReplaceAll(string(content), "\r\n", "\n")
 		case kind == "text/html":
@@ -118,26 +118,58 @@ func readWithGo(t interface{ Fatal(...any) }, raw []byte) parsed {
 
 const pythonReader = `
 import sys, json, base64, email, email.policy
-m = email.message_from_bytes(sys.stdin.buffer.read(), policy=email.policy.default)
-out = {"header": {}, "shape": [], "defects": [], "text": "", "html": "", "file": "", "body": ""}
-out["subject"] = str(m["Subject"])
-for k in ("From", "To"):
-    a = m[k].addresses
-    assert len(a) == 1, a
-    out[k.lower()] = a[0].display_name + "|" + a[0].addr_spec
-for k in m.keys():
-    out["defects"] += [k + ": " + repr(d) for d in m[k].defects]
-for p in m.walk():
-    out["shape"].append(p.get_content_type())
-    out["defects"] += [repr(d) for d in p.defects]
-    if p.is_multipart(): continue
-    if p.get_content_disposition() == "attachment":
-        out["file"] = p.get_filename()
-        out["body"] = base64.b64encode(p.get_payload(decode=True)).decode()
-    elif p.get_content_type() == "text/plain": out["text"] = p.get_content().replace("\r\n", "\n")
-    elif p.get_content_type() == "text/html": out["html"] = p.get_content().replace("\r\n", "\n")
-print(json.dumps(out))
+def read(raw):
+    m = email.message_from_bytes(raw, policy=email.policy.default)
+    out = {"header": {}, "shape": [], "defects": [], "text": "", "html": "", "files": [], "bodies": []}
+    out["subject"] = str(m["Subject"])
+    for k in ("From", "To"):
+        a = m[k].addresses
+        assert len(a) == 1, a
+        out[k.lower()] = a[0].display_name + "|" + a[0].addr_spec
+    for k in m.keys():
+        out["defects"] += [k + ": " + repr(d) for d in m[k].defects]
+    for p in m.walk():
+        out["shape"].append(p.get_content_type())
+        out["defects"] += [repr(d) for d in p.defects]
+        if p.is_multipart(): continue
+        if p.get_content_disposition() == "attachment":
+            out["files"].append(p.get_filename())
+            out["bodies"].append(base64.b64encode(p.get_payload(decode=True)).decode())
+        elif p.get_content_type() == "text/plain": out["text"] = p.get_content().replace("\r\n", "\n")
+        elif p.get_content_type() == "text/html": out["html"] = p.get_content().replace("\r\n", "\n")
+    return out
+for line in sys.stdin: print(json.dumps(read(base64.b64decode(line))))
 `
+
+// checkWithPython holds that Python's own reader of mails reads ours as they were meant.
+func checkWithPython(t *testing.T, mails []Mail) {
+	t.Helper()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("python3 is missing: it is the second reader of our mails")
+		}
+		t.Skip("python3 is missing")
+	}
+	var in, stderr bytes.Buffer
+	for _, m := range mails {
+		in.WriteString(base64.StdEncoding.EncodeToString(m.mustBytes(t)) + "\n")
+	}
+	cmd := exec.Command(python, "-c", pythonReader) // #nosec G204 -- our own program
+	cmd.Stdin, cmd.Stderr = &in, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	read := json.NewDecoder(bytes.NewReader(out))
+	for _, m := range mails {
+		var p parsed
+		if err := read.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		checkParsed(t, m, p)
+	}
+}
 
 func sampleMails(t *testing.T) []Mail {
 	t.Helper()
@@ -148,7 +180,7 @@ func sampleMails(t *testing.T) []Mail {
 		mails = append(mails, r1, r7)
 	}
 	mails[0].Subject = strings.Repeat("海岚 tea & ", 30) + "end" // long, in two scripts
-	mails[0].Attachment.Name = strings.Repeat("很长的名字", 30) + ` "quoted" 50%.html`
+	mails[0].Attachments[0].Name = strings.Repeat("很长的名字", 30) + ` "quoted" 50%.html`
 	mails[2].Subject = strings.TrimSpace(strings.Repeat("a plain subject that goes on ", 12))
 	return mails
 }
@@ -170,15 +202,21 @@ func checkParsed(t *testing.T, m Mail, p parsed) {
 	t.Helper()
 	shape := []string{"multipart/alternative", "text/plain", "text/html"}
 	want := parsed{Subject: m.Subject, From: `海岚 "Vault", 存档|vault@hailan.example`, To: "O'Neil, 李 (Ops)|ops+r1@mail.hailan.example", Text: m.Text, HTML: m.HTML}
-	if m.Attachment != nil {
-		kind, _, _ := strings.Cut(m.Attachment.ContentType, ";")
-		shape = append(append([]string{"multipart/mixed"}, shape...), kind)
-		want.File, want.Body = m.Attachment.Name, base64.StdEncoding.EncodeToString(m.Attachment.Body)
+	if len(m.Attachments) > 0 {
+		shape = append([]string{"multipart/mixed"}, shape...)
+	}
+	for _, a := range m.Attachments {
+		kind, _, _ := strings.Cut(a.ContentType, ";")
+		shape = append(shape, kind)
+		want.Files, want.Bodies = append(want.Files, a.Name), append(want.Bodies, base64.StdEncoding.EncodeToString(a.Body))
 	}
 	want.Shape = shape
 	p.Header = nil
 	if len(p.Defects) == 0 {
 		p.Defects = nil
+	}
+	if len(p.Files) == 0 {
+		p.Files, p.Bodies = nil, nil
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("read back differently (-want +got):\n%s", diff)
@@ -191,30 +229,7 @@ func TestMailReadsBackWithGo(t *testing.T) {
 	}
 }
 
-func TestMailReadsBackWithPython(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("python3 is missing: it is the second reader of our mails")
-		}
-		t.Skip("python3 is missing")
-	}
-	for _, m := range sampleMails(t) {
-		cmd := exec.Command(python, "-c", pythonReader) // #nosec G204 -- our own program
-		cmd.Stdin = bytes.NewReader(m.mustBytes(t))
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, stderr.String())
-		}
-		var p parsed
-		if err := json.Unmarshal(out, &p); err != nil {
-			t.Fatal(err)
-		}
-		checkParsed(t, m, p)
-	}
-}
+func TestMailReadsBackWithPython(t *testing.T) { checkWithPython(t, sampleMails(t)) }
 
 func TestMailKeepsToTheLine(t *testing.T) {
 	for _, m := range sampleMails(t) {
@@ -311,7 +326,7 @@ func TestWhatIsNoAddressOrIDIsRefused(t *testing.T) {
 		{"a header in the id", Mail{ID: "x\r\nBcc: c@x.example"}, "a@x.example", "b@x.example"},
 		{"no id", Mail{}, "a@x.example", "b@x.example"},
 		{"a header in a thread", Mail{ID: "x", Threads: []string{"t>\r\nBcc: c@x.example"}}, "a@x.example", "b@x.example"},
-		{"a header in the attachment's type", Mail{ID: "x", Attachment: &Attachment{Name: "n", ContentType: "text/html\r\nBcc: c@x.example"}}, "a@x.example", "b@x.example"},
+		{"a header in the attachment's type", Mail{ID: "x", Attachments: []Attachment{{Name: "n", ContentType: "text/html\r\nBcc: c@x.example"}}}, "a@x.example", "b@x.example"},
 	} {
 		if raw, err := c.m.Bytes(c.from, c.to, noon, ""); err == nil {
 			t.Errorf("%s: written as\n%s", c.name, raw)
@@ -322,7 +337,7 @@ func TestWhatIsNoAddressOrIDIsRefused(t *testing.T) {
 }
 
 func TestNoTextCanAddAHeaderOrAPart(t *testing.T) {
-	plain := Mail{ID: "x", Subject: "s", Text: "t", HTML: "h", Attachment: &Attachment{Name: "n.html", ContentType: "text/html; charset=utf-8", Body: []byte("b")}}
+	plain := Mail{ID: "x", Subject: "s", Text: "t", HTML: "h", Attachments: []Attachment{{Name: "n.html", ContentType: "text/html; charset=utf-8", Body: []byte("b")}}}
 	want := readWithGo(t, plain.mustBytes(t))
 	names := func(p parsed) []string {
 		var out []string
@@ -338,7 +353,7 @@ func TestNoTextCanAddAHeaderOrAPart(t *testing.T) {
 	}, evil string) {
 		m := plain
 		m.Subject, m.Text, m.HTML = evil, evil, evil
-		m.Attachment = &Attachment{Name: evil, ContentType: plain.Attachment.ContentType, Body: []byte(evil)}
+		m.Attachments = []Attachment{{Name: evil, ContentType: plain.Attachments[0].ContentType, Body: []byte(evil)}}
 		got := readWithGo(t, m.mustBytes(t))
 		if diff := cmp.Diff(names(want), names(got)); diff != "" {
 			t.Errorf("%q changes the headers: %s", evil, diff)
@@ -349,7 +364,7 @@ func TestNoTextCanAddAHeaderOrAPart(t *testing.T) {
 		if wantSubject := clean(evil); got.Subject != wantSubject {
 			t.Errorf("%q comes back as the subject %q, want %q", evil, got.Subject, wantSubject)
 		}
-		if body, err := base64.StdEncoding.DecodeString(got.Body); err != nil || string(body) != evil {
+		if body, err := base64.StdEncoding.DecodeString(got.Bodies[0]); err != nil || string(body) != evil {
 			t.Errorf("%q comes back as the attachment %q", evil, body)
 		}
 	}

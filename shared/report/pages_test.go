@@ -128,7 +128,7 @@ func TestPagesAreReadableAtEveryWidth(t *testing.T) {
 		}
 		evil.Corp.Name = strings.Repeat("W", 100)
 		for name, html := range map[string]string{
-			"R1": r1.HTML, "R1 attachment": string(r1.Attachment.Body),
+			"R1": r1.HTML, "R1 attachment": pageOf(t, r1),
 			"R7 every cause": maintenance(t, everyCause(Began), v).HTML, "R1 long names": userStatus(t, evil, v).HTML,
 		} {
 			for _, width := range []int64{360, 600, 1200} {
@@ -146,13 +146,66 @@ func TestPagesAreReadableAtEveryWidth(t *testing.T) {
 	}
 }
 
-const shownRows = `[...document.querySelectorAll("#users tbody tr")].filter(r => r.offsetParent !== null).length`
+func TestDailyPagesAreReadableAtEveryWidth(t *testing.T) {
+	ctx := browser(t)
+	check := func(name, html string, width int64) {
+		open(ctx, t, html, width)
+		for _, c := range ask[[]string](ctx, t, complaints) {
+			t.Errorf("%s at %d: %s", name, width, c)
+		}
+	}
+	for i, width := range []int64{360, 600, 1200} {
+		for _, d := range dailies() {
+			m := d.mail(t, views()[i%2])
+			check(d.name, m.HTML, width)
+			if len(m.Attachments) > 0 {
+				check(d.name+" page", pageOf(t, m), width)
+			}
+		}
+	}
+	for _, d := range crowded(30, func(i int) string { return strings.Repeat("w", 200) + decimal(i) }) {
+		check(d.name+" with long names", d.mail(t, views()[0]).HTML, 360)
+	}
+}
+
+func TestEachNumberOfADailyPageShowsItsRows(t *testing.T) {
+	ctx := browser(t)
+	for _, d := range dailies() {
+		m := d.mail(t, views()[0])
+		if len(m.Attachments) == 0 {
+			continue
+		}
+		page := pageOf(t, m)
+		open(ctx, t, page, 1200)
+		all := ask[int](ctx, t, shownRows)
+		for _, n := range shownNumber.FindAllStringSubmatch(page, -1) {
+			want := n[2]
+			if want == "unknown" {
+				want = "0"
+			}
+			if got := ask[int](ctx, t, fmt.Sprintf(`document.querySelector('.number[data-key=%q]').click(), `, n[1])+shownRows); decimal(got) != want {
+				t.Errorf("%s: number %s is %s and shows %d rows", d.name, n[1], n[2], got)
+			}
+		}
+		if got := ask[int](ctx, t, `document.getElementById("all").click(), `+shownRows); got != all {
+			t.Errorf("%s: %d of %d rows come back", d.name, got, all)
+		}
+		columns := ask[int](ctx, t, `document.querySelectorAll("#rows thead button").length`)
+		for i := range columns {
+			if got := ask[int](ctx, t, fmt.Sprintf(`document.querySelectorAll("#rows thead button")[%d].click(), `, i)+shownRows); got != all {
+				t.Errorf("%s: sorted by column %d, %d of %d rows are left", d.name, i, got, all)
+			}
+		}
+	}
+}
+
+const shownRows = `[...document.querySelectorAll("#rows tbody tr")].filter(r => r.offsetParent !== null).length`
 
 func TestEachNumberOfThePageShowsItsRows(t *testing.T) {
 	ctx := browser(t)
 	f := sampleFacts()
 	s := Summarise(f)
-	open(ctx, t, string(userStatus(t, f, views()[0]).Attachment.Body), 1200)
+	open(ctx, t, pageOf(t, userStatus(t, f, views()[0])), 1200)
 	for _, ln := range lines() {
 		c := *ln.of(&s)
 		if ln.key == "g0" && c.N == 0 {
@@ -177,9 +230,9 @@ func TestEachNumberOfThePageShowsItsRows(t *testing.T) {
 func TestPageOfTenThousandUsersSortsAndSearches(t *testing.T) {
 	ctx := browser(t)
 	f := manyUsers(10_000)
-	open(ctx, t, string(userStatus(t, f, views()[0]).Attachment.Body), 1200)
-	first := `document.querySelector("#users tbody tr").cells[1].textContent`
-	head := `document.querySelectorAll("#users thead button")[1]`
+	open(ctx, t, pageOf(t, userStatus(t, f, views()[0])), 1200)
+	first := `document.querySelector("#rows tbody tr").cells[1].textContent`
+	head := `document.querySelectorAll("#rows thead button")[1]`
 	words := `document.getElementById("count").textContent`
 	if got := ask[string](ctx, t, words); got != "10000 of 10000 users" {
 		t.Errorf("the page says %q", got)
@@ -209,7 +262,7 @@ func TestPageOfTenThousandUsersSortsAndSearches(t *testing.T) {
 func TestPrintingShowsEveryRow(t *testing.T) {
 	ctx := browser(t)
 	f := manyUsers(400)
-	open(ctx, t, string(userStatus(t, f, views()[1]).Attachment.Body), 1200)
+	open(ctx, t, pageOf(t, userStatus(t, f, views()[1])), 1200)
 	if few := ask[int](ctx, t, shownRows); few >= 400 {
 		t.Errorf("%d rows stand in the table at first", few)
 	}
@@ -230,8 +283,8 @@ func TestNamesCantRunScripts(t *testing.T) {
 	}
 	m := userStatus(t, f, views()[0])
 	// Even a name that got out of its quotes could not run: the policy is tried on a page that lets one out.
-	broken := strings.Replace(string(m.Attachment.Body), "<main>", `<main><img src="x" onerror="document.title='taken'"><script>document.title='taken'</script>`, 1)
-	for name, html := range map[string]string{"mail": m.HTML, "attachment": string(m.Attachment.Body), "attachment with a hole": broken} {
+	broken := strings.Replace(pageOf(t, m), "<main>", `<main><img src="x" onerror="document.title='taken'"><script>document.title='taken'</script>`, 1)
+	for name, html := range map[string]string{"mail": m.HTML, "attachment": pageOf(t, m), "attachment with a hole": broken} {
 		open(ctx, t, html, 1200)
 		if title := ask[string](ctx, t, "document.title"); title == "taken" {
 			t.Errorf("%s: a name ran a script", name)

@@ -95,7 +95,7 @@ func (r Receiver) Checked() (Receiver, error) {
 	var reports []Kind
 	for _, k := range r.Reports {
 		if !slices.Contains(Kinds(), k) {
-			return Receiver{}, fmt.Errorf("receiver: there is no such report: choose among R1 (user status) and R7 (account maintenance)")
+			return Receiver{}, fmt.Errorf("receiver: there is no such report: choose among %s", kindNames())
 		}
 	}
 	for _, k := range Kinds() {
@@ -104,7 +104,7 @@ func (r Receiver) Checked() (Receiver, error) {
 		}
 	}
 	if len(reports) == 0 {
-		return Receiver{}, fmt.Errorf("receiver: at least one report is needed: R1 (user status), R7 (account maintenance)")
+		return Receiver{}, fmt.Errorf("receiver: at least one report is needed: %s", kindNames())
 	}
 	r.Reports = reports
 	return r, nil

@@ -7,6 +7,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,22 +19,38 @@ type Kind string
 
 // The reports that exist.
 const (
-	UserStatus  Kind = "R1" // User Status Report, daily
-	Maintenance Kind = "R7" // Account Maintenance alert, at once, and the day's state for subscribers
+	UserStatus    Kind = "R1"  // User Status Report, daily
+	MissingMobile Kind = "R2"  // Missing Mobile, daily, to receivers and to the users concerned
+	NumberChange  Kind = "R3"  // Number Changes of the last 24 hours
+	DeletedUsers  Kind = "R4"  // Deleted Users of the last 24 hours
+	NewUsers      Kind = "R5"  // New Users of the last 24 hours
+	GroupsBreach  Kind = "R6"  // WeChat Groups Compliance Breach, at once, and the day's state
+	Maintenance   Kind = "R7"  // Account Maintenance alert, at once, and the day's state for subscribers
+	MissingEmail  Kind = "R8"  // Missing Email, daily, to receivers, the control mailbox and the users concerned
+	Coverage      Kind = "R12" // Coverage, daily: what is captured and what is not
 )
 
 // Kinds lists every report there is.
-func Kinds() []Kind { return []Kind{UserStatus, Maintenance} }
+func Kinds() []Kind {
+	return []Kind{UserStatus, MissingMobile, NumberChange, DeletedUsers, NewUsers, GroupsBreach, Maintenance, MissingEmail, Coverage}
+}
+
+// kindNames is the reports' codes with their names, as refusals list them.
+func kindNames() string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, string(k)+" ("+strings.ToLower(k.Title(English))+")")
+	}
+	return strings.Join(names, ", ")
+}
 
 // ParseKind reads a report's code (R1, R7), in any case.
 func ParseKind(s string) (Kind, error) {
 	k := Kind(strings.ToUpper(strings.TrimSpace(s)))
-	switch k {
-	case UserStatus, Maintenance:
-		return k, nil
-	default:
-		return "", fmt.Errorf("there is no such report: choose among R1 (user status) and R7 (account maintenance)")
+	if !slices.Contains(Kinds(), k) {
+		return "", fmt.Errorf("there is no such report: choose among %s", kindNames())
 	}
+	return k, nil
 }
 
 // Title is the report's name as people read it.
@@ -41,8 +58,22 @@ func (k Kind) Title(l Language) string {
 	switch k {
 	case UserStatus:
 		return l.say("User Status Report", "用户状态报告")
+	case MissingMobile:
+		return l.say("Missing Mobile", "手机号丢失提醒")
+	case NumberChange:
+		return l.say("Number Changes", "手机号变更报告")
+	case DeletedUsers:
+		return l.say("Deleted Users", "离开用户报告")
+	case NewUsers:
+		return l.say("New Users", "新增用户报告")
+	case GroupsBreach:
+		return l.say("WeChat Groups Compliance Breach", "微信群合规提醒")
 	case Maintenance:
 		return l.say("Account Maintenance", "账户维护提醒")
+	case MissingEmail:
+		return l.say("Missing Email", "邮箱缺失提醒")
+	case Coverage:
+		return l.say("Coverage Report", "存档覆盖报告")
 	default:
 		return string(k)
 	}
@@ -50,10 +81,13 @@ func (k Kind) Title(l Language) string {
 
 // View is how one receiver is shown a report.
 type View struct {
-	Language Language
-	Zone     *time.Location // shown beside UTC; nil: UTC alone
-	GuideURL string         // "" leaves the links to the guide out; pages are GuideURL/<language>/<page>
-	Mask     bool           // mobile numbers lose their middle digits
+	Language    Language
+	Zone        *time.Location // shown beside UTC; nil: UTC alone
+	GuideURL    string         // "" leaves the links to the guide out; pages are GuideURL/<language>/<page>
+	Mask        bool           // mobile numbers lose their middle digits
+	Departments []string       // names of the departments that the mail is confined to; none: it tells of the whole company
+	Due         time.Time      // when a daily report was due, and
+	Made        time.Time      // when it was made: one that is late says so; both zero for alerts
 }
 
 // Marks are what every screen and mail must say about the stack that made it.

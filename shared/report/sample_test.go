@@ -1,10 +1,14 @@
 package report
 
 import (
+	"archive/zip"
+	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,4 +130,47 @@ func golden(t *testing.T, name string, got []byte) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("%s differs (-want +got):\n%s", name, diff)
 	}
+}
+
+// attached is a file of a mail that ends in suffix, whether or not it is packed.
+func attached(t interface{ Fatal(...any) }, m Mail, suffix string) string {
+	for _, a := range m.Attachments {
+		if strings.HasSuffix(a.Name, suffix) {
+			return string(a.Body)
+		}
+		if !a.Zipped() {
+			continue
+		}
+		z, err := zip.NewReader(bytes.NewReader(a.Body), int64(len(a.Body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range z.File {
+			if !strings.HasSuffix(f.Name, suffix) {
+				continue
+			}
+			r, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(body)
+		}
+	}
+	t.Fatal("the mail has no file that ends in", suffix)
+	return ""
+}
+
+func pageOf(t interface{ Fatal(...any) }, m Mail) string { return attached(t, m, ".html") }
+func csvOf(t interface{ Fatal(...any) }, m Mail) string  { return attached(t, m, ".csv") }
+
+func names(m Mail) string {
+	var list []string
+	for _, a := range m.Attachments {
+		list = append(list, a.Name)
+	}
+	return strings.Join(list, ", ")
 }

@@ -40,6 +40,7 @@ type User struct {
 	ID          archive.PartyID
 	Name        string   // "" if unknown
 	Departments []string // names
+	In          []int    `json:",omitempty"` // the departments' numbers, of a leaver the last ones: they decide who may see the row
 	Status      Status
 
 	Designated      bool // on WeCom's list of users to archive

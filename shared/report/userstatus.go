@@ -24,6 +24,12 @@ type UserStatusFacts struct {
 	BeforeDay time.Time // its day
 
 	Capture *Capture // nil: not known
+
+	// Part says that Users is a part of the company: what is no count of rows is left out. Tally is Users by departments, BeforeTally that of the day before;
+	// nil: an earlier version did not count so.
+	Part        bool    `json:",omitempty"`
+	Tally       []Tally `json:",omitempty"`
+	BeforeTally []Tally `json:",omitempty"`
 }
 
 // Capture is what was captured in the window, by the ledger's count.
@@ -61,20 +67,16 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 	}
 	f.Users = sortedUsers(f.Users)
 	s := Summarise(f)
-	page, err := userTable(f, v, s)
+	attachments, err := userSheet(f, v, s).files(userFile(f, v.Language))
 	if err != nil {
 		return Mail{}, fmt.Errorf("build user status page of corp %s: %w", f.Corp.ID, err)
 	}
-	attachment, err := attach(page, v.Language.sayf("User-Status-%s-%s", "用户状态报告-%s-%s", fileWord(f.Corp.title()), f.Day.UTC().Format("2006-01-02")))
-	if err != nil {
-		return Mail{}, fmt.Errorf("pack user status page of corp %s: %w", f.Corp.ID, err)
-	}
-	m, err := userLetter(f, v, s, attachment.Zipped()).mail()
+	m, err := userLetter(f, v, s, attachments).mail()
 	if err != nil {
 		return Mail{}, fmt.Errorf("build user status mail of corp %s: %w", f.Corp.ID, err)
 	}
 	m.Kind = UserStatus
-	m.Attachment = attachment
+	m.Attachments = attachments
 	return m, nil
 }
 
@@ -94,7 +96,7 @@ func sortedUsers(users []User) []User {
 	return out
 }
 
-func userLetter(f UserStatusFacts, v View, s Summary, zipped bool) letter {
+func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) letter {
 	l := v.Language
 	day := f.Day.UTC().Format("2006-01-02")
 	lt := letter{
@@ -116,6 +118,8 @@ func userLetter(f UserStatusFacts, v View, s Summary, zipped bool) letter {
 		lt.Lead = append(lt.Lead, l.sayf("Directory as of %s.", "通讯录读取时间：%s。", v.at(f.Snapshot)))
 	}
 	switch {
+	case f.Part && f.Before == nil && !f.BeforeDay.IsZero():
+		lt.Lead = append(lt.Lead, l.say("The report of the day before was not counted by department, so changes can't be told.", "前一日的报告未按部门统计，因此无法给出变化。"))
 	case f.Before == nil:
 		lt.Lead = append(lt.Lead, l.say("This is the first report: there is no day before to compare with.", "这是第一份报告：没有可比较的前一日数据。"))
 	default:
@@ -129,13 +133,14 @@ func userLetter(f UserStatusFacts, v View, s Summary, zipped bool) letter {
 	if !f.Delivery {
 		stages.Paras = append(stages.Paras, l.say("Delivery to mailboxes is not set up, so nobody is in the last stage.", "尚未配置邮箱投递，因此最后阶段没有成员。"))
 	}
-	lt.Sections = append(lt.Sections, stages, problemSection(f, v, s), captureSection(f, v))
-	note := l.say("The attachment holds one row per user. It is a single page that works without a network: open it in a browser to sort, filter, search and print.",
-		"附件为每位用户一行的完整清单：单个网页文件，可离线在浏览器中打开，支持排序、筛选、搜索和打印。")
-	if zipped {
-		note += l.say(" It is packed as a ZIP file because of its size.", "因文件较大，已压缩为 ZIP。")
+	lt.Sections = append(lt.Sections, stages, problemSection(f, v, s))
+	if !f.Part {
+		lt.Sections = append(lt.Sections, captureSection(f, v))
 	}
-	lt.Sections = append(lt.Sections, section{Heading: l.say("All users", "全部用户"), Paras: []string{note}})
+	lt.Sections = append(lt.Sections, section{
+		Heading: l.say("All users", "全部用户"),
+		Paras:   append([]string{l.say("The attachment holds one row per user.", "附件为每位用户一行的完整清单。")}, attachedNote(l, attached)...),
+	})
 	lt.Sections = append(lt.Sections, guide(v, "user-status"))
 	return lt
 }

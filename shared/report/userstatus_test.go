@@ -29,9 +29,10 @@ func userStatus(t *testing.T, f UserStatusFacts, v View) Mail {
 func TestUserStatusReadsAsItsGoldens(t *testing.T) {
 	for _, v := range views() {
 		m := userStatus(t, sampleFacts(), v)
-		golden(t, "r1."+string(v.Language)+".txt", []byte("Subject: "+m.Subject+"\nAttachment: "+m.Attachment.Name+"\n\n"+m.Text))
+		golden(t, "r1."+string(v.Language)+".txt", []byte("Subject: "+m.Subject+"\nAttachments: "+names(m)+"\n\n"+m.Text))
 		golden(t, "r1."+string(v.Language)+".html", []byte(m.HTML))
-		golden(t, "r1."+string(v.Language)+".attachment.html", m.Attachment.Body)
+		golden(t, "r1."+string(v.Language)+".attachment.html", []byte(pageOf(t, m)))
+		golden(t, "r1."+string(v.Language)+".attachment.csv", []byte(csvOf(t, m)))
 	}
 }
 
@@ -78,7 +79,7 @@ func TestEachNumberOfTheSummaryIsACountOfRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page := string(m.Attachment.Body)
+		page := pageOf(t, m)
 		counted := map[string]Count{}
 		rows := rowMarks.FindAllStringSubmatch(page, -1)
 		if len(rows) != len(f.Users) {
@@ -190,7 +191,7 @@ func TestReportDoesNotDependOnTheOrderOfUsers(t *testing.T) {
 
 func TestNothingReadableIsAllUnknown(t *testing.T) {
 	f := sampleFacts()
-	f.Snapshot, f.Before, f.Capture = time.Time{}, nil, nil
+	f.Snapshot, f.Before, f.BeforeDay, f.Capture = time.Time{}, nil, time.Time{}, nil
 	f.Users = []User{{ID: "a1"}, {ID: "b2"}, {ID: "c3"}}
 	m := userStatus(t, f, View{Language: English})
 	for _, want := range []string{
@@ -290,12 +291,12 @@ func TestNamesCantChangeTheReport(t *testing.T) {
 				}
 			}
 			m := userStatus(t, f, v)
-			for name, pair := range map[string][2]string{"mail": {plain.HTML, m.HTML}, "attachment": {string(plain.Attachment.Body), string(m.Attachment.Body)}} {
+			for name, pair := range map[string][2]string{"mail": {plain.HTML, m.HTML}, "attachment": {pageOf(t, plain), pageOf(t, m)}} {
 				if tags(pair[0]) != tags(pair[1]) {
 					t.Errorf("%q changes the tags of the %s", evil, name)
 				}
 			}
-			for name, s := range map[string]string{"subject": m.Subject, "text": m.Text, "html": m.HTML, "attachment": string(m.Attachment.Body), "file name": m.Attachment.Name} {
+			for name, s := range map[string]string{"subject": m.Subject, "text": m.Text, "html": m.HTML, "attachment": pageOf(t, m), "csv": strings.ReplaceAll(strings.TrimPrefix(csvOf(t, m), "\ufeff"), "\r\n", "\n"), "file name": m.Attachments[0].Name} {
 				for _, r := range s {
 					if (unicode.IsControl(r) && r != '\n') || unicode.Is(unicode.Bidi_Control, r) {
 						t.Errorf("%q leaves %U in the %s", evil, r, name)
@@ -303,7 +304,7 @@ func TestNamesCantChangeTheReport(t *testing.T) {
 					}
 				}
 			}
-			if strings.ContainsAny(m.Subject, "\r\n") || strings.ContainsAny(m.Attachment.Name, "/\\\r\n\"<>") {
+			if strings.ContainsAny(m.Subject, "\r\n") || strings.ContainsAny(m.Attachments[0].Name, "/\\\r\n\"<>") {
 				t.Errorf("%q makes a subject or file name of several lines", evil)
 			}
 			if len(m.HTML) > 90_000 {
@@ -321,11 +322,11 @@ func TestTenThousandUsersFitAMail(t *testing.T) {
 			t.Errorf("the mail has %d bytes of HTML and %d of text: Gmail cuts at about 100 kB", len(m.HTML), len(m.Text))
 		}
 		raw := writeMail(t, m)
-		t.Logf("%s: html %d, attachment %d (%s), mail %d", v.Language, len(m.HTML), len(m.Attachment.Body), m.Attachment.ContentType, len(raw))
+		t.Logf("%s: html %d, attachments %s, page %d, csv %d, mail %d", v.Language, len(m.HTML), names(m), len(pageOf(t, m)), len(csvOf(t, m)), len(raw))
 		if len(raw) > 10_000_000 {
 			t.Errorf("the mail has %d bytes: SES refuses it", len(raw))
 		}
-		if n := len(rowMarks.FindAll(m.Attachment.Body, -1)); n != 10_000 {
+		if n := len(rowMarks.FindAllString(pageOf(t, m), -1)); n != 10_000 {
 			t.Errorf("the attachment has %d rows", n)
 		}
 	}
@@ -337,8 +338,14 @@ func TestAPageTooLargeForSESIsPacked(t *testing.T) {
 		f.Users[i].Name = strings.Repeat("名", 190) + f.Users[i].Name
 	}
 	m := userStatus(t, f, views()[0])
-	if !m.Attachment.Zipped() || !strings.HasSuffix(m.Attachment.Name, ".zip") || !strings.Contains(m.Text, "ZIP") {
-		t.Errorf("attached as %s of %d bytes", m.Attachment.Name, len(m.Attachment.Body))
+	if len(m.Attachments) != 1 || !m.Attachments[0].Zipped() || !strings.HasSuffix(m.Attachments[0].Name, ".zip") || !strings.Contains(m.Text, ".zip") {
+		t.Errorf("attached as %s", names(m))
+	}
+	if n := len(rowMarks.FindAllString(pageOf(t, m), -1)); n != 9_000 {
+		t.Errorf("the packed page has %d rows", n)
+	}
+	if n := strings.Count(csvOf(t, m), "\r\n"); n != 9_001 {
+		t.Errorf("the packed CSV has %d lines", n)
 	}
 	if raw := writeMail(t, m); len(raw) > 10_000_000 {
 		t.Errorf("the mail has %d bytes", len(raw))
@@ -363,7 +370,7 @@ func TestMailsLoadNothingAndStyleInline(t *testing.T) {
 			t.Error("there is a link without a guide")
 		}
 		for _, out := range []string{"http://", "https://", "src=", "url("} {
-			if strings.Contains(string(r1.Attachment.Body), out) {
+			if strings.Contains(pageOf(t, r1), out) {
 				t.Errorf("the attachment holds %s", out)
 			}
 		}

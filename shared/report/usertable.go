@@ -1,119 +1,50 @@
 package report
 
-import (
-	"bytes"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
-	"html/template"
-	"strconv"
-	"strings"
-)
+import "strconv"
 
-//go:embed page/users.html
-var usersSource string
-
-//go:embed page/users.js
-var usersScript string
-
-//go:embed page/users.css
-var usersStyle string
-
-var usersPage = template.Must(template.New("users").Parse(usersSource))
-
-// userRow is one user as the attachment shows it. Marks are the keys of the summary's lines that count this user, those of unknown answers
-// with a "?" behind.
-type userRow struct {
-	Marks                                  string
-	Name, ID, Departments, Status          string
-	Stage, Days, Mobile, Email, Identified string
-	Designated, Mailbox                    string
-	Last, LastLocal                        string
-	StageRank                              int
-	Wrong                                  []string
-}
-
-type userNumber struct {
-	Key, Label, Value, Note, Change string
-}
-
-type usersView struct {
-	Lang, Title, Company, File string
-	CSP                        template.HTMLAttr
-	Style                      template.CSS
-	Script                     template.JS
-	Banners, Lead              []string
-	Numbers, Stages            []userNumber
-	Head                       []string
-	Rows                       []userRow
-	Words                      map[string]string
-}
-
-// userTable is the page that is attached to R1: everything in one file, nothing loaded from anywhere. Without scripts it is still
-// the whole table.
-func userTable(f UserStatusFacts, v View, s Summary) ([]byte, error) {
+// userSheet is R1's table: one row a user.
+func userSheet(f UserStatusFacts, v View, s Summary) sheet {
 	l := v.Language
-	lt := userLetter(f, v, s, false)
-	page := usersView{
-		Lang:    string(l),
-		Title:   UserStatus.Title(l),
-		Company: f.Corp.title(),
-		File:    lt.Subject,
-		// The page runs its own script and loads nothing, whatever a name holds: the policy names the script by its hash.
-		CSP: template.HTMLAttr(`content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-` + //nolint:gosec // G203: our own embedded files
-			sourceHash(usersScript) + `'; base-uri 'none'; form-action 'none'"`),
-		Style:   template.CSS(usersStyle), //nolint:gosec // G203: our own embedded file
-		Script:  template.JS(usersScript), //nolint:gosec // G203: our own embedded file
-		Banners: lt.Banners,
-		Lead:    lt.Lead,
-		Head: []string{
-			l.say("Name", "姓名"), l.say("Userid", "账号 (userid)"), l.say("Departments", "部门"), l.say("Status", "状态"), l.say("Stage", "阶段"),
-			l.say("Days in stage", "阶段天数"), l.say("Mobile", "手机号"), l.say("Email", "邮箱"), l.say("Identified by", "识别依据"), l.say("Designated", "存档名单"),
-			l.say("Last archived message", "最后存档消息"), l.say("Mailbox", "投递邮箱"), l.say("What is wrong", "问题"),
+	lt := userLetter(f, v, s, nil)
+	sh := sheet{
+		lang: l, title: lt.Title, company: lt.Company, subject: lt.Subject, banners: lt.Banners, lead: append(v.first(), lt.Lead...), noun: nounUsers,
+		columns: []column{
+			{head: l.say("Name", "姓名"), width: 120, free: true},
+			{head: l.say("Userid", "账号 (userid)"), width: 110, free: true},
+			{head: l.say("Departments", "部门"), width: 130, free: true},
+			{head: l.say("Status", "状态"), width: 85},
+			{head: l.say("Stage", "阶段"), width: 115},
+			{head: l.say("Days in stage", "阶段天数"), width: 70, right: true},
+			{head: l.say("Mobile", "手机号"), width: 140},
+			{head: l.say("Email", "邮箱"), width: 190, free: true},
+			{head: l.say("Identified by", "识别依据"), width: 90},
+			{head: l.say("Designated", "存档名单"), width: 95},
+			{head: l.say("Last archived message", "最后存档消息"), width: 145},
+			{head: l.say("Mailbox", "投递邮箱"), width: 120, free: true},
+			{head: l.say("What is wrong", "问题"), alarm: true},
 		},
-		Words: map[string]string{
-			"search":  l.say("Search", "搜索"),
-			"all":     l.say("All users", "全部用户"),
-			"count":   l.say("{n} of {m} users", "{n} / {m} 人"),
-			"more":    l.say("Show all {n} rows", "显示全部 {n} 行"),
-			"table":   l.say("Users", "用户"),
-			"numbers": l.say("Summary: choose a number to see its rows", "概要：点击数字查看对应用户"),
-			"stages":  l.say("Stages", "阶段"),
-			"sort":    l.say("Choose a column's heading to sort by it.", "点击列标题可排序。"),
-			"utc":     l.say("Times are in UTC, with the local time below.", "时间为 UTC，下方为当地时间。"),
-			"print":   l.say("Print", "打印"),
-		},
+		rows: len(f.Users), row: func(i int) sheetRow { return v.userRow(f.Users[i], f) },
 	}
+	users := numbers{Heading: l.say("Summary: choose a number to see its rows", "概要：点击数字查看对应用户")}
+	stages := numbers{Heading: l.say("Stages", "阶段")}
 	for i, ln := range lines() {
 		c := *ln.of(&s)
 		if ln.key == "g0" && c.N == 0 {
 			continue
 		}
-		n := userNumber{Key: ln.key, Label: l.say(ln.en, ln.zh)}
+		n := number{Key: ln.key, Label: l.say(ln.en, ln.zh)}
 		n.Value, n.Note = c.parts(l)
 		if f.Before != nil {
 			n.Change = c.change(l, ln.of(f.Before))
 		}
 		if i < userLines {
-			page.Numbers = append(page.Numbers, n)
+			users.Numbers = append(users.Numbers, n)
 		} else {
-			page.Stages = append(page.Stages, n)
+			stages.Numbers = append(stages.Numbers, n)
 		}
 	}
-	page.Rows = make([]userRow, 0, len(f.Users))
-	for _, u := range f.Users {
-		page.Rows = append(page.Rows, v.userRow(u, f))
-	}
-	var b bytes.Buffer
-	if err := usersPage.Execute(&b, page); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
-
-func sourceHash(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return base64.StdEncoding.EncodeToString(sum[:])
+	sh.groups = []numbers{users, stages}
+	return sh
 }
 
 // Cells are cut at lengths that real values keep far below; whoever sends a name of 10,000 characters does not get to choose the size of
@@ -123,74 +54,83 @@ const (
 	listRunes = 400
 )
 
-func (v View) userRow(u User, f UserStatusFacts) userRow {
+// departments is a list of departments' names as one text.
+func (v View) departments(names []string) string {
+	words := make([]string, 0, len(names))
+	for _, d := range names {
+		words = append(words, clip(d, nameRunes))
+	}
+	return clip(v.Language.join(words), listRunes)
+}
+
+func (v View) userRow(u User, f UserStatusFacts) sheetRow {
 	l := v.Language
-	r := userRow{
-		Name:        clip(u.Name, nameRunes),
-		ID:          clip(string(u.ID), nameRunes),
-		Status:      u.Status.text(l),
-		Stage:       u.Stage().text(l),
-		StageRank:   int(u.Stage()),
-		Mobile:      v.mobile(u),
-		Identified:  u.identifiedBy(l),
-		Email:       clip(u.Email, nameRunes),
-		Mailbox:     clip(u.Mailbox, nameRunes),
-		Departments: "",
+	name := clip(u.Name, nameRunes)
+	if name == "" {
+		name = l.say("unknown", "未知")
 	}
-	departments := make([]string, 0, len(u.Departments))
-	for _, d := range u.Departments {
-		departments = append(departments, clean(d))
-	}
-	r.Departments = clip(l.join(departments), listRunes)
-	if r.Name == "" {
-		r.Name = l.say("unknown", "未知")
-	}
+	email := clip(u.Email, nameRunes)
 	switch {
 	case !u.EmailReadable:
-		r.Email = l.say("unknown", "未知")
-	case r.Email == "":
-		r.Email = l.say("none", "无")
+		email = l.say("unknown", "未知")
+	case email == "":
+		email = l.say("none", "无")
 	}
+	days := ""
 	if d, ok := u.days(f.Day); ok {
-		r.Days = strconv.Itoa(d)
+		days = strconv.Itoa(d)
 	}
+	designated := l.say("no", "否")
 	switch {
 	case !u.DesignatedKnown:
-		r.Designated = l.say("unknown", "未知")
+		designated = l.say("unknown", "未知")
 	case u.Designated:
-		r.Designated = l.say("yes", "是")
-	default:
-		r.Designated = l.say("no", "否")
+		designated = l.say("yes", "是")
 	}
+	mailbox := clip(u.Mailbox, nameRunes)
 	switch {
-	case !f.Delivery && r.Mailbox == "":
-		r.Mailbox = l.say("not set up", "未配置")
-	case r.Mailbox == "":
-		r.Mailbox = l.say("none", "无")
+	case !f.Delivery && mailbox == "":
+		mailbox = l.say("not set up", "未配置")
+	case mailbox == "":
+		mailbox = l.say("none", "无")
 	}
+	last := sheetCell{lines: []string{l.say("none", "无")}}
 	switch {
 	case u.LastArchived.IsZero() && u.FirstArchived.IsZero():
-		r.Last = l.say("none", "无")
 	case u.LastArchived.IsZero():
-		r.Last = l.say("unknown", "未知")
+		last.lines[0] = l.say("unknown", "未知")
 	default:
-		r.Last = u.LastArchived.UTC().Format("2006-01-02 15:04")
-		r.LastLocal = v.local(u.LastArchived)
+		last = v.moment(u.LastArchived)
 	}
-	wrong := u.wrong(f.Day, f.Delivery)
-	for _, p := range wrong {
-		r.Wrong = append(r.Wrong, v.problem(p, u, f.Day))
+	var wrong sheetCell
+	problems := u.wrong(f.Day, f.Delivery)
+	for _, p := range problems {
+		wrong.lines = append(wrong.lines, v.problem(p, u, f.Day))
 	}
-	var marks []string
+	r := sheetRow{cells: []sheetCell{
+		text(name), text(clip(string(u.ID), nameRunes)), text(v.departments(u.Departments)), text(u.Status.text(l)),
+		{lines: []string{u.Stage().text(l)}, sort: strconv.Itoa(int(u.Stage()))}, text(days), text(v.mobile(u)), text(email), text(u.identifiedBy(l)),
+		text(designated), last, text(mailbox), wrong,
+	}}
 	for _, ln := range lines() {
-		switch ln.holds(u, is(len(wrong) > 0)) {
-		case yes:
-			marks = append(marks, ln.key)
-		case unknown:
-			marks = append(marks, ln.key+"?")
-		case no:
-		}
+		r.marks = append(r.marks, mark(ln.key, ln.holds(u, is(len(problems) > 0)))...)
 	}
-	r.Marks = strings.Join(marks, " ")
 	return r
+}
+
+// mark is a number's key on a row that it counts.
+func mark(key string, a answer) []string {
+	switch a {
+	case yes:
+		return []string{key}
+	case unknown:
+		return []string{key + "?"}
+	default:
+		return nil
+	}
+}
+
+// userFile is the name of R1's files.
+func userFile(f UserStatusFacts, l Language) string {
+	return l.sayf("User-Status-%s-%s", "用户状态报告-%s-%s", fileWord(f.Corp.title()), f.Day.UTC().Format("2006-01-02"))
 }

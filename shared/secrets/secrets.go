@@ -127,16 +127,56 @@ func (s *Store) PutSecret(ctx context.Context, corp archive.CorpID, kind Kind, v
 	if err != nil {
 		return fmt.Errorf("encode the %s secret of corp %s: %w", kind, corp, err)
 	}
-	name := s.secretName(corp, kind)
-	_, err = s.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, KmsKeyId: s.seal, SecretString: aws.String(string(doc))})
-	var exists *types.ResourceExistsException
-	if errors.As(err, &exists) {
-		_, err = s.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: aws.String(string(doc))})
-	}
-	if err != nil {
+	if err := s.put(ctx, s.secretName(corp, kind), string(doc)); err != nil {
 		return fmt.Errorf("keep the %s secret of corp %s: %w", kind, corp, err)
 	}
 	return nil
+}
+
+// put adds a secret, or replaces its value.
+func (s *Store) put(ctx context.Context, name, text string) error {
+	_, err := s.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, KmsKeyId: s.seal, SecretString: &text})
+	var exists *types.ResourceExistsException
+	if errors.As(err, &exists) {
+		_, err = s.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &text})
+	}
+	return err
+}
+
+// Callback is what WeCom's console has for one callback address.
+type Callback struct {
+	Token  Value
+	AESKey Value // EncodingAESKey
+}
+
+// Callback returns the settings of a corp's callback address of a kind, or an error that wraps ErrAbsent.
+func (s *Store) Callback(ctx context.Context, corp archive.CorpID, kind Kind) (Callback, error) {
+	text, err := s.get(ctx, s.callbackName(corp, kind))
+	if err != nil {
+		return Callback{}, fmt.Errorf("read the %s callback of corp %s: %w", kind, corp, err)
+	}
+	var doc callbackDocument
+	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Token == "" || doc.AESKey == "" {
+		return Callback{}, fmt.Errorf("read the %s callback of corp %s: it is no JSON object with the fields \"token\" and \"aes_key\"", kind, corp)
+	}
+	return Callback{Token: NewValue(doc.Token), AESKey: NewValue(doc.AESKey)}, nil
+}
+
+// PutCallback adds or replaces the settings of a corp's callback address.
+func (s *Store) PutCallback(ctx context.Context, corp archive.CorpID, kind Kind, c Callback) error {
+	doc, err := json.Marshal(callbackDocument{Token: c.Token.Reveal(), AESKey: c.AESKey.Reveal()})
+	if err != nil {
+		return fmt.Errorf("encode the %s callback of corp %s: %w", kind, corp, err)
+	}
+	if err := s.put(ctx, s.callbackName(corp, kind), string(doc)); err != nil {
+		return fmt.Errorf("keep the %s callback of corp %s: %w", kind, corp, err)
+	}
+	return nil
+}
+
+type callbackDocument struct {
+	Token  string `json:"token"`
+	AESKey string `json:"aes_key"`
 }
 
 // Key returns the private key of a key version, or an error that wraps ErrAbsent.
@@ -218,6 +258,10 @@ func (s *Store) corpPart(corp archive.CorpID) string {
 
 func (s *Store) secretName(corp archive.CorpID, kind Kind) string {
 	return s.corpPart(corp) + "/" + string(kind)
+}
+
+func (s *Store) callbackName(corp archive.CorpID, kind Kind) string {
+	return s.corpPart(corp) + "/callback/" + string(kind)
 }
 
 func (s *Store) keyName(corp archive.CorpID, version archive.KeyVersion) string {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -50,6 +51,7 @@ const (
 type Options struct {
 	Data     string // the folder that keeps everything, absolute; it is the caller's to lock
 	Listen   string // address of the AWS endpoint; "" takes a free port of the loopback
+	API      string // address of the receivers API, with an issuer of tokens below it; "" for none, port 0 for any
 	Template string // path of template.yaml
 	Binaries string // folder of the built programs, as make build lays it out
 	Params   map[string]string
@@ -81,6 +83,7 @@ type House struct {
 	server *http.Server
 	served chan error
 	keys   map[string]AccessKey // by logical id, and Operator's
+	api    *api                 // nil: there is none
 	ahead  atomic.Int64         // nanoseconds by which the played time is ahead of real time
 
 	deployed atomic.Pointer[string] // folder of the functions that Deploy named last
@@ -135,13 +138,16 @@ func ignoreClosed(err error) error {
 
 func (h *House) prepare(ctx context.Context, listener net.Listener) error {
 	params := map[string]string{template.Region: Region, template.AccountID: Account, template.Endpoint: h.Endpoint}
-	for k, v := range h.Params {
-		params[k] = v
+	maps.Copy(params, h.Params)
+	err := h.listenAPI()
+	if err != nil {
+		return err
 	}
-	var err error
+	maps.Copy(params, h.apiParameters())
 	if h.Template, err = template.Load(h.Options.Template, params); err != nil {
 		return err
 	}
+	h.nameAPI(h.Template)
 	if err := os.MkdirAll(filepath.Join(h.Data, "logs"), 0o700); err != nil {
 		return fmt.Errorf("make the folder for logs: %w", err)
 	}
@@ -224,7 +230,7 @@ func (h *House) serve(ctx context.Context, listener net.Listener) error {
 	}
 	h.server = &http.Server{Handler: front, ReadHeaderTimeout: 10 * time.Second}
 	go func() { h.served <- h.server.Serve(listener) }()
-	return nil
+	return h.serveAPI()
 }
 
 // Start begins to run functions for what is in their queues.
@@ -232,7 +238,7 @@ func (h *House) Start() error { return h.Host.Start(false) }
 
 // Close ends everything and leaves the data as it is.
 func (h *House) Close() error {
-	var errs []error
+	errs := []error{h.api.close()}
 	if h.Host != nil {
 		errs = append(errs, h.Host.Close())
 	}

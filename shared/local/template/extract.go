@@ -232,6 +232,10 @@ func (r *resolver) readResources(t *Template, globals value) {
 			t.EventDestinations = append(t.EventDestinations, r.eventDestination(d, props))
 		case "AWS::Events::Rule":
 			t.EventRules = append(t.EventRules, r.eventRule(d, props))
+		case "AWS::Serverless::HttpApi":
+			api := r.httpAPI(d, props)
+			api.OpenToAll = meta.fields["OpenToAll"].text
+			t.HTTPAPIs = append(t.HTTPAPIs, api)
 		}
 		t.Resources = append(t.Resources, res)
 	}
@@ -274,6 +278,16 @@ func (r *resolver) connect(t *Template) {
 			} else if q.Visibility < f.Timeout {
 				r.fail(q.Line, "AWS refuses the event source; six times the time-out is the rule", "queue %s hides its messages for less than the time-out of %s", q.LogicalID, f.LogicalID)
 			}
+		}
+	}
+	for _, f := range t.Functions {
+		for i, route := range f.Routes {
+			at := slices.IndexFunc(t.HTTPAPIs, func(a HTTPAPI) bool { return a.ID == route.API })
+			if at < 0 {
+				r.fail(f.Line, "give it `ApiId: !Ref <Api>` of an API in this file", "event %s of function %s is of an API that isn't here", route.Event, f.LogicalID)
+				continue
+			}
+			f.Routes[i].Open = route.Open || t.HTTPAPIs[at].OpenToAll != "" && len(t.HTTPAPIs[at].Authorizers) == 0
 		}
 	}
 	for _, rule := range t.EventRules {
@@ -367,8 +381,10 @@ func (r *resolver) event(f *Function, name string, c *cursor) {
 		retry.done()
 		p.ignore("OmitName", "Description", "FlexibleTimeWindow", "DeadLetterConfig")
 		f.Schedules = append(f.Schedules, s)
+	case "HttpApi":
+		r.route(f, name, p)
 	default:
-		r.fail(c.v.line, "the local host knows SQS and ScheduleV2; teach it the new one first", "event %s of %s has the type %s", name, f.LogicalID, typ)
+		r.fail(c.v.line, "the local host knows SQS, ScheduleV2 and HttpApi; teach it the new one first", "event %s of %s has the type %s", name, f.LogicalID, typ)
 		p.ignore(p.v.keys...)
 	}
 	p.done()

@@ -176,6 +176,7 @@ type typeInfo struct {
 
 var kinds = map[string]typeInfo{
 	"AWS::Serverless::Function":                  {nameProperty: "FunctionName", ref: "name", arn: "arn:{p}:lambda:{r}:{a}:function:{n}"},
+	"AWS::Serverless::HttpApi":                   {ref: "api-"},
 	"AWS::IAM::Role":                             {nameProperty: "RoleName", ref: "name", arn: "arn:{p}:iam::{a}:role/{n}"},
 	"AWS::SQS::Queue":                            {nameProperty: "QueueName", ref: "url", arn: "arn:{p}:sqs:{r}:{a}:{n}", attributes: map[string]string{"QueueName": "{n}"}},
 	"AWS::SQS::QueuePolicy":                      {ref: "name"},

@@ -42,6 +42,7 @@ type Template struct {
 	ConfigurationSets []ConfigurationSet
 	EventDestinations []EventDestination
 	EventRules        []EventRule
+	HTTPAPIs          []HTTPAPI
 	Outputs           map[string]string
 
 	// Resources holds everything in the file, known types and others, for tests that look at all of it.
@@ -85,6 +86,7 @@ type Function struct {
 	Async               *Async
 	SQSSources          []SQSSource
 	Schedules           []Schedule
+	Routes              []Route
 }
 
 // Async is what becomes of asynchronous invocations. It is nil where the template leaves it to AWS.

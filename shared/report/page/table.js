@@ -2,7 +2,7 @@
   "use strict";
   // Laying out 10,000 rows takes seconds, so only the first ones that match stand in the table; a button and the printer get them all.
   var most = 300;
-  var table = document.getElementById("users");
+  var table = document.getElementById("rows");
   var body = table.tBodies[0];
   var heads = Array.prototype.slice.call(table.tHead.rows[0].cells);
   var numbers = Array.prototype.slice.call(document.querySelectorAll(".number"));

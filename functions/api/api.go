@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/access"
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/lambdas"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+)
+
+// description is the API in OpenAPI 3.1. A test holds each operation against it.
+//
+//go:embed openapi.json
+var description []byte
+
+// longestBody is how large a request's body may be, in bytes.
+const longestBody = 64 << 10
+
+// api answers requests.
+//
+// The order: is there a checked token of our issuer and audience; is there such an operation; does the person know the corp; do the roles allow the
+// action, and with how much of the corp; can the request be read. A request that changes something or shows people is in the audit stream before
+// anything is done, and its outcome is there before the answer is sent. What lies outside a person's reach is as if it were not there.
+type api struct {
+	ledger *ledger.Ledger
+	store  *objstore.Store
+	log    *slog.Logger
+	count  func(figure string, n float64)
+	flush  func() error
+
+	issuer, audience, roleClaim string
+
+	windows   ledger.Windows
+	mailsRead int // how many mails a page is looked for among: whoever is shown few of many gets shorter pages, and the way on
+	now       func() time.Time
+	real      func() time.Time
+}
+
+// operation is one method of one path.
+type operation struct {
+	id, method, path string
+	action           access.Action // "": every role
+	change           bool          // it needs a body or If-Match, and is audited
+	people           bool          // its answer names people: it is audited
+	run              func(ctx context.Context, c *call) (answer, error)
+}
+
+// call is a request that may be done.
+type call struct {
+	person  access.Person
+	corp    ledger.Corp
+	reach   access.Reach
+	segment map[string]string // of the path, by its name in the operation's
+	query   url.Values
+	header  http.Header
+	body    []byte
+	object  string // what the audit stream calls that which is asked for
+}
+
+// answer is what a request comes to.
+type answer struct {
+	status         int
+	body           any
+	etag, location string
+}
+
+func (a *api) operations() []operation {
+	return []operation{
+		{id: "getDescription", method: http.MethodGet, path: "/v1/openapi.json", run: a.describe},
+		{id: "listCorps", method: http.MethodGet, path: "/v1/corps", run: a.listCorps},
+		{id: "getCorp", method: http.MethodGet, path: "/v1/corps/{corp}", action: access.ReadCorp, run: a.getCorp},
+		{id: "getSettings", method: http.MethodGet, path: "/v1/corps/{corp}/settings", action: access.ReadSettings, people: true, run: a.getSettings},
+		{id: "changeSettings", method: http.MethodPut, path: "/v1/corps/{corp}/settings", action: access.ChangeSettings, change: true, people: true, run: a.changeSettings},
+		{id: "listDepartments", method: http.MethodGet, path: "/v1/corps/{corp}/departments", action: access.ReadDepartments, run: a.listDepartments},
+		{id: "listReports", method: http.MethodGet, path: "/v1/corps/{corp}/reports", action: access.ReadReports, run: a.listReports},
+		{id: "previewReport", method: http.MethodPost, path: "/v1/corps/{corp}/reports/{report}/preview", action: access.PreviewReports, people: true, run: a.previewReport},
+		{id: "listReceivers", method: http.MethodGet, path: "/v1/corps/{corp}/receivers", action: access.ReadReceivers, people: true, run: a.listReceivers},
+		{id: "getReceiver", method: http.MethodGet, path: "/v1/corps/{corp}/receivers/{receiver}", action: access.ReadReceivers, people: true, run: a.getReceiver},
+		{id: "addReceiver", method: http.MethodPost, path: "/v1/corps/{corp}/receivers", action: access.ChangeReceivers, change: true, people: true, run: a.addReceiver},
+		{id: "changeReceiver", method: http.MethodPut, path: "/v1/corps/{corp}/receivers/{receiver}", action: access.ChangeReceivers, change: true, people: true, run: a.changeReceiver},
+		{id: "removeReceiver", method: http.MethodDelete, path: "/v1/corps/{corp}/receivers/{receiver}", action: access.ChangeReceivers, change: true, run: a.removeReceiver},
+		{id: "listMails", method: http.MethodGet, path: "/v1/corps/{corp}/mails", action: access.ReadMails, people: true, run: a.listMails},
+		{id: "getStatus", method: http.MethodGet, path: "/v1/corps/{corp}/status", action: access.ReadStatus, run: a.getStatus},
+	}
+}
+
+// ServeHTTP answers one request.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := a.real()
+	operation, corp, out, err := a.serve(r)
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+		own := *p
+		own.RequestID = lambdas.RequestID(r.Context())
+		p = &own
+	case err != nil:
+		a.log.ErrorContext(r.Context(), "request failed", slog.String("operation", operation), slog.String("corp", string(corp)), slog.String("error", err.Error()))
+		a.count("RequestsFailed", 1)
+		lambdas.Failed(r.Context(), err)
+		p = internal()
+		p.RequestID = lambdas.RequestID(r.Context())
+	}
+	status := out.status
+	if p != nil {
+		status = p.Status
+		if status == http.StatusUnauthorized || status == http.StatusForbidden {
+			a.count("RequestsRefused", 1)
+		}
+	}
+	a.count("Requests", 1)
+	if err := a.write(w, out, p); err != nil {
+		a.log.ErrorContext(r.Context(), "answer can't be written", slog.String("operation", operation), slog.String("error", err.Error()))
+	}
+	a.log.InfoContext(r.Context(), "request", slog.String("operation", operation), slog.String("corp", string(corp)), slog.Int("status", status),
+		slog.String("request", lambdas.RequestID(r.Context())), slog.Duration("took", a.real().Sub(began)))
+	if err := a.flush(); err != nil {
+		a.log.WarnContext(r.Context(), "metrics can't be written", slog.String("error", err.Error()))
+	}
+}
+
+func (a *api) write(w http.ResponseWriter, out answer, p *problem) error {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	body := out.body
+	if p != nil {
+		out.status, body = p.Status, p
+		h.Set("Content-Type", "application/problem+json")
+		if p.Status == http.StatusUnauthorized {
+			h.Set("WWW-Authenticate", "Bearer")
+		}
+		if p.allow != "" {
+			h.Set("Allow", p.allow)
+		}
+	} else if body != nil {
+		h.Set("Content-Type", "application/json")
+	}
+	if p == nil && out.etag != "" {
+		h.Set("ETag", out.etag)
+	}
+	if p == nil && out.location != "" {
+		h.Set("Location", out.location)
+	}
+	var text bytes.Buffer
+	if body != nil {
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(body); err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return fmt.Errorf("write the answer: %w", err)
+		}
+	}
+	w.WriteHeader(out.status)
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+// serve finds out what is asked for, whether it may be, and does it. operation and corp are for the log, as far as they are known.
+func (a *api) serve(r *http.Request) (name string, corp archive.CorpID, out answer, err error) {
+	person, err := a.person(r.Context())
+	if err != nil {
+		return "", "", out, err
+	}
+	op, segments, err := a.find(r.Method, r.URL.Path)
+	if err != nil {
+		return "", "", out, err
+	}
+	c := &call{person: person, segment: segments, header: r.Header}
+	if c.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return op.id, "", out, malformed("query", "it can't be read", "escape it as RFC 3986 says")
+	}
+	if op.action != "" {
+		if err := a.admit(r.Context(), op, c); err != nil {
+			return op.id, c.corp.ID, out, err
+		}
+	} else if len(person.Grants) == 0 {
+		return op.id, "", out, forbidden(a.roleClaim, "any role")
+	}
+	if c.body, err = bodyOf(r, op); err != nil {
+		return op.id, c.corp.ID, out, err
+	}
+	out, err = a.audited(r.Context(), op, c)
+	return op.id, c.corp.ID, out, err
+}
+
+// person is who asks, by the token that API Gateway has checked. Issuer and audience are compared once more: whatever stands before this function
+// tomorrow, tokens of others are nothing here.
+func (a *api) person(ctx context.Context) (access.Person, error) {
+	token, ok := lambdas.TokenOf(ctx)
+	if !ok || token["iss"] != a.issuer || token["sub"] == "" {
+		return access.Person{}, unauthorized()
+	}
+	audience := token["aud"]
+	if audience == "" {
+		audience = token["client_id"] // of Cognito's access tokens
+	}
+	if !slices.Contains(strings.Fields(strings.Trim(audience, "[]")), a.audience) {
+		return access.Person{}, unauthorized()
+	}
+	return access.Read(token["sub"], token[a.roleClaim]), nil
+}
+
+// find is the operation of a method and a path.
+func (a *api) find(method, path string) (operation, map[string]string, error) {
+	var others []string
+	for _, op := range a.operations() {
+		segments, ok := match(op.path, path)
+		switch {
+		case ok && op.method == method:
+			return op, segments, nil
+		case ok:
+			others = append(others, op.method)
+		}
+	}
+	if len(others) > 0 {
+		return operation{}, nil, wrongMethod(others)
+	}
+	return operation{}, nil, absent("path")
+}
+
+func match(pattern, path string) (map[string]string, bool) {
+	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(have) {
+		return nil, false
+	}
+	segments := map[string]string{}
+	for i, w := range want {
+		if name, ok := strings.CutPrefix(w, "{"); ok && have[i] != "" {
+			segments[strings.TrimSuffix(name, "}")] = have[i]
+		} else if w != have[i] {
+			return nil, false
+		}
+	}
+	return segments, true
+}
+
+// admit reads the corp and judges the roles. To who has no role at a corp it does not exist.
+func (a *api) admit(ctx context.Context, op operation, c *call) error {
+	id := archive.CorpID(c.segment["corp"])
+	if !c.person.Knows(id) {
+		return absent("corp")
+	}
+	if c.reach = c.person.Reach(op.action, id); c.reach.None() {
+		if op.change {
+			if err := a.audit(ctx, op, c, "not allowed"); err != nil {
+				return err
+			}
+		}
+		return forbidden(a.roleClaim, op.action)
+	}
+	corp, err := a.ledger.Corp(ctx, id)
+	if errors.Is(err, ledger.ErrAbsent) {
+		return absent("corp")
+	}
+	c.corp = corp
+	return err
+}
+
+func bodyOf(r *http.Request, op operation) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, longestBody+1))
+	if err != nil {
+		return nil, malformed("body", "it can't be read", "send it again")
+	}
+	if len(body) > longestBody {
+		return nil, tooLarge()
+	}
+	if op.method != http.MethodPost && op.method != http.MethodPut {
+		return nil, nil // what nobody asks for is not read
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, wrongType()
+	}
+	return body, nil
+}
+
+// audited does what is asked for, between an entry that says that it begins and one that says how it ended.
+func (a *api) audited(ctx context.Context, op operation, c *call) (answer, error) {
+	if !op.change && !op.people {
+		return op.run(ctx, c)
+	}
+	if err := a.audit(ctx, op, c, "begun"); err != nil {
+		return answer{}, err
+	}
+	out, err := op.run(ctx, c)
+	if !op.change {
+		return out, err
+	}
+	outcome := "done"
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+		outcome = "refused: " + strings.TrimPrefix(p.Type, "urn:wecomvault:problem:")
+	case err != nil:
+		outcome = "failed"
+	}
+	return out, errors.Join(err, a.audit(ctx, op, c, outcome))
+}
+
+// longestWord is how much of what a caller gives the audit stream keeps.
+const longestWord = 256
+
+func (a *api) audit(ctx context.Context, op operation, c *call, outcome string) error {
+	object := c.object
+	if object == "" {
+		object = c.segment["receiver"] + c.segment["report"] // a path has one of them at most
+	}
+	short := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), longestWord)], "") }
+	return a.ledger.Audit(ctx, ledger.AuditEntry{At: a.now(), Actor: "api:" + short(c.person.Subject), Action: "api " + op.id,
+		Corp: archive.CorpID(short(c.segment["corp"])), Object: short(object), Outcome: outcome})
+}
+
+// describe answers with the description of the API.
+func (a *api) describe(_ context.Context, c *call) (answer, error) {
+	if err := onlyQuery(c.query); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: json.RawMessage(description)}, nil
+}

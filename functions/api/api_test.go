@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/access"
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/lambdas"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/apigateway"
+	"github.com/wecomvault/wecomvault/shared/local/openid"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/receivers"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+const corp = archive.CorpID("wwreed")
+
+var noon = time.Date(2033, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// desk is the API with its own role behind the gateway of the template, and an issuer of tokens.
+type desk struct {
+	*rig.Rig
+	operator *ledger.Ledger
+	issuer   *openid.Issuer
+	function lambdas.Function
+	url      string
+	log      bytes.Buffer
+	n        int
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{}
+	var keys http.Handler
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { keys.ServeHTTP(w, r) }))
+	t.Cleanup(issuer.Close)
+	d.Rig = rig.Start(t, rig.Options{Parameters: map[string]string{"ApiIssuer": issuer.URL}})
+	now := func() time.Time { return noon }
+	var err error
+	d.issuer, err = openid.New(issuer.URL, now)
+	d.OK(err)
+	keys = d.issuer
+	d.operator = d.Ledger(d.Config(rig.Operator))
+	f, _ := d.Template.Function("ApiFunction")
+	log := slog.New(slog.NewTextHandler(&d.log, nil))
+	a := &api{ledger: d.Ledger(d.Config("ApiFunction")), store: d.Store(d.Config("ApiFunction"), "ReportsBucket"), log: log, count: func(string, float64) {}, flush: func() error { return nil },
+		issuer: f.Environment["API_ISSUER"], audience: f.Environment["API_AUDIENCE"], roleClaim: f.Environment["API_ROLE_CLAIM"],
+		windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}, mailsRead: 100, now: now, real: now}
+	d.function = lambdas.Function{Log: log, HTTP: a}
+	var ticks int
+	gateway, err := apigateway.New(apigateway.Options{Template: d.Template, Now: now,
+		Real: func() time.Time { ticks++; return noon.Add(time.Duration(ticks) * time.Second) }, // nobody is throttled
+		Invoke: func(ctx context.Context, _ string, payload []byte) ([]byte, bool, error) {
+			answer, err := d.function.Invoke(ctx, payload)
+			if err != nil {
+				return nil, true, nil
+			}
+			text, err := json.Marshal(answer)
+			return text, false, err
+		}})
+	d.OK(err)
+	server := httptest.NewServer(gateway)
+	t.Cleanup(server.Close)
+	d.url = server.URL
+	d.company()
+	return d
+}
+
+// company makes 1 > 2 > 3 and 1 > 4, each but 3 with a head, and a second corp.
+func (d *desk) company() {
+	d.Helper()
+	d.OK(d.operator.PutCorp(d.Context(), ledger.Corp{ID: corp, Name: "Reed", Added: noon.Add(-48 * time.Hour), ReportTo: []ledger.Receiver{{Address: "root@reed.example", Language: "en"}}}))
+	d.OK(d.operator.PutCorp(d.Context(), ledger.Corp{ID: "wwfern", Name: "Fern"}))
+	entry := func(kind directory.Kind, id, fields string) directory.Entry {
+		return directory.Entry{Kind: kind, ID: id, At: noon.Add(-24 * time.Hour), Fields: fields}
+	}
+	var all []directory.Entry
+	for id, parent := range map[int]int{1: 0, 2: 1, 3: 2, 4: 1} {
+		all = append(all, entry(directory.KindDepartment, strconv.Itoa(id), directory.Fields(directory.Department{Name: "D" + strconv.Itoa(id), Parent: parent})))
+	}
+	for id, leads := range map[string]int{"ann": 2, "bob": 4, "cat": 1} {
+		fields := directory.Fields(directory.Member{Name: id, Listed: true, Departments: []int{leads}, Leads: []int{leads}, Status: directory.StatusActivated,
+			Email: id + "@reed.example", EmailReadable: true})
+		all = append(all, entry(directory.KindMember, id, fields))
+	}
+	d.OK(d.operator.PutEntries(d.Context(), corp, all))
+	for i, to := range []string{"ann@reed.example", "bob@reed.example", "cat@reed.example", "root@reed.example"} {
+		d.OK(d.operator.PlanMail(d.Context(), ledger.MailRow{Corp: corp, Day: fmt.Sprintf("2033-02-%02d", 20+i), Report: "R1", To: to, Object: "mails/x", Version: "v", At: noon}))
+	}
+}
+
+// reported keeps a User Status Report of a user of 3 and one of 4.
+func (d *desk) reported() {
+	d.Helper()
+	d.kept(report.UserStatus, `"Users":[{"ID":"eda","Name":"Eda Below","In":[3],"Status":1},{"ID":"fay","Name":"Fay Beside","In":[4],"Status":1}]`)
+}
+
+// kept keeps a report of the noon with further facts.
+func (d *desk) kept(kind report.Kind, more string) {
+	d.Helper()
+	text := `{"facts":{"Corp":{"ID":"wwreed","Name":"Reed"},"Day":"2033-03-01T12:00:00Z","Snapshot":"2033-03-01T11:00:00Z",` + more + `}}`
+	object, err := d.Store(d.Config(rig.Operator), "ReportsBucket").PutBlob(d.Context(), objstore.ReportKey(corp, "2033-03-01", string(kind)+".json"), "application/json", []byte(text))
+	d.OK(err)
+	run := ledger.Run{Corp: corp, Day: "2033-03-01", Report: string(kind), Owner: "o", Until: noon, Object: object.Key, Version: object.VersionID, Done: noon}
+	_, err = d.operator.ClaimRun(d.Context(), run, noon)
+	d.OK(err)
+	d.OK(d.operator.FinishRun(d.Context(), run))
+}
+
+// enter makes a receiver of a department, as the operator, and returns its id.
+func (d *desk) enter(department int) string {
+	d.Helper()
+	d.n++
+	row := receivers.Row{ID: receivers.RowID([8]byte{byte(d.n >> 8), byte(d.n)}), Name: "R", Address: fmt.Sprintf("r%d@reed.example", d.n), Language: "en", Department: department,
+		Reports: []report.Kind{report.UserStatus}, Added: noon}
+	_, err := d.operator.PutReceiver(d.Context(), corp, row)
+	d.OK(err)
+	return row.ID
+}
+
+func (d *desk) token(roles ...string) string {
+	d.Helper()
+	text, err := d.issuer.Token(map[string]any{"sub": "person-7", "aud": "wecomvault", "wecomvault_roles": roles})
+	d.OK(err)
+	return text
+}
+
+type told struct {
+	*http.Response
+	text string
+	body map[string]any
+}
+
+// ask sends a request; headers are names and values in turn.
+func (d *desk) ask(token, method, path, body string, headers ...string) told {
+	d.Helper()
+	r, err := http.NewRequestWithContext(d.Context(), method, d.url+path, strings.NewReader(body))
+	d.OK(err)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	d.OK(err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	d.OK(err)
+	out := told{Response: response, text: string(text)}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &out.body); err != nil {
+			d.Fatalf("%s %s answers %d %q", method, path, response.StatusCode, text)
+		}
+	}
+	d.documented(method, path, out)
+	return out
+}
+
+// field is the field that a problem names, and the problem's type.
+func (x told) field() (kind, field string) {
+	kind, _ = x.body["type"].(string)
+	errors, _ := x.body["errors"].([]any)
+	if len(errors) > 0 {
+		first, _ := errors[0].(map[string]any)
+		field, _ = first["field"].(string)
+	}
+	return strings.TrimPrefix(kind, "urn:wecomvault:problem:"), field
+}
+
+func (x told) list(name string) []map[string]any {
+	all, _ := x.body[name].([]any)
+	var out []map[string]any
+	for _, e := range all {
+		m, _ := e.(map[string]any)
+		out = append(out, m)
+	}
+	return out
+}
+
+// document is openapi.json as the tests read it.
+type document struct {
+	Paths map[string]map[string]json.RawMessage `json:"paths"`
+}
+
+type described struct {
+	ID        string            `json:"operationId"`
+	Action    access.Action     `json:"x-action"`
+	Roles     map[string]string `json:"x-roles"`
+	Responses map[string]struct {
+		Ref     string         `json:"$ref"`
+		Content map[string]any `json:"content"`
+	} `json:"responses"`
+	method, path string
+}
+
+func operationsOf(t testing.TB) []described {
+	t.Helper()
+	var doc document
+	if err := json.Unmarshal(description, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var all []described
+	for path, methods := range doc.Paths {
+		for method, raw := range methods {
+			if method == "parameters" {
+				continue
+			}
+			x := described{method: strings.ToUpper(method), path: path}
+			if err := json.Unmarshal(raw, &x); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, x)
+		}
+	}
+	slices.SortFunc(all, func(x, y described) int { return strings.Compare(x.path+x.method, y.path+y.method) })
+	return all
+}
+
+// documented holds each answer that any test gets against the description.
+func (d *desk) documented(method, path string, x told) {
+	d.Helper()
+	path, _, _ = strings.Cut(path, "?")
+	for _, op := range operationsOf(d.TB) {
+		if _, ok := match(op.path, path); !ok || op.method != method {
+			continue
+		}
+		if _, ok := op.Responses[strconv.Itoa(x.StatusCode)]; !ok {
+			d.Errorf("%s answers %d, which its description does not know", op.ID, x.StatusCode)
+		}
+		kind := x.Header.Get("Content-Type")
+		switch {
+		case x.StatusCode == http.StatusNoContent:
+		case x.StatusCode < 300 && kind != "application/json", x.StatusCode >= 400 && kind != "application/problem+json" && x.body["message"] == nil:
+			d.Errorf("%s answers %d as %s", op.ID, x.StatusCode, kind)
+		}
+		return
+	}
+}
+
+func TestTheDescriptionIsOfWhatThereIs(t *testing.T) {
+	have := map[string]string{}
+	for _, op := range (&api{}).operations() {
+		have[op.method+" "+op.path] = op.id + " " + string(op.action)
+	}
+	for _, op := range operationsOf(t) {
+		at := op.method + " " + op.path
+		if have[at] != op.ID+" "+string(op.Action) {
+			t.Errorf("%s is described as %s %s and is %q", at, op.ID, op.Action, have[at])
+		}
+		delete(have, at)
+	}
+	if len(have) > 0 {
+		t.Errorf("not described: %v", have)
+	}
+}
+
+func TestWhoAsksForReceiversIsShownThoseWithinReach(t *testing.T) {
+	d := newDesk(t)
+	own, below, beside, root := d.enter(2), d.enter(3), d.enter(4), d.enter(1)
+	for claim, want := range map[string][]string{
+		"admin":               {"a-1", "h-ann", "h-bob", "h-cat", own, below, beside, root},
+		"auditor:wwreed":      {"a-1", "h-ann", "h-bob", "h-cat", own, below, beside, root},
+		"supervisor:wwreed:2": {"h-ann", own, below},
+		"supervisor:wwreed:3": {below},
+		"supervisor:wwreed:1": {"a-1", "h-ann", "h-bob", "h-cat", own, below, beside, root},
+		"supervisor:wwreed:9": nil,
+	} {
+		x := d.ask(d.token(claim), "GET", "/v1/corps/wwreed/receivers", "")
+		var ids []string
+		for _, r := range x.list("receivers") {
+			ids = append(ids, fmt.Sprint(r["id"]))
+		}
+		slices.Sort(want)
+		if x.StatusCode != http.StatusOK || !slices.Equal(ids, want) {
+			t.Errorf("%s: %d %v, want %v", claim, x.StatusCode, ids, want)
+		}
+	}
+}
+
+func TestWithoutACheckedTokenTheFunctionRefusesByItself(t *testing.T) {
+	d := newDesk(t)
+	event := func(authorizer string) string {
+		return `{"version":"2.0","rawPath":"/v1/corps/wwreed/receivers","headers":{},"requestContext":{"requestId":"q","stage":"$default","http":{"method":"GET"}` + authorizer + `}}`
+	}
+	claims := func(iss, aud, sub string) string {
+		return fmt.Sprintf(`,"authorizer":{"jwt":{"claims":{"iss":%q,"aud":%q,"sub":%q,"wecomvault_roles":"admin"}}}`, iss, aud, sub)
+	}
+	for name, c := range map[string]struct {
+		authorizer string
+		status     int
+	}{
+		"no authorizer":         {"", 401},
+		"one of another kind":   {`,"authorizer":{"iam":{"userId":"x"}}`, 401},
+		"one without claims":    {`,"authorizer":{"jwt":{"claims":{}}}`, 401},
+		"another issuer's":      {claims("https://issuer.example", "wecomvault", "ann"), 401},
+		"for another audience":  {claims(d.issuer.URL(), "other", "ann"), 401},
+		"for a longer audience": {claims(d.issuer.URL(), "wecomvault2", "ann"), 401},
+		"of nobody":             {claims(d.issuer.URL(), "wecomvault", ""), 401},
+		"ours":                  {claims(d.issuer.URL(), "wecomvault", "ann"), 200},
+		"ours among others":     {claims(d.issuer.URL(), "[other wecomvault]", "ann"), 200},
+	} {
+		answer, err := d.function.Invoke(d.Context(), []byte(event(c.authorizer)))
+		d.OK(err)
+		text, err := json.Marshal(answer)
+		d.OK(err)
+		var out struct{ StatusCode int }
+		d.OK(json.Unmarshal(text, &out))
+		if out.StatusCode != c.status {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	if _, err := d.function.Invoke(d.Context(), []byte(`{"version":"1.0"}`)); err == nil {
+		t.Error("an event of another format is answered")
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/wecomvault/wecomvault/shared/ledger"
+)
+
+// mailAnswer is a mail and its fate.
+type mailAnswer struct {
+	Day            string `json:"day"` // of alerts, the moment that they tell of
+	Report         string `json:"report"`
+	To             string `json:"to"`
+	State          string `json:"state"` // planned, sending, sent, refused
+	Reason         string `json:"reason,omitempty"`
+	At             string `json:"at,omitempty"`
+	PossibleDouble bool   `json:"possible_double"`
+	Fate           string `json:"fate,omitempty"` // what SES has said since
+	FateDetail     string `json:"fate_detail,omitempty"`
+	FateAt         string `json:"fate_at,omitempty"`
+}
+
+// listMails lists a corp's mails, the newest day first. Who reaches only departments sees the mails to receivers within them.
+func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
+	p, err := pageOf(c.query, "mails", c.corp.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	mine := func(string) bool { return true }
+	if !c.reach.All() {
+		x, err := a.roll(ctx, c)
+		if err != nil {
+			return answer{}, err
+		}
+		addresses := map[string]bool{}
+		for _, r := range x.seen {
+			addresses[r.Address] = true
+		}
+		mine = func(address string) bool { return addresses[address] }
+	}
+	list := []mailAnswer{}
+	last, next, seen := "", "", 0
+	err = a.ledger.MailsBefore(ctx, c.corp.ID, p.After, func(m ledger.MailRow) bool {
+		if len(list) == p.Limit || seen == a.mailsRead {
+			next = p.next(last, true)
+			return false
+		}
+		last, seen = m.Key(), seen+1
+		if !mine(m.To) {
+			return true
+		}
+		list = append(list, mailAnswer{Day: m.Day, Report: m.Report, To: m.To, State: m.State, Reason: m.Reason, At: rfc3339(m.At), PossibleDouble: m.PossibleDouble(),
+			Fate: string(m.Fate), FateDetail: m.FateDetail, FateAt: rfc3339(m.FateAt)})
+		return true
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: struct {
+		Mails []mailAnswer `json:"mails"`
+		Next  string       `json:"next,omitempty"`
+	}{list, next}}, nil
+}

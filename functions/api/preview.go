@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// facts is what a report is made of, which can be cut down to what somebody may see.
+type facts[F any] interface {
+	Within(holds func(departments []int) bool) F
+}
+
+// builder makes a mail of kept facts, of no more than what holds holds.
+type builder func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (report.Mail, error)
+
+func of[F facts[F]](build func(F, report.View) (report.Mail, error)) builder {
+	return func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (report.Mail, error) {
+		var f F
+		if err := json.Unmarshal(kept, &f); err != nil {
+			return report.Mail{}, fmt.Errorf("the facts of the report can't be read")
+		}
+		return build(f.Within(holds), v)
+	}
+}
+
+// builders are the reports that can be previewed: those of each noon.
+func builders() map[report.Kind]builder {
+	return map[report.Kind]builder{
+		report.UserStatus:    of(report.NewUserStatus),
+		report.MissingMobile: of(report.NewMissingMobile),
+		report.NumberChange:  of(report.NewNumberChange),
+		report.DeletedUsers:  of(report.NewDeletedUsers),
+		report.NewUsers:      of(report.NewNewUsers),
+		report.GroupsBreach:  of(report.NewGroupsBreach),
+		report.MissingEmail:  of(report.NewMissingEmail),
+		report.Coverage:      of(report.NewCoverage),
+	}
+}
+
+// zone is shown beside UTC, as in the mails: WeCom's companies keep China's time.
+var zone = time.FixedZone("UTC+8", 8*60*60)
+
+// previewBody says for whom the mail would be.
+type previewBody struct {
+	Department *int    `json:"department"`
+	Language   *string `json:"language"`
+}
+
+// previewAnswer is a mail as its receiver would see it.
+type previewAnswer struct {
+	Report     report.Kind `json:"report"`
+	Day        string      `json:"day"` // of the newest report there is, of which it is made
+	Department int         `json:"department"`
+	Language   string      `json:"language"`
+	Subject    string      `json:"subject"`
+	Text       string      `json:"text"`
+	HTML       string      `json:"html"` // without what is attached
+}
+
+// previewReport makes the mail that a receiver of a department would get of the newest report there is.
+func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
+	if err := onlyQuery(c.query); err != nil {
+		return answer{}, err
+	}
+	var body previewBody
+	if err := read(c.body, &body); err != nil {
+		return answer{}, err
+	}
+	kind := report.Kind(c.segment["report"])
+	build, ok := builders()[kind]
+	if !ok {
+		return answer{}, absent("report that can be previewed")
+	}
+	co, err := a.company(ctx, c)
+	if err != nil {
+		return answer{}, err
+	}
+	department := value(body.Department)
+	if department <= 0 {
+		return answer{}, wrong(fieldProblem{"department", "none is chosen", "choose one that your list of departments shows; 1 is the whole company"})
+	}
+	if !co.scope.HoldsDepartment(department) {
+		return answer{}, outside()
+	}
+	if !co.tree.Known(department) {
+		return answer{}, wrong(fieldProblem{"department", "there is no such department now", "choose one that the list of departments shows; 1 is the whole company"})
+	}
+	words := value(body.Language)
+	if words == "" {
+		words = "zh"
+	}
+	language, err := report.ParseLanguage(words)
+	if err != nil {
+		return answer{}, wrong(fieldProblem{"language", "reports are not written in that language", "choose en or zh"})
+	}
+	var newest ledger.Run
+	err = a.ledger.Runs(ctx, c.corp.ID, func(r ledger.Run) bool {
+		if r.Report == string(kind) && r.State == ledger.RunDone && r.Object != "" {
+			newest = r
+		}
+		return newest.Object == ""
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	if newest.Object == "" {
+		return answer{}, newProblem(http.StatusConflict, "not-made", "This report has not been made yet", "The first is made at 12:00 UTC after the company was added.")
+	}
+	text, err := a.store.Get(ctx, objstore.Object{Key: newest.Object, VersionID: newest.Version})
+	if err != nil {
+		return answer{}, err
+	}
+	var kept struct {
+		Facts json.RawMessage `json:"facts"`
+	}
+	if err := json.Unmarshal(text, &kept); err != nil {
+		return answer{}, fmt.Errorf("report %s of corp %s: what is kept of it can't be read", newest.Key(), c.corp.ID)
+	}
+	scope := co.tree.Scope(department)
+	view := report.View{Language: language, Zone: zone, Mask: true}
+	if !scope.All() {
+		view.Departments = []string{co.name(department)}
+	}
+	mail, err := build(kept.Facts, scope.HoldsAny, view)
+	if err != nil {
+		return answer{}, err
+	}
+	out := previewAnswer{Report: kind, Day: newest.Day, Department: department, Language: word(language), Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML}
+	return answer{status: http.StatusOK, body: out}, nil
+}
+
+// name is a department's name, or its number where WeCom never showed one.
+func (co company) name(department int) string {
+	id := fmt.Sprint(department)
+	for _, e := range co.departments {
+		if e.ID != id {
+			continue
+		}
+		if d, err := directory.Parse[directory.Department](e.Fields); err == nil && d.Name != "" {
+			return report.CleanName(d.Name)
+		}
+	}
+	return id
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/consent"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+)
+
+// groupsBreach is the report that tells of groups with members who have not agreed, as jobs name it.
+const groupsBreach = "R6"
+
+// Why a group's alarm is over. The words are kept as its detail, and report says them in full.
+const (
+	overAgreed    = "agreed"    // nobody is left who has not agreed
+	overLeft      = "left"      // those who have not agreed are not in the group any more
+	overDismissed = "dismissed" // there is no such group any more
+)
+
+// groups raises an alarm for each group with an external contact in it who disagreed or has not agreed yet, and closes those that are over. news says that
+// report has something to tell, or may have.
+//
+// The alarm's beginning is when we found the first of the changes that make it, which is kept with them: two runs at once come to the same.
+func (r *record) groups(ctx context.Context) (news bool, err error) {
+	rows, err := r.ledger.Breaches(ctx, r.corp)
+	if err != nil {
+		return false, err
+	}
+	before := map[string]ledger.Alarm{}
+	for _, a := range rows {
+		before[a.Cause] = a
+	}
+	now, open := r.now(), map[string]ledger.Alarm{}
+	who := map[string][]string{}
+	for _, s := range r.standings {
+		if !r.breaks(s) {
+			continue
+		}
+		name := string(s.Subject.Room)
+		a, known := open[name]
+		if since := found(s); !known || since.Before(a.Since) {
+			a.Since = since
+		}
+		a.Corp, a.Cause, a.Open, a.Seen = r.corp, name, true, now
+		a.Affected++
+		who[name] = append(who[name], string(s.Subject.External)+" "+string(s.State))
+		open[name] = a
+	}
+	var failures []error
+	for name, a := range open {
+		slices.Sort(who[name])
+		a.Detail = archive.HashHex([]byte(strings.Join(who[name], "\n")))[:16]
+		if old := before[name]; old.Open {
+			a.Since = old.Since
+		} else if old.Over.After(a.Since) {
+			a.Since = now // it was over in between: somebody came back
+		}
+		failures = append(failures, r.ledger.PutBreach(ctx, a))
+		news = true
+	}
+	for name, a := range before {
+		if _, still := open[name]; still {
+			continue
+		}
+		if a.Open {
+			a.Open, a.Seen, a.Over, a.Affected, a.Detail = false, now, now, 0, r.why(archive.RoomID(name))
+			failures = append(failures, r.ledger.PutBreach(ctx, a))
+		}
+		news = news || a.Told != "" && a.Told != a.Fingerprint()
+	}
+	return news, errors.Join(failures...)
+}
+
+// found is when the state that a subject is in was found.
+func found(s ledger.Standing) time.Time {
+	if len(s.Changes) == 0 {
+		return s.Answer.Answered
+	}
+	return s.Changes[len(s.Changes)-1].Found
+}
+
+// breaks says whether somebody is in a group now and has not agreed. One whom WeCom's answer left out counts once a later reading of the directory still
+// has him in the group: the answer may be of after he left it.
+func (r *record) breaks(s ledger.Standing) bool {
+	if s.Subject.Room == "" || s.Subject.External == "" || !s.State.Open() || !r.within(s.Subject) {
+		return false
+	}
+	return s.State != consent.NotYet || s.Answer.Why != consent.LeftOut || r.listed.After(s.Answer.Asked)
+}
+
+// within says whether somebody is in a group, as far as is known: where the directory does not list who is in it, he is.
+func (r *record) within(s consent.Subject) bool {
+	known := r.rooms[s.Room]
+	return !known.gone && (len(known.Members) == 0 || slices.Contains(known.Members, s.External))
+}
+
+// why says why the alarm of a group is over.
+func (r *record) why(id archive.RoomID) string {
+	if r.rooms[id].gone {
+		return overDismissed
+	}
+	for _, s := range r.standings {
+		if s.Subject.Room == id && s.State.Open() && !r.within(s.Subject) {
+			return overLeft
+		}
+	}
+	return overAgreed
+}

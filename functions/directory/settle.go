@@ -1,0 +1,409 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+)
+
+// who is a department or member of one corp.
+type who struct {
+	kind directory.Kind
+	id   string
+}
+
+// followed says whether looks are kept of entries of a kind.
+func followed(kind directory.Kind) bool {
+	return kind == directory.KindDepartment || kind == directory.KindMember
+}
+
+// lane is a list as one secret shows it, as a name of a mark. A look at one entry alone has the lane of no list.
+func lane(part directory.Part, via string) string { return string(part) + " " + via }
+
+// markOf is a mark of what a look says, whenever and by whom it was made.
+func markOf(l directory.Look) string {
+	seen, err := json.Marshal(l.Seen)
+	if err != nil {
+		panic(fmt.Sprintf("a map of texts can't be written: %v", err))
+	}
+	return archive.HashHex([]byte(string(l.Presence) + string(seen)))[:12]
+}
+
+// news is what an observation adds to one entry.
+type news struct {
+	ledger.Held                   // as it is to be
+	changed     bool              // its state is another than it was
+	state       bool              // it has one: WeCom showed it, now or before
+	looks       []directory.Look  // of the observation
+	marks       map[string]string // of the lists that the observation looked at: what they say now, "" if they lack it
+
+	life     ledger.Life
+	putLooks []directory.Look
+	oldLooks []directory.Look
+}
+
+// compare finds the entries for which an observation has anything new: a state that changed, a list that says something else than it last did, or
+// a whole list after a look at the entry alone. All others cost nothing further: the snapshot's row says of them what its lists said.
+func compare(held map[who]ledger.Held, changes []directory.Entry, o directory.Observation, again map[who]bool) []*news {
+	looks, glances := o.Looks()
+	found := map[who]*news{}
+	of := func(w who) *news {
+		if found[w] == nil {
+			h, known := held[w]
+			found[w] = &news{Held: h, state: known, marks: map[string]string{}}
+			found[w].Kind, found[w].ID = w.kind, w.id
+		}
+		return found[w]
+	}
+	for _, l := range looks {
+		if l.Part == "" && said(held[who{l.Kind, l.ID}], l) {
+			continue
+		}
+		n := of(who{l.Kind, l.ID})
+		n.looks = append(n.looks, l)
+		n.marks[lane(l.Part, l.Via)] = markOf(l)
+	}
+	whole := map[directory.Kind]bool{}
+	for _, g := range glances {
+		name := lane(g.Part, g.Via)
+		whole[g.Kind()] = whole[g.Kind()] || g.Part != directory.PartDesignated
+		for w, h := range held {
+			if _, had := h.Marks[name]; had && w.kind == g.Kind() {
+				n := of(w)
+				if n.marks[name] != "" {
+					continue
+				}
+				n.marks[name] = ""
+				if single := lane("", g.Via); g.Part != directory.PartDesignated && n.marks[single] == "" {
+					n.marks[single] = "" // who is missing begins afresh
+				}
+			}
+		}
+	}
+	for _, e := range changes {
+		if n := of(who{e.Kind, e.ID}); followed(e.Kind) {
+			n.Entry, n.changed, n.state = e, true, true
+		}
+	}
+	for w := range again {
+		of(w)
+	}
+	for w, h := range held {
+		if h.Restless && whole[w.kind] {
+			of(w)
+		}
+	}
+	var all []*news
+	for w, n := range found {
+		h := held[w]
+		if !followed(w.kind) || !n.changed && !again[w] && !(h.Restless && whole[w.kind]) && marked(h.Marks, n.marks) {
+			continue
+		}
+		n.Marks = mergeMarks(h.Marks, n.marks)
+		n.Restless = h.Restless && !whole[w.kind]
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b *news) int { return compareWho(a.Entry, b.Entry) })
+	return all
+}
+
+// said says whether a look at one entry alone, or one of a list that broke off, repeats what was last said of the entry by its secret.
+func said(h ledger.Held, l directory.Look) bool {
+	part := directory.PartMembers
+	if l.Kind == directory.KindDepartment {
+		part = directory.PartDepartments
+	}
+	last := h.Marks[lane(part, l.Via)]
+	if last == "" || h.Restless {
+		last = h.Marks[lane("", l.Via)]
+	}
+	return last == markOf(l)
+}
+
+func compareWho(a, b directory.Entry) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+}
+
+// marked says whether the lists say what they last did.
+func marked(before, now map[string]string) bool {
+	for name, m := range now {
+		if before[name] != m {
+			return false
+		}
+	}
+	return true
+}
+
+func mergeMarks(before, now map[string]string) map[string]string {
+	all := maps.Clone(before)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, now)
+	maps.DeleteFunc(all, func(_, m string) bool { return m == "" })
+	return all
+}
+
+// settling writes what an observation adds to the histories of one corp's departments and members.
+//
+// Order of effects: the looks; the snapshot that they were taken from; the events that follow from all looks; the states. Looks of a snapshot
+// that is not recorded count for nothing, and a snapshot that is not settled has the next one look again at all that it touched. A state is
+// written over the one that was read only: of two who settle one entry at once, the second reads the first one's looks too.
+type settling struct {
+	*refresher
+	corp   archive.CorpID
+	writer string
+	more   []directory.Glance // of the observation itself
+	before []directory.Glance // of all snapshots that are recorded, but for it
+	after  []directory.Glance // with it
+	alone  bool               // it was of one entry, which is looked at again if somebody else has written it meanwhile
+}
+
+// atOnce is how many entries are read or written together.
+const atOnce = 16
+
+func (r *refresher) settling(ctx context.Context, corp archive.CorpID, o directory.Observation) (*settling, error) {
+	_, more := o.Looks()
+	s := &settling{refresher: r, corp: corp, writer: rand.Text(), more: more}
+	return s, s.look(ctx)
+}
+
+// look reads which snapshots there are.
+func (s *settling) look(ctx context.Context) error {
+	recorded, err := s.glances.of(ctx, s.ledger, s.corp)
+	if err != nil {
+		return err
+	}
+	s.before = slices.DeleteFunc(slices.Clone(recorded), func(g directory.Glance) bool { return slices.Contains(s.more, g) })
+	s.after = slices.Concat(s.before, s.more)
+	return nil
+}
+
+// settle writes what is new; record records the snapshot, if there is one.
+func (s *settling) settle(ctx context.Context, all []*news, record func() error) error {
+	err := s.each(ctx, all, func(ctx context.Context, n *news) (err error) {
+		n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var put []directory.Look
+	for _, n := range all {
+		s.pack(n)
+		put = append(put, n.putLooks...)
+	}
+	if err := s.ledger.PutLooks(ctx, s.corp, put); err != nil {
+		return err
+	}
+	if err := record(); err != nil {
+		return err
+	}
+	if err := s.happened(ctx, all); err != nil {
+		return err
+	}
+	var changed []directory.Entry
+	for _, n := range all {
+		if n.changed {
+			changed = append(changed, n.Entry)
+		}
+	}
+	changed, err = s.ledger.PutHistory(ctx, s.corp, changed)
+	if err != nil {
+		return err
+	}
+	began := map[who]time.Time{}
+	for _, e := range changed {
+		began[who{e.Kind, e.ID}] = e.At
+	}
+	return s.each(ctx, all, func(ctx context.Context, n *news) error {
+		if n.changed {
+			n.At = began[who{n.Kind, n.ID}]
+		}
+		return s.hold(ctx, n)
+	})
+}
+
+// pack finds which looks are to be kept of an entry, and which are not any more. Looks of snapshots that are not recorded stay: theirs may be
+// being written now.
+func (s *settling) pack(n *news) {
+	all := append(directory.Unpack(n.Kind, n.ID, n.life.Looks, s.before), n.looks...)
+	packed := directory.Pack(n.Kind, n.ID, all, s.after)
+	n.putLooks, n.oldLooks = nil, nil
+	for _, l := range packed.Looks {
+		if !holds(n.life.Looks.Looks, l) {
+			n.putLooks = append(n.putLooks, l)
+		}
+	}
+	for _, l := range n.life.Looks.Looks {
+		if !holds(packed.Looks, l) && slices.ContainsFunc(s.after, func(g directory.Glance) bool {
+			return g.Part == l.Part && g.Via == l.Via && g.Asked.Equal(l.Asked) && g.Answered.Equal(l.Answered)
+		}) {
+			n.oldLooks = append(n.oldLooks, l)
+		}
+	}
+	n.life.Looks = packed
+}
+
+func holds(list []directory.Look, l directory.Look) bool {
+	return slices.ContainsFunc(list, func(o directory.Look) bool {
+		return o.Same(l) && o.Asked.Equal(l.Asked) && o.Answered.Equal(l.Answered)
+	})
+}
+
+// happened writes the events that follow from the looks, one entry after the other: a long history takes memory.
+func (s *settling) happened(ctx context.Context, all []*news) error {
+	var stored []string
+	for _, n := range all {
+		stored = append(stored, n.life.Events...)
+	}
+	events, err := s.ledger.KeptEvents(ctx, s.corp, stored)
+	if err != nil {
+		return err
+	}
+	of := map[who][]directory.Event{}
+	for _, e := range events {
+		w := who{e.Kind, e.ID}
+		of[w] = append(of[w], e)
+	}
+	var put, drop []directory.Event
+	var old []directory.Look
+	for _, n := range all {
+		h := directory.Fold(n.Kind, n.ID, directory.Unpack(n.Kind, n.ID, n.life.Looks, s.after), n.life.Notices)
+		p, d := directory.Reconcile(of[who{n.Kind, n.ID}], told(h.Events))
+		put, drop, old = append(put, p...), append(drop, d...), append(old, n.oldLooks...)
+	}
+	return errors.Join(s.ledger.PutEvents(ctx, s.corp, put), s.ledger.DropLooks(ctx, s.corp, old), s.ledger.DropEvents(ctx, s.corp, drop))
+}
+
+// told is the events of a history that are kept: that an entry was found by the first look at all is no change.
+func told(events []directory.Event) []directory.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(e directory.Event) bool { return e.What == directory.Found })
+}
+
+// races is how often an entry is settled again because somebody else has settled it meanwhile.
+const races = 5
+
+// hold writes an entry's newest state. Where somebody has written it since it was read, theirs stays, being of a look at this entry alone, or of
+// the same lists; the events are found again with their looks.
+func (s *settling) hold(ctx context.Context, n *news) error {
+	if !n.state {
+		return nil // WeCom never showed it
+	}
+	err := s.ledger.PutHeld(ctx, s.corp, n.Held, s.writer)
+	for range races {
+		if s.alone || !errors.Is(err, ledger.ErrLost) {
+			return err
+		}
+		if n.Held, err = s.ledger.Held(ctx, s.corp, n.Kind, n.ID); err != nil {
+			return err
+		}
+		n.Marks = mergeMarks(n.Marks, n.marks)
+		other := &settling{refresher: s.refresher, corp: s.corp, writer: s.writer, more: s.more}
+		if err = other.look(ctx); err != nil {
+			return err
+		}
+		if n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID); err != nil {
+			return err
+		}
+		other.pack(n)
+		if err = s.ledger.PutLooks(ctx, s.corp, n.putLooks); err != nil {
+			return err
+		}
+		if err = other.happened(ctx, []*news{n}); err != nil {
+			return err
+		}
+		err = s.ledger.PutHeld(ctx, s.corp, n.Held, s.writer)
+	}
+	return err
+}
+
+// each does something for all entries, some at once.
+func (s *settling) each(ctx context.Context, all []*news, do func(context.Context, *news) error) error {
+	failed := make([]error, len(all))
+	var running sync.WaitGroup
+	room := make(chan struct{}, atOnce)
+	for i, n := range all {
+		room <- struct{}{}
+		running.Go(func() {
+			defer func() { <-room }()
+			defer fault.Catch(&failed[i])
+			failed[i] = do(ctx, n)
+		})
+	}
+	running.Wait()
+	return errors.Join(failed...)
+}
+
+// touched lists the entries that have looks of snapshots which were not settled.
+func (s *settling) touched(ctx context.Context, held map[who]ledger.Held, unsettled []time.Time) (map[who]bool, error) {
+	if len(unsettled) == 0 {
+		return nil, nil
+	}
+	var all []*news
+	for w, h := range held {
+		if followed(w.kind) {
+			all = append(all, &news{Held: h})
+		}
+	}
+	var mu sync.Mutex
+	found := map[who]bool{}
+	err := s.each(ctx, all, func(ctx context.Context, n *news) error {
+		life, err := s.ledger.Life(ctx, s.corp, n.Kind, n.ID)
+		if slices.ContainsFunc(life.Looks.Looks, func(l directory.Look) bool {
+			return slices.ContainsFunc(unsettled, l.Asked.Equal)
+		}) {
+			mu.Lock()
+			found[who{n.Kind, n.ID}] = true
+			mu.Unlock()
+		}
+		return err
+	})
+	return found, err
+}
+
+// glanceCache keeps the glances of the corps' snapshots: a history needs all of them, and they only ever become more. Safe for concurrent use.
+type glanceCache struct {
+	mu sync.Mutex
+	by map[archive.CorpID][]directory.Glance
+}
+
+// lateness is how much later than it begins a snapshot may be recorded.
+const lateness = 20 * time.Minute
+
+func (c *glanceCache) of(ctx context.Context, l *ledger.Ledger, corp archive.CorpID) ([]directory.Glance, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.by[corp]
+	var from time.Time
+	for _, g := range known {
+		if at := g.Asked.Add(-lateness); at.After(from) {
+			from = at
+		}
+	}
+	all := slices.DeleteFunc(slices.Clone(known), func(g directory.Glance) bool { return !g.Asked.Before(from) })
+	err := l.SnapshotsSince(ctx, corp, from, func(s ledger.Snapshot) bool {
+		all = append(all, s.Glances()...)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.by == nil {
+		c.by = map[archive.CorpID][]directory.Glance{}
+	}
+	c.by[corp] = all
+	return all, nil
+}

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// inParallel calls f for 0 to n-1, some at the same time, and returns what failed.
+func inParallel(n int, f func(i int) error) error {
+	failures := make([]error, n)
+	next := make(chan int)
+	var all sync.WaitGroup
+	for range min(atOnce, n) {
+		all.Go(func() {
+			for i := range next {
+				failures[i] = func() (err error) {
+					defer fault.Catch(&err)
+					return f(i)
+				}()
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+	return errors.Join(failures...)
+}
+
+// people is what reports about single users need of a company, beside what happened to these.
+type people struct {
+	by       map[archive.PartyID]directory.Entry
+	members  map[archive.PartyID]directory.Member
+	names    map[int]string
+	snapshot time.Time // when the directory was last read; zero: never
+}
+
+func (r *reporter) people(ctx context.Context, day *today) (*people, error) {
+	c, err := r.read(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	p := &people{by: map[archive.PartyID]directory.Entry{}, members: map[archive.PartyID]directory.Member{}}
+	if p.names, err = directory.DepartmentNames(c.departments); err != nil {
+		return nil, fmt.Errorf("departments of corp %s: %w", day.corp.ID, err)
+	}
+	for _, e := range c.members {
+		m, err := directory.Parse[directory.Member](e.Fields)
+		if err != nil {
+			return nil, fmt.Errorf("member of corp %s: %w", day.corp.ID, err)
+		}
+		p.by[archive.PartyID(e.ID)], p.members[archive.PartyID(e.ID)] = e, m
+	}
+	err = r.ledger.Snapshots(ctx, day.corp.ID, func(s ledger.Snapshot) bool {
+		p.snapshot = s.At
+		return false
+	})
+	return p, err
+}
+
+// here says whether a member is there, as far as is known.
+func (p *people) here(id archive.PartyID) bool {
+	e, known := p.by[id]
+	return known && !e.Gone && p.members[id].Status != directory.StatusLeft
+}
+
+// person is who a row is about.
+func (p *people) person(id archive.PartyID) report.Person {
+	m := p.members[id]
+	return report.Person{ID: id, Name: m.Name, Departments: m.Departments, Places: departmentWords(m.Departments, p.names)}
+}
+
+// unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading is older than the day, and the given
+// field where WeCom does not show it.
+func (p *people) unread(day *today, source report.Source, field directory.Field, readable func(directory.Member) bool) []report.Unread {
+	var out []report.Unread
+	if !p.snapshot.IsZero() && p.snapshot.Before(day.window.From) {
+		out = append(out, report.Unread{Source: report.SourceDirectory, Since: p.snapshot})
+	}
+	if readable == nil {
+		return out
+	}
+	var blind [][]int
+	for id, m := range p.members {
+		if p.here(id) && !readable(m) {
+			blind = append(blind, m.Departments)
+		}
+	}
+	if len(blind) > 0 {
+		out = append(out, report.Unread{Source: source, Of: report.Crowds(blind), Openers: directory.Openers(field)})
+	}
+	return out
+}
+
+func mobileReadable(m directory.Member) bool { return m.MobileReadable }
+func emailReadable(m directory.Member) bool  { return m.EmailReadable }
+func designatedKnown(m directory.Member) bool {
+	return m.DesignatedKnown
+}
+
+// changes is what happened in the day's window to single users: the rows of R3, R4 and R5.
+func (r *reporter) changes(ctx context.Context, day *today) (report.DayRows, *people, error) {
+	p, err := r.people(ctx, day)
+	if err != nil {
+		return report.DayRows{}, nil, err
+	}
+	var events []directory.Event
+	err = r.ledger.Events(ctx, day.corp.ID, day.window.From, day.window.To, func(e directory.Event) bool {
+		events = append(events, e)
+		return true
+	})
+	if err != nil {
+		return report.DayRows{}, nil, err
+	}
+	rows := report.Changes(day.noon, events, nil, func(id archive.PartyID) report.Seen {
+		return report.Seen{Person: p.person(id), Member: p.members[id], Here: p.here(id)}
+	})
+	return rows, p, nil
+}
+
+// numberChangeFacts is R3.
+func (r *reporter) numberChangeFacts(ctx context.Context, day *today) (report.NumberChangeFacts, error) {
+	rows, p, err := r.changes(ctx, day)
+	if err != nil {
+		return report.NumberChangeFacts{}, err
+	}
+	return report.NumberChangeFacts{
+		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.Numbers,
+		Unread: p.unread(day, report.SourceMobile, directory.FieldMobile, mobileReadable),
+	}, nil
+}
+
+// deletedUsersFacts is R4.
+func (r *reporter) deletedUsersFacts(ctx context.Context, day *today) (report.DeletedUsersFacts, error) {
+	rows, p, err := r.changes(ctx, day)
+	if err != nil {
+		return report.DeletedUsersFacts{}, err
+	}
+	return report.DeletedUsersFacts{
+		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.Deleted,
+		Unread: p.unread(day, "", "", nil),
+	}, nil
+}
+
+// newUsersFacts is R5.
+func (r *reporter) newUsersFacts(ctx context.Context, day *today) (report.NewUsersFacts, error) {
+	rows, p, err := r.changes(ctx, day)
+	if err != nil {
+		return report.NewUsersFacts{}, err
+	}
+	return report.NewUsersFacts{
+		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.New,
+		Unread: p.unread(day, report.SourceDesignated, directory.FieldDesignated, designatedKnown),
+	}, nil
+}
+
+// withoutMobile is the histories of the members who are there and of whom WeCom shows that they have no mobile number, as far as they once had one or
+// something happened to their email; by userid.
+func (r *reporter) withoutMobile(ctx context.Context, day *today, p *people) ([]directory.History, error) {
+	var ids []archive.PartyID
+	for id, m := range p.members {
+		if p.here(id) && m.MobileReadable && m.Mobile == "" {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	histories := make([]*directory.History, len(ids))
+	err := inParallel(len(ids), func(i int) error {
+		life, err := r.ledger.Life(ctx, day.corp.ID, directory.KindMember, string(ids[i]))
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(life.Events, func(key string) bool {
+			return strings.Contains(key, "#"+string(directory.MobileRemoved)+"#") || strings.Contains(key, "#"+string(directory.EmailChanged)+"#") ||
+				strings.Contains(key, "#"+string(directory.EmailRemoved)+"#")
+		}) {
+			return nil
+		}
+		events, err := r.ledger.KeptEvents(ctx, day.corp.ID, life.Events)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(events, func(a, b directory.Event) int { return strings.Compare(a.Key(), b.Key()) }) // by time first
+		histories[i] = historyOf(p.by[ids[i]], p.members[ids[i]], events)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("members without mobile of corp %s: %w", day.corp.ID, err)
+	}
+	var found []directory.History
+	for _, h := range histories {
+		if h != nil {
+			found = append(found, *h)
+		}
+	}
+	return found, nil
+}
+
+// historyOf is a member's history as far as the rules about numbers and addresses ask for it: the newest state, and what happened.
+func historyOf(e directory.Entry, m directory.Member, events []directory.Event) *directory.History {
+	h := &directory.History{Kind: directory.KindMember, ID: e.ID, Here: true, Events: events, Now: map[directory.Field]directory.Known{}}
+	know := func(f directory.Field, value string, shown bool) {
+		if shown {
+			h.Now[f] = directory.Known{Value: value, Seen: e.At}
+		}
+	}
+	know(directory.FieldName, m.Name, m.Name != "")
+	know(directory.FieldDepartments, numbers(m.Departments), true)
+	know(directory.FieldStatus, fmt.Sprint(m.Status), m.Status != directory.StatusUnknown)
+	know(directory.FieldMobile, m.Mobile, m.MobileReadable)
+	know(directory.FieldEmail, m.Email, m.EmailReadable)
+	know(directory.FieldDesignated, fmt.Sprint(m.Designated), m.DesignatedKnown)
+	return h
+}
+
+// numbers writes departments as a history has them.
+func numbers(list []int) string {
+	words := make([]string, len(list))
+	for i, n := range list {
+		words[i] = fmt.Sprint(n)
+	}
+	return strings.Join(words, ",")
+}
+
+// teller says how a user can be told of something.
+func (r *reporter) teller(ctx context.Context, corp archive.CorpID) (func(report.Archiving) report.Told, error) {
+	suppressed, err := r.ledger.Suppressions(ctx, corp)
+	if err != nil {
+		return nil, err
+	}
+	return func(a report.Archiving) report.Told {
+		address, err := report.CheckAddress(a.Email)
+		dead := err == nil && slices.ContainsFunc(suppressed, func(s ledger.Suppression) bool { return s.Address == address })
+		return report.Tell(a.Email, a.EmailReadable, dead, false)
+	}, nil
+}
+
+// missingMobileFacts is R2.
+func (r *reporter) missingMobileFacts(ctx context.Context, day *today) (report.MissingMobileFacts, error) {
+	f := report.MissingMobileFacts{Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon}
+	p, histories, told, err := r.missing(ctx, day)
+	if err != nil {
+		return f, err
+	}
+	f.Snapshot, f.Unread = p.snapshot, p.unread(day, report.SourceMobile, directory.FieldMobile, mobileReadable)
+	activity := r.ledger.Activity(day.corp.ID)
+	for _, h := range histories {
+		row, lost := report.LostMobile(h)
+		if !lost || !row.Lost.By.Before(day.noon) {
+			continue
+		}
+		row.Person = p.person(row.ID)
+		if row.Archived, err = archived(ctx, activity, row.ID); err != nil {
+			return f, err
+		}
+		row.Told = told(row.Archiving)
+		f.Rows = append(f.Rows, row)
+	}
+	return f, nil
+}
+
+// missingEmailFacts is R8.
+func (r *reporter) missingEmailFacts(ctx context.Context, day *today) (report.MissingEmailFacts, error) {
+	f := report.MissingEmailFacts{Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon}
+	p, histories, told, err := r.missing(ctx, day)
+	if err != nil {
+		return f, err
+	}
+	f.Snapshot, f.Unread = p.snapshot, p.unread(day, report.SourceEmail, directory.FieldEmail, emailReadable)
+	activity := r.ledger.Activity(day.corp.ID)
+	for _, h := range histories {
+		row, trouble := report.FindEmailTrouble(h, day.noon)
+		if !trouble || !row.When.By.Before(day.noon) {
+			continue
+		}
+		row.Person = p.person(row.ID)
+		if row.Archived, err = archived(ctx, activity, row.ID); err != nil {
+			return f, err
+		}
+		row.Told = told(row.Archiving)
+		f.Rows = append(f.Rows, row)
+	}
+	return f, nil
+}
+
+func (r *reporter) missing(ctx context.Context, day *today) (*people, []directory.History, func(report.Archiving) report.Told, error) {
+	p, err := r.people(ctx, day)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	histories, err := r.withoutMobile(ctx, day, p)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	told, err := r.teller(ctx, day.corp.ID)
+	return p, histories, told, err
+}
+
+// archived says whether anything of a user is archived.
+func archived(ctx context.Context, activity *ledger.Activity, id archive.PartyID) (bool, error) {
+	first, last, err := activity.Of(ctx, id)
+	return !first.IsZero() || !last.IsZero(), err
+}

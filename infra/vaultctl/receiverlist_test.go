@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
+)
+
+// shell runs the receivers commands against a company with a head of department.
+type shell struct {
+	*rig.Rig
+	*program
+	out bytes.Buffer
+}
+
+func newShell(t *testing.T) *shell {
+	t.Helper()
+	s := &shell{Rig: rig.Start(t, rig.Options{})}
+	s.program = &program{out: &s.out, log: io.Discard, actor: "test", ledger: s.Ledger(s.Config(rig.Operator))}
+	s.OK(s.ledger.PutCorp(t.Context(), ledger.Corp{ID: tide, Name: "Tide Salvage", Added: noon, ReportTo: []ledger.Receiver{{Address: "admin@tide.example", Language: "en"}}}))
+	s.OK(s.ledger.PutEntries(t.Context(), tide, []directory.Entry{
+		{Kind: directory.KindDepartment, ID: "1", At: noon, Fields: directory.Fields(directory.Department{Name: "root"})},
+		{Kind: directory.KindDepartment, ID: "2", At: noon, Fields: directory.Fields(directory.Department{Name: "潜水", Parent: 1})},
+		{Kind: directory.KindMember, ID: "yu", At: noon, Fields: directory.Fields(directory.Member{Name: "于深", Listed: true, Departments: []int{2}, Leads: []int{2}, Status: 1,
+			Email: "yu@tide.example", EmailReadable: true})},
+	}))
+	s.OK(s.ledger.PutSnapshot(t.Context(), ledger.Snapshot{Corp: tide, At: noon}))
+	return s
+}
+
+// do runs a command and returns what it printed.
+func (s *shell) do(args ...string) (string, error) {
+	s.Helper()
+	s.out.Reset()
+	err := receivers(s.Context(), s.program, append([]string{args[0], "-corp", string(tide)}, args[1:]...))
+	return s.out.String(), err
+}
+
+func (s *shell) list() map[string]receiverPublic {
+	s.Helper()
+	text, err := s.do("list")
+	s.OK(err)
+	all := map[string]receiverPublic{}
+	for line := range strings.Lines(text) {
+		var r receiverPublic
+		s.OK(json.Unmarshal([]byte(line), &r))
+		all[r.ID] = r
+	}
+	return all
+}
+
+func TestAReceiverIsAddedChangedAndRemovedFromTheShell(t *testing.T) {
+	s := newShell(t)
+	text, err := s.do("add", "-address", "Lin@Tide.example", "-department", "2", "-reports", "r5,R1", "-name", "Lin")
+	s.OK(err)
+	id := strings.Fields(text)[1]
+	want := receiverPublic{ID: id, Source: "entered", Name: "Lin", Address: "Lin@tide.example", Language: "zh-Hans", Departments: []string{"2 潜水"}, Rev: 1,
+		Reports: s.list()[id].Reports, Editable: []string{"name", "address", "language", "reports", "department"}}
+	got := s.list()[id]
+	if diff := cmp.Diff(want, got); diff != "" || len(got.Reports) != 2 || got.Reports[0] != "R1" {
+		t.Errorf("it is listed as (-want +got):\n%s", diff)
+	}
+	_, err = s.do("change", "-id", id, "-department", "1", "-reports", "R7", "-lang", "en")
+	s.OK(err)
+	got = s.list()[id]
+	if got.Departments[0] != "1 Tide Salvage" || got.Reports[0] != "R7" || got.Language != "en" || got.Rev != 2 || got.Name != "Lin" {
+		t.Errorf("changed, it is %+v", got)
+	}
+	for _, wrong := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"add", "-address", "x@tide.example", "-department", "9", "-reports", "R1"}, "department: there is no department 9"},
+		{[]string{"add", "-address", "secret", "-department", "1", "-reports", "R1"}, "address: the address has no @"},
+		{[]string{"add", "-address", "x@tide.example", "-department", "1"}, "reports: none is chosen"},
+		{[]string{"add", "-address", "x@tide.example", "-department", "1", "-reports", "R9"}, "no such report"},
+		{[]string{"add", "-address", "lin@tide.example", "-department", "1", "-reports", "R1"}, "already"},
+		{[]string{"change", "-id", id}, "at least one thing"},
+		{[]string{"change", "-id", id, "-use-wecom", "name"}, "WeCom knows nothing of it"},
+		{[]string{"change", "-id", "r-nobody", "-name", "x"}, "receivers list"},
+		{[]string{"change", "-id", "a-1", "-name", "x"}, "setting of the company"},
+		{[]string{"remove", "-id", "a-1"}, "account admin"},
+	} {
+		if _, err := s.do(wrong.args...); err == nil || !strings.Contains(err.Error(), wrong.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", wrong.args, err)
+		}
+	}
+	_, err = s.do("remove", "-id", id)
+	s.OK(err)
+	if _, there := s.list()[id]; there {
+		t.Error("it is removed and listed")
+	}
+	for _, row := range s.Rows("AuditTable") {
+		if strings.Contains(row, "@") || !strings.Contains(row, "action=receivers ") {
+			t.Errorf("audit entry %s", row)
+		}
+	}
+}
+
+func TestAHeadIsEditedGivenBackAndNeverRemoved(t *testing.T) {
+	s := newShell(t)
+	_, err := s.do("change", "-id", "h-yu", "-name", "Yu (office)", "-reports", "none")
+	s.OK(err)
+	yu := s.list()["h-yu"]
+	if yu.Name != "Yu (office)" || yu.WeComName != "于深" || len(yu.Reports) != 0 || !cmp.Equal(yu.Edited, []string{"name", "reports"}) || yu.Synced != "2031-05-06T12:00:00Z" {
+		t.Errorf("edited, the head is %+v", yu)
+	}
+	_, err = s.do("change", "-id", "h-yu", "-use-wecom", "name, reports")
+	s.OK(err)
+	yu = s.list()["h-yu"]
+	if yu.Name != "于深" || len(yu.Reports) != 3 || len(yu.Edited) != 0 || yu.Rev != 2 {
+		t.Errorf("given back, the head is %+v", yu)
+	}
+	if _, err := s.do("remove", "-id", "h-yu"); err == nil || !strings.Contains(err.Error(), "上级") {
+		t.Errorf("removing a head: %v", err)
+	}
+	if _, err := s.do("change", "-id", "h-yu", "-department", "1"); err == nil || !strings.Contains(err.Error(), "follows WeCom") {
+		t.Errorf("moving a head: %v", err)
+	}
+	text, err := s.do("heads")
+	s.OK(err)
+	if strings.Count(text, "\n") != 1 || !strings.Contains(text, `"id":"h-yu"`) {
+		t.Errorf("the heads are %s", text)
+	}
+}
+
+func TestReportsAreSwitchedAndAddressesSetFromTheShell(t *testing.T) {
+	s := newShell(t)
+	text, err := s.do("settings")
+	s.OK(err)
+	if !strings.Contains(text, `"rev":0`) || strings.Contains(text, `"on":false`) {
+		t.Errorf("a company that never decided anything has %s", text)
+	}
+	text, err = s.do("settings", "-operations", "Ops@Tide.example", "-alert", "alerts@tide.example", "-off", "R3,R4", "-silent", "R1", "-lang", "en")
+	s.OK(err)
+	for _, want := range []string{`"operations":"Ops@tide.example"`, `"alert":"alerts@tide.example"`, `"language":"en"`, `"rev":1`, `"report":"R3","title":"Number Changes","on":false`,
+		`"report":"R1","title":"User Status Report","on":true,"silent_without_news":true,"changed_by":"test"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the settings lack %s:\n%s", want, text)
+		}
+	}
+	if _, err := s.do("settings", "-on", "R3", "-operations", ""); err != nil {
+		t.Error(err)
+	}
+	c, err := s.ledger.Corp(t.Context(), tide)
+	s.OK(err)
+	if !c.Settings.On("R3") || c.Settings.On("R4") || c.Settings.Operations != "" || c.Settings.Alert == "" || c.Settings.Rev != 2 {
+		t.Errorf("the settings are %+v", c.Settings)
+	}
+	if _, err := s.do("settings", "-control", "nowhere"); err == nil || !strings.HasPrefix(err.Error(), "control: ") {
+		t.Errorf("a control mailbox that is none: %v", err)
+	}
+	var usage *usageError
+	if _, err := s.do("settings", "-off", "R99"); !errors.As(err, &usage) {
+		t.Errorf("a report that is none: %v", err)
+	}
+}

@@ -1,0 +1,117 @@
+package receivers
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// Settings is what a company decides about its reports. The zero value is a company that never decided anything: every report is on.
+type Settings struct {
+	Operations string                 `json:"operations,omitempty"` // who watches the daily reports: R3, R4, R5, R7, R12
+	Control    string                 `json:"control,omitempty"`    // gets copies of R2, R6, R7, R8, unless there is
+	Alert      string                 `json:"alert,omitempty"`      // the central mailbox for alerts, which gets them instead
+	Language   string                 `json:"language,omitempty"`   // of who has none of their own: "zh" (the default) or "en"
+	Switches   map[report.Kind]Switch `json:"switches,omitempty"`
+	Rev        int                    `json:"-"`
+}
+
+// Switch is what was decided about one report, by whom and when.
+type Switch struct {
+	Off    bool      `json:"off,omitempty"`
+	Silent *bool     `json:"silent,omitempty"` // nothing is mailed on a day without news; nil: the report's default
+	By     string    `json:"by,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+}
+
+// On says whether a report is made at noon. An account admin's urgent alerts can't be switched off.
+func (s Settings) On(k report.Kind) bool { return !s.Switches[k].Off }
+
+// Silent says whether a receiver for whom there is no news gets no mail of a report.
+func (s Settings) Silent(k report.Kind) bool {
+	if silent := s.Switches[k].Silent; silent != nil {
+		return *silent
+	}
+	return SilentByDefault(k)
+}
+
+// SilentByDefault says which reports stay silent on a day without news: those about single users and groups. Those that tell of a state always say so.
+func SilentByDefault(k report.Kind) bool {
+	return !slices.Contains([]report.Kind{report.UserStatus, report.Maintenance, report.Coverage}, k)
+}
+
+// CopyTo is the mailbox that gets copies; "" if there is none.
+func (s Settings) CopyTo() string {
+	if s.Alert != "" {
+		return s.Alert
+	}
+	return s.Control
+}
+
+// Turned is the settings with a report switched.
+func (s Settings) Turned(k report.Kind, off bool, by string, at time.Time) Settings {
+	return s.with(k, func(w *Switch) { w.Off, w.By, w.At = off, by, at })
+}
+
+// Quietened is the settings with a report silent, or not, on a day without news.
+func (s Settings) Quietened(k report.Kind, silent bool, by string, at time.Time) Settings {
+	return s.with(k, func(w *Switch) { w.Silent, w.By, w.At = &silent, by, at })
+}
+
+func (s Settings) with(k report.Kind, change func(*Switch)) Settings {
+	switches := map[report.Kind]Switch{}
+	for kind, w := range s.Switches {
+		switches[kind] = w
+	}
+	w := switches[k]
+	change(&w)
+	switches[k] = w
+	s.Switches = switches
+	return s
+}
+
+// Checked is the settings in the form in which they are kept, or a Refusal.
+func (s Settings) Checked() (Settings, error) {
+	var r Refusal
+	for _, f := range []struct {
+		name    string
+		address *string
+	}{{"operations", &s.Operations}, {"control", &s.Control}, {"alert", &s.Alert}} {
+		if *f.address != "" {
+			*f.address = r.address(f.name, *f.address)
+		}
+	}
+	if s.Language != "" {
+		s.Language = r.language("language", s.Language)
+	}
+	for k := range s.Switches {
+		if !slices.Contains(report.Kinds(), k) {
+			r.add("switches", "there is no such report", "choose among "+kindList())
+		}
+	}
+	return s, r.err()
+}
+
+// Text is the settings as they are stored.
+func (s Settings) Text() (string, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return "", fmt.Errorf("write settings: %w", err)
+	}
+	return string(b), nil
+}
+
+// ParseSettings reads what Text wrote; "" is a company that never decided anything.
+func ParseSettings(text string) (Settings, error) {
+	var s Settings
+	if text == "" {
+		return s, nil
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, fmt.Errorf("the settings of a company can't be read")
+	}
+	return s, nil
+}

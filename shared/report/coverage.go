@@ -1,0 +1,458 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+)
+
+// CoverageFacts is everything that R12 is made of: what is not captured and should be, what changed about consent, which attachments are lost or soon
+// will be; and, for who receives reports of the whole company, the account of every seq, the seats and what is set aside.
+type CoverageFacts struct {
+	Corp     Corp          `json:"corp"`
+	Marks    Marks         `json:"marks"`
+	Day      time.Time     `json:"day"`
+	Snapshot time.Time     `json:"snapshot,omitzero"`
+	Rows     []CoverageRow `json:"rows,omitempty"`
+	Unread   []Unread      `json:"unread,omitempty"`
+	Company  *Company      `json:"company,omitempty"` // nil in a part of the company
+	Part     bool          `json:"part,omitempty"`    // it is a part of the company
+}
+
+// Lack is what a row of R12 is about. The values are stable.
+type Lack string
+
+// What a row can be about.
+const (
+	LackSilent        Lack = "silent"         // designated and activated, and nothing archived
+	LackDropped       Lack = "dropped"        // archived before, no longer designated
+	LackBeyondSeats   Lack = "beyond-seats"   // on the list, but there are fewer seats than users on it
+	LackNotDesignated Lack = "not-designated" // activated, should be designated by the company's own rule, and is not
+	ConsentChange     Lack = "consent"        // an external contact agreed, refused or withdrew
+	MediaExpiring     Lack = "media-expiring" // an attachment is not in yet, and its window ends soon
+	MediaGone         Lack = "media-lost"     // an attachment is lost
+)
+
+// CoverageRow is one thing that is not covered, or changed. Its person is the member concerned: of consent the one who has the contact, of an attachment the
+// one who sent or got it.
+type CoverageRow struct {
+	Person
+	What  Lack          `json:"what"`
+	When  Between       `json:"when,omitzero"`
+	Last  time.Time     `json:"last,omitzero"`  // LackSilent, LackDropped: the last archived message; zero: none
+	With  string        `json:"with,omitempty"` // consent and attachments: the external contact, group or sender, by name or id
+	Old   string        `json:"old,omitempty"`  // consent: the states as shared/consent has them; "" is unknown
+	New   string        `json:"new,omitempty"`
+	MsgID archive.MsgID `json:"msgid,omitempty"`
+	Ends  time.Time     `json:"ends,omitzero"` // MediaExpiring: when the window ends
+	Why   string        `json:"why,omitempty"` // MediaGone: the reason, a short word of ours
+}
+
+// Company is the part of R12 that is no count of rows.
+type Company struct {
+	Capture *Capture `json:"capture,omitempty"` // nil: not known
+	Account *Account `json:"account,omitempty"` // nil: not known
+	Seats   *Seats   `json:"seats,omitempty"`   // nil: not entered
+	Trend   []DayOf  `json:"trend,omitempty"`   // messages archived a day, the oldest day first
+}
+
+// Account is the day's account of every seq that WeCom handed out.
+type Account struct {
+	First  archive.Seq `json:"first"` // 0: none was handed out
+	Last   archive.Seq `json:"last"`
+	Jumps  []Jump      `json:"jumps,omitempty"`  // seqs between batches that WeCom did not hand out
+	Inside uint64      `json:"inside,omitempty"` // how many it left out within batches; the batches themselves say which
+	Chain  uint64      `json:"chain"`            // place of the newest batch in the corp's chain
+	Root   string      `json:"root,omitempty"`   // the chain's hash there: 64 hex digits
+}
+
+// Handed is a batch as WeCom handed it out: its first and last seq, and how many items it holds.
+type Handed struct {
+	First, Last archive.Seq
+	Items       uint64
+}
+
+// AccountOf makes the account of a day's batches, given in any order. Overlapping batches are legal, and their jumps are those of both together; what is left out
+// within a batch that overlaps another may be counted twice. before is the last seq handed out earlier, 0 if there is none: a jump
+// from it to the first batch belongs to this day.
+func AccountOf(before archive.Seq, batches []Handed) Account {
+	batches = slices.Clone(batches)
+	slices.SortFunc(batches, func(a, b Handed) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last)) })
+	var a Account
+	last := before
+	for _, b := range batches {
+		if b.First == 0 || b.Last < b.First {
+			continue // an empty batch
+		}
+		if a.First == 0 {
+			a.First = b.First
+		}
+		if last != 0 && b.First > last+1 {
+			a.Jumps = append(a.Jumps, Jump{From: last + 1, To: b.First - 1})
+		}
+		if span := uint64(b.Last-b.First) + 1; span > b.Items {
+			a.Inside += span - b.Items
+		}
+		last = max(last, b.Last)
+		a.Last = max(a.Last, b.Last)
+	}
+	return a
+}
+
+// CoverageGaps makes the rows of users who are not captured, of what R1 knows of the same day: those who are activated and designated for some days without anything
+// archived, and those who were archived and are no longer designated.
+func CoverageGaps(users []User, day time.Time) []CoverageRow {
+	var rows []CoverageRow
+	for _, u := range users {
+		for _, p := range u.wrong(day, false) {
+			r := CoverageRow{Person: Person{ID: u.ID, Name: u.Name, Departments: u.In, Places: u.Departments}, Last: u.LastArchived}
+			switch p {
+			case wrongNothingYet:
+				r.What = LackSilent
+			case wrongDropped:
+				r.What = LackDropped
+			default:
+				continue
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// Jump is a gap in the seqs that WeCom handed out, both ends included. It is neither loss nor proof of none.
+type Jump struct {
+	From archive.Seq `json:"from"`
+	To   archive.Seq `json:"to"`
+}
+
+// Seats is what was bought from WeCom, as it was entered: no API tells it.
+type Seats struct {
+	Edition string    `json:"edition,omitempty"`
+	Bought  Quantity  `json:"bought"`
+	Used    Quantity  `json:"used"` // users on WeCom's list
+	End     time.Time `json:"end,omitzero"`
+}
+
+// DayOf is how many messages were archived on a day.
+type DayOf struct {
+	Day      time.Time `json:"day"`
+	Archived Quantity  `json:"archived"`
+}
+
+// Of is how many rows there are.
+func (f CoverageFacts) Of() int { return len(f.Rows) }
+
+// Row is the departments of the i-th row.
+func (f CoverageFacts) Row(i int) []int { return f.Rows[i].Departments }
+
+// Pick is Within for rows whose places are known already, ascending.
+func (f CoverageFacts) Pick(rows []int32, holds func(departments []int) bool) CoverageFacts {
+	f.Rows, f.Unread = picked(f.Rows, rows), unreadWithin(f.Unread, holds)
+	if !holds(nil) {
+		f.Company, f.Part = nil, true
+	}
+	return f
+}
+
+// Within is the facts as somebody may see them whose scope holds what holds says: what is company-wide goes to the whole company's scope alone. f stays
+// as it is.
+func (f CoverageFacts) Within(holds func(departments []int) bool) CoverageFacts {
+	return f.Pick(within(f.Of(), f.Row, holds), holds)
+}
+
+// Quiet says that there is nothing to tell, and that this is known.
+func (f CoverageFacts) Quiet() bool {
+	if len(f.Rows)+len(f.Unread) > 0 || f.Snapshot.IsZero() {
+		return false
+	}
+	return f.Part || f.Company != nil && f.Company.quiet()
+}
+
+func (c Company) quiet() bool {
+	k := c.Capture
+	return k != nil && k.Archived == k.Handed && len(k.SetAsideOpen) == 0 && k.MediaLost == 0 && c.Account != nil && len(c.Account.Jumps) == 0 && c.Account.Inside == 0 && !c.Seats.short()
+}
+
+// trouble is what of the company's part belongs into the subject.
+func (c *Company) trouble(l Language, media bool) []string {
+	if c == nil || c.Capture == nil || c.Account == nil {
+		return []string{l.say("account not known", "账目未知")}
+	}
+	var out []string
+	k := c.Capture
+	if k.Archived+k.SetAside+k.Pending != k.Handed {
+		out = append(out, l.say("NOT ALL ACCOUNTED FOR", "账目不符"))
+	}
+	var aside, lost uint64
+	if !media { // else the rows say so
+		lost = k.MediaLost
+	}
+	for _, r := range k.SetAsideOpen {
+		aside += r.N
+	}
+	for _, n := range []struct {
+		n      uint64
+		en, zh string
+	}{{aside, "set aside: %d", "搁置 %d"}, {lost, "attachments lost: %d", "附件丢失 %d"}} {
+		if n.n > 0 {
+			out = append(out, l.sayf(n.en, n.zh, n.n))
+		}
+	}
+	if c.Seats.short() {
+		out = append(out, l.say("too few seats", "人数不足"))
+	}
+	return out
+}
+
+// short says that more users are on the list than there are seats.
+func (s *Seats) short() bool {
+	return s != nil && s.Bought.Known && s.Used.Known && s.Used.N > s.Bought.N
+}
+
+// consentWord is a state of consent in words. Unknown is not agreed.
+func consentWord(l Language, state string) string {
+	switch state {
+	case "agree":
+		return l.say("agreed", "同意")
+	case "disagree":
+		return l.say("refused", "不同意")
+	case "default":
+		return l.say("agreed by default", "默认同意")
+	case "not-yet":
+		return l.say("not answered yet", "尚未表态")
+	default:
+		return l.say("not known", "未知")
+	}
+}
+
+// lack says what a row is about.
+func (v View) lack(r CoverageRow, day time.Time) string {
+	l := v.Language
+	with := clip(r.With, nameRunes)
+	if with == "" {
+		with = l.say("(name not known)", "（名称未知）")
+	}
+	switch r.What {
+	case LackSilent:
+		s := l.say("designated and activated, nothing archived yet", "已列入名单且已激活，尚未存档任何消息")
+		if !r.Last.IsZero() {
+			s = l.sayf("designated and activated, nothing archived since %s", "已列入名单且已激活，自 %s 起未存档消息", v.at(r.Last))
+		}
+		return s + l.say("; whether there were messages is not known", "；是否有消息未知")
+	case LackDropped:
+		s := l.say("no longer designated: not captured", "已不在存档名单中：不再存档")
+		if !r.Last.IsZero() {
+			s += l.sayf("; last archived %s", "；最后存档于 %s", v.at(r.Last))
+		}
+		return s
+	case LackBeyondSeats:
+		return l.say("beyond the seats: WeCom drops such users without a word", "超出购买人数：企业微信会不作提示地忽略此类用户")
+	case LackNotDesignated:
+		return l.say("should be designated and is not: not captured", "应列入存档名单但未列入：不会存档")
+	case ConsentChange:
+		return l.sayf("consent of %[1]s: from %[2]s to %[3]s", "%[1]s 的存档意愿：由“%[2]s”变为“%[3]s”", with, consentWord(l, r.Old), consentWord(l, r.New))
+	case MediaExpiring:
+		n := max(int(r.Ends.Sub(day)/time.Hour), 0)
+		return l.sayf("attachment from %[1]s is not in yet: at least %[2]d "+plural(uint64(n), "hour", "hours")+" left", "来自 %[1]s 的附件尚未下载：至少剩余 %[2]d 小时", with, n)
+	case MediaGone:
+		s := l.sayf("attachment from %s is lost", "来自 %s 的附件已丢失", with)
+		if why := clip(r.Why, 60); why != "" {
+			s += l.say(": ", "：") + why
+		}
+		return s
+	default:
+		return clip(string(r.What), 60)
+	}
+}
+
+// NewCoverage builds R12. Equal arguments give equal bytes.
+func NewCoverage(f CoverageFacts, v View) (Mail, error) {
+	l := v.Language
+	what := func(want ...Lack) func(CoverageRow) answer {
+		return func(r CoverageRow) answer {
+			for _, w := range want {
+				if r.What == w {
+					return yes
+				}
+			}
+			return no
+		}
+	}
+	var gaps, consents, media int
+	for _, r := range f.Rows {
+		switch r.What {
+		case ConsentChange:
+			consents++
+		case MediaExpiring, MediaGone:
+			media++
+		default:
+			gaps++
+		}
+	}
+	var news []string
+	for _, n := range []struct {
+		n      int
+		en, zh string
+	}{{gaps, "gaps: %d", "未覆盖 %d"}, {consents, "consent changes: %d", "意愿变更 %d"}, {media, "attachments at risk or lost: %d", "附件风险或丢失 %d"}} {
+		if n.n > 0 {
+			news = append(news, l.sayf(n.en, n.zh, n.n))
+		}
+	}
+	x := listing[CoverageRow]{
+		kind: Coverage, corp: f.Corp, marks: f.Marks, day: f.Day, snapshot: f.Snapshot, period: true, unread: f.Unread, view: v,
+		rows: f.Rows, person: func(r CoverageRow) Person { return r.Person }, noun: nounRows, guide: "coverage",
+		news:    l.join(news),
+		quiet:   l.say("No gap, no change of consent and no attachment at risk, as far as can be seen from here.", "从已知数据看，没有未覆盖的用户、意愿变更或附件风险。"),
+		heading: l.say("What is not covered, and what changed", "未覆盖及变更"),
+		head:    l.say("What", "内容"),
+		tallies: []tally[CoverageRow]{
+			{key: "s", en: "Active, nothing archived", zh: "已激活但无存档", holds: what(LackSilent), alarm: true},
+			{key: "d", en: "No longer designated", zh: "已不在存档名单中", holds: what(LackDropped), alarm: true},
+			{key: "b", en: "Beyond the seats", zh: "超出购买人数", holds: what(LackBeyondSeats), alarm: true},
+			{key: "n", en: "Should be designated", zh: "应列入存档名单", holds: what(LackNotDesignated)},
+			{key: "c", en: "Consent changed", zh: "意愿变更", holds: what(ConsentChange)},
+			{key: "e", en: "Attachment expires soon", zh: "附件即将过期", holds: what(MediaExpiring), alarm: true},
+			{key: "l", en: "Attachment lost", zh: "附件已丢失", holds: what(MediaGone), alarm: true},
+		},
+		columns: []column{
+			{head: l.say("When (UTC)", "时间 (UTC)"), width: 175},
+			{head: l.say("Other party", "对方"), width: 170, free: true},
+			{head: l.say("Last archived (UTC)", "最后存档 (UTC)"), width: 145},
+			{head: l.say("Window ends (UTC)", "窗口结束 (UTC)"), width: 145},
+			{head: "msgid", width: 160, free: true},
+			{head: l.say("What", "内容"), alarm: true},
+		},
+		cells: func(r CoverageRow) []sheetCell {
+			optional := func(t time.Time) sheetCell {
+				if t.IsZero() {
+					return text("")
+				}
+				return v.moment(t)
+			}
+			return []sheetCell{
+				v.betweenCell(r.When), text(clip(r.With, nameRunes)), optional(r.Last), optional(r.Ends), text(clip(string(r.MsgID), nameRunes)), text(v.lack(r, f.Day)),
+			}
+		},
+		brief: func(r CoverageRow) cell {
+			c := cell{Text: v.lack(r, f.Day)}
+			if !r.When.By.IsZero() {
+				c.Small = v.between(r.When)
+			}
+			return c
+		},
+	}
+	if !f.Part {
+		x.trouble = l.join(f.Company.trouble(l, media > 0))
+	}
+	x.after = v.company(f)
+	return x.mail()
+}
+
+// company is the sections that are no count of rows.
+func (v View) company(f CoverageFacts) []section {
+	l := v.Language
+	if f.Part {
+		return []section{{Paras: []string{l.say("The account of messages, the seats and what is set aside are the whole company's: they go to who receives its reports.",
+			"消息账目、购买人数及搁置内容属于全公司，仅发送给接收全公司报告的人员。")}}}
+	}
+	c := f.Company
+	if c == nil {
+		c = &Company{}
+	}
+	return []section{v.account(c.Account), captureSection(UserStatusFacts{Day: f.Day, Capture: c.Capture}, v), v.seats(c.Seats, f.Day), v.trend(c.Trend)}
+}
+
+// namedJumps is how many jumps a mail lists.
+const namedJumps = 10
+
+func (v View) account(a *Account) section {
+	l := v.Language
+	sec := section{Heading: l.say("Account of every seq", "逐条 seq 账目")}
+	if a == nil {
+		sec.Paras = []string{l.say("Not known: the account could not be read.", "未知：无法读取账目。")}
+		return sec
+	}
+	seq := func(s archive.Seq) string { return strconv.FormatUint(uint64(s), 10) }
+	if a.First == 0 && a.Last == 0 {
+		sec.Paras = append(sec.Paras, l.say("WeCom handed out no message in this period.", "本期企业微信未交付任何消息。"))
+	} else {
+		sec.Facts = append(sec.Facts, pair{l.say("Seqs handed out", "交付的 seq"), l.sayf("%[1]s to %[2]s", "%[1]s 至 %[2]s", seq(a.First), seq(a.Last))},
+			pair{l.say("Jumps between batches", "批次间跳号"), strconv.Itoa(len(a.Jumps))})
+		for i, j := range a.Jumps {
+			if i == namedJumps {
+				sec.Facts = append(sec.Facts, pair{l.say("more jumps", "更多跳号"), strconv.Itoa(len(a.Jumps) - i)})
+				break
+			}
+			s := seq(j.From)
+			if j.To != j.From {
+				s += l.say(" to ", " 至 ") + seq(j.To)
+			}
+			sec.Facts = append(sec.Facts, pair{l.say("not handed out", "未交付"), s})
+		}
+		sec.Facts = append(sec.Facts, pair{l.say("Left out within batches", "批次内未交付"), strconv.FormatUint(a.Inside, 10)})
+		sec.Paras = append(sec.Paras, l.say("A jump is a seq that WeCom did not hand out: neither a loss nor a proof that there was none.", "跳号指企业微信未交付的 seq：既不代表丢失，也不能证明没有丢失。"))
+	}
+	if root := clip(a.Root, 64); root != "" {
+		sec.Facts = append(sec.Facts, pair{l.sayf("Chain of batches, at batch %d", "批次链（第 %d 批）", a.Chain), root})
+	}
+	return sec
+}
+
+func (v View) seats(s *Seats, day time.Time) section {
+	l := v.Language
+	sec := section{Heading: l.say("Seats", "存档人数")}
+	if s == nil {
+		sec.Paras = []string{l.say("Not known: edition, seats and end date were not entered, and WeCom offers no way to read them.", "未知：尚未录入版本、人数和到期日，企业微信亦无可读取的接口。")}
+		return sec
+	}
+	sec.Alarm = s.short()
+	if e := clip(s.Edition, 60); e != "" {
+		sec.Facts = append(sec.Facts, pair{l.say("Edition", "版本"), e})
+	}
+	sec.Facts = append(sec.Facts, pair{l.say("Bought", "已购买"), s.Bought.text(l)}, pair{l.say("On WeCom's list", "存档名单人数"), s.Used.text(l)})
+	if s.short() {
+		sec.Paras = append(sec.Paras, l.sayf("%d more users are on the list than there are seats: WeCom drops them without a word.", "名单超出购买人数 %d 人：企业微信会不作提示地忽略。", s.Used.N-s.Bought.N))
+	}
+	end := l.say("not entered", "未录入")
+	if !s.End.IsZero() {
+		end = s.End.UTC().Format("2006-01-02")
+		if n := int(s.End.Sub(day) / (24 * time.Hour)); s.End.After(day) {
+			end += l.sayf(" (in %s)", "（%s后）", nDays(l, n))
+		} else {
+			end += l.say(" (over)", "（已到期）")
+		}
+	}
+	sec.Facts = append(sec.Facts, pair{l.say("Service ends", "服务到期"), end})
+	return sec
+}
+
+// trend is the messages of the last days as bars made of HTML.
+func (v View) trend(all []DayOf) section {
+	l := v.Language
+	if len(all) == 0 {
+		return section{}
+	}
+	const most = 14
+	all = all[max(len(all)-most, 0):]
+	var top uint64 = 1
+	for _, d := range all {
+		top = max(top, d.Archived.N)
+	}
+	sec := section{Heading: l.say("Archived a day", "每日存档量")}
+	for _, d := range all {
+		words := d.Archived.text(l)
+		sec.Bars = append(sec.Bars, bar{Label: d.Day.UTC().Format("2006-01-02"), Value: words, Line: words, Percent: share64(d.Archived.N, top)})
+	}
+	return sec
+}
+
+func share64(n, top uint64) int {
+	if n == 0 {
+		return 0
+	}
+	return max(1, min(100, int(n*100/max(top, 1)))) // #nosec G115 -- at most 100
+}
