@@ -23,7 +23,7 @@ func TestAnAPIThatFailsFiresItsAlarmAndOneThatRefusesDoesNot(t *testing.T) {
 	}
 	var figures bytes.Buffer
 	at := noon
-	metrics := telemetry.NewMetrics(&figures, "api")
+	metrics := telemetry.NewMetrics(&figures, d.Template.StackName, "api")
 	a, _ := d.function.HTTP.(*api)
 	a.count, a.flush = metrics.Add, func() error { return metrics.Flush(at) }
 	store, token := cloudwatch.NewStore(), d.token("admin:wwreed")
