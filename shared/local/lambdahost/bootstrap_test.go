@@ -123,6 +123,11 @@ func bootstrap() {
 				"left_ms": time.Until(deadline).Milliseconds(), "trace": os.Getenv("_X_AMZN_TRACE_ID")}, nil
 		case "large":
 			return strings.Repeat("x", o.N), nil
+		case "say":
+			for n := range o.N {
+				fmt.Printf("line %d\n", n)
+			}
+			return nil, nil
 		case "fail":
 			return nil, errors.New("no luck")
 		case "panic":

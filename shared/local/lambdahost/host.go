@@ -321,6 +321,7 @@ func (h *Host) environment(f *function) (*environment, error) {
 // serve runs one invocation in an environment that is ours, and puts the environment back or ends it.
 func (h *Host) serve(f *function, env *environment, inv *invocation) (Result, error) {
 	res, reusable, err := env.serve(h.ctx, inv)
+	env.proc.logged() // whoever hears of the invocation finds its words in the log
 	f.mu.Lock()
 	reusable = reusable && f.all[env]
 	if reusable {

@@ -14,6 +14,7 @@ func supported() error {
 type process struct{ exited chan struct{} }
 
 func (p *process) how() string { return "" }
+func (p *process) logged()     {}
 func (p *process) freeze()     {}
 func (p *process) thaw()       {}
 func (p *process) kill()       {}

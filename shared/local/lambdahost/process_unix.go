@@ -20,9 +20,56 @@ type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed once it was waited for
 	state  error         // what Wait said; read after exited
-	output *os.File
+	output *drain
 	mu     sync.Mutex
 	frozen bool
+}
+
+// drain brings what a process writes into its log. Whoever asks for empty has everything that was written before in the log when it returns:
+// a pipe and a goroutine alone would leave the last lines of an invocation on their way while its answer is already told.
+type drain struct {
+	reader *os.File
+	raw    syscall.RawConn
+	mu     sync.Mutex // over reading and writing in one: nothing is in nobody's hands
+	log    io.Writer
+	buffer [32 << 10]byte
+}
+
+func newDrain(reader *os.File, log io.Writer) (*drain, error) {
+	raw, err := reader.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("read a log's pipe: %w", err)
+	}
+	return &drain{reader: reader, raw: raw, log: log}, nil
+}
+
+// run copies until the pipe ends.
+func (d *drain) run() {
+	// An error here is the end of the pipe; the function must not suffer from it.
+	_ = d.raw.Read(d.take)
+}
+
+// empty copies what is in the pipe now.
+func (d *drain) empty() {
+	_ = d.raw.Control(func(fd uintptr) { d.take(fd) }) // closed already: run has copied all
+}
+
+// take copies until the pipe is empty (false) or has ended (true).
+func (d *drain) take(fd uintptr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		n, err := syscall.Read(int(fd), d.buffer[:])
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
+			return false
+		case err != nil || n == 0:
+			return true
+		default:
+			_, _ = d.log.Write(d.buffer[:n]) // the log's disk may be full; the function must not suffer from that
+		}
+	}
 }
 
 // spawner starts processes from one operating system thread that lives as long as the host.
@@ -51,6 +98,10 @@ func (s *spawner) start(binary string, env []string, log io.Writer) (*process, e
 	if err != nil {
 		return nil, fmt.Errorf("open a pipe for the log: %w", err)
 	}
+	output, err := newDrain(reader, log)
+	if err != nil {
+		return nil, errors.Join(err, reader.Close(), writer.Close())
+	}
 	cmd := exec.Command(binary)
 	cmd.Dir = filepath.Dir(binary)
 	cmd.Env = env
@@ -65,14 +116,11 @@ func (s *spawner) start(binary string, env []string, log io.Writer) (*process, e
 	if err != nil {
 		return nil, errors.Join(err, reader.Close())
 	}
-	p := &process{cmd: cmd, exited: make(chan struct{}), output: reader}
+	p := &process{cmd: cmd, exited: make(chan struct{}), output: output}
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		// An error here is the end of the pipe, or of the log's disk; the function must not suffer from either.
-		if _, err := io.Copy(log, reader); err != nil {
-			_, _ = io.Copy(io.Discard, reader)
-		}
+		output.run()
 	}()
 	go func() {
 		p.state = cmd.Wait()
@@ -93,6 +141,9 @@ func (p *process) how() string {
 	}
 	return p.state.Error()
 }
+
+// logged brings everything that the process has written so far into the log.
+func (p *process) logged() { p.output.empty() }
 
 // freeze stops the process and all that it started, as Lambda does between two invocations.
 func (p *process) freeze() { p.signal(syscall.SIGSTOP, true) }
