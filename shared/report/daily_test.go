@@ -464,6 +464,31 @@ func TestMaskedReportsHoldNoWholeNumber(t *testing.T) {
 	}
 }
 
+func TestMaskedNumbersThatDifferCanBeToldApart(t *testing.T) {
+	f := sampleNumberChange()
+	f.Rows = f.Rows[:1]
+	f.Rows[0].Old, f.Rows[0].New = "+86 13911113217", "+86 13922223217"
+	for _, c := range []struct {
+		v    View
+		want string
+	}{
+		{View{Language: English, Mask: true}, "(another number: the hidden digits differ)"}, {View{Language: Chinese, Mask: true}, "（号码不同：隐藏位有变化）"}, {View{Language: English}, ""},
+	} {
+		m, err := NewNumberChange(f, c.v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, s := range map[string]string{"text": m.Text, "html": m.HTML, "page": pageOf(t, m), "csv": csvOf(t, m)} {
+			if !strings.Contains(s, c.want) || c.want == "" && strings.Contains(s, "hidden digits") {
+				t.Errorf("%+v: the %s does not tell the two apart", c.v, name)
+			}
+			if c.v.Mask && (strings.Contains(s, "1111") || strings.Contains(s, "2222")) {
+				t.Errorf("the %s shows what is masked", name)
+			}
+		}
+	}
+}
+
 func TestAScopeIsNamedOnTheMailAndOnThePage(t *testing.T) {
 	for _, d := range dailies() {
 		v := View{Language: English, Departments: []string{"销售部", "\u202eevil\r\nBcc: x"}}

@@ -201,7 +201,7 @@ func groupsLetter(f GroupsFacts, v View) letter {
 	newest(defaults, func(seen) time.Time { return time.Time{} })
 
 	lt := letter{View: v, Title: GroupsBreach.Title(l), Company: f.Corp.title(), Banners: f.Marks.banners(l), Urgent: !f.Daily && began+changed > 0}
-	lt.Subject = groupsSubject(f, l, open, over, began, changed)
+	lt.Subject = v.subject(f.Corp, GroupsBreach, f.Now, groupsState(f, l, open, over, began, changed))
 	lt.Preheader = l.sayf("Open: %[1]d. Ended: %[2]d. Can't be looked up: %[3]d.", "未处理：%[1]d；已结束：%[2]d；无法查询：%[3]d。", len(open), len(over), len(dark))
 
 	lt.Lead = append(lt.Lead, l.sayf("As of %s.", "截至 %s。", v.at(f.Now)))
@@ -257,18 +257,18 @@ func groupsLetter(f GroupsFacts, v View) letter {
 		lt.Sections = append(lt.Sections, defaultSection(defaults, v))
 	}
 	if !f.Daily {
-		for _, s := range append(slices.Clone(open), over...) {
-			if len(lt.Threads) < fullAlarms && s.News != Same {
-				lt.Threads = append(lt.Threads, s.thread(f.Corp.ID))
+		for _, want := range []News{Began, Changed, Over} {
+			for _, s := range append(slices.Clone(open), over...) {
+				if s.News == want {
+					lt.inThread(s.thread(f.Corp.ID))
+				}
 			}
 		}
-		slices.Sort(lt.Threads)
-		lt.Threads = slices.Compact(lt.Threads)
 	}
 	return lt
 }
 
-func groupsSubject(f GroupsFacts, l Language, open, over []seen, began, changed int) string {
+func groupsState(f GroupsFacts, l Language, open, over []seen, began, changed int) string {
 	var lead []seen
 	for _, want := range []News{Began, Changed} {
 		for _, s := range open {
@@ -292,15 +292,15 @@ func groupsSubject(f GroupsFacts, l Language, open, over []seen, began, changed 
 	}
 	switch {
 	case f.Daily:
-		return l.sayf("WeChat groups: %[1]s, %[2]s: open: %[3]d", "微信群合规：%[1]s，%[2]s：未处理 %[3]d 个", f.Corp.title(), f.Now.UTC().Format("2006-01-02"), len(open))
+		return l.sayf("open: %d", "未处理 %d 个", len(open))
 	case began > 0:
-		return l.sayf("[Breach] %[1]s: not everybody agreed in %[2]s", "【合规】%[1]s：有人未同意存档：%[2]s", f.Corp.title(), what)
+		return l.sayf("URGENT: not everybody agreed in %s", "紧急：有人未同意存档：%s", what)
 	case changed > 0:
-		return l.sayf("[Breach, changed] %[1]s: not everybody agreed in %[2]s", "【合规，有变化】%[1]s：有人未同意存档：%[2]s", f.Corp.title(), what)
+		return l.sayf("URGENT, changed: not everybody agreed in %s", "紧急，有变化：有人未同意存档：%s", what)
 	case len(over) > 0:
-		return l.sayf("[Over] %[1]s: %[2]s", "【已结束】%[1]s：%[2]s", f.Corp.title(), over[0].title(l)+moreOf(len(over), l))
+		return l.sayf("over: %s", "已结束：%s", over[0].title(l)+moreOf(len(over), l))
 	default:
-		return l.sayf("WeChat groups: %[1]s: %[2]s", "微信群合规：%[1]s：%[2]s", f.Corp.title(), what)
+		return what
 	}
 }
 

@@ -59,7 +59,7 @@ func holding(departments ...int) func([]int) bool {
 
 func TestTheGroupsMailNamesUserContactGroupAndSinceWhen(t *testing.T) {
 	m := groupsMail(t, groupsFacts(), English)
-	if !m.Urgent || m.Kind != GroupsBreach || m.Subject != "[Breach] Tern & Co: not everybody agreed in “Tern lane” (and 1 more)" {
+	if !m.Urgent || m.Kind != GroupsBreach || m.Subject != "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-05-04: URGENT: not everybody agreed in “Tern lane” (and 1 more)" {
 		t.Errorf("kind %s, urgent %v, subject %q", m.Kind, m.Urgent, m.Subject)
 	}
 	for _, want := range []string{
@@ -81,7 +81,7 @@ func TestTheGroupsMailNamesUserContactGroupAndSinceWhen(t *testing.T) {
 		t.Error("what is not known is shown as a number")
 	}
 	zh := groupsMail(t, groupsFacts(), Chinese)
-	for _, want := range []string{"【合规】", "微信用户：Gus", "不同意", "未存档的消息：未知", "名称不可见", "已结束"} {
+	for _, want := range []string{"紧急", "微信用户：Gus", "不同意", "未存档的消息：未知", "名称不可见", "已结束"} {
 		if !strings.Contains(zh.Subject+zh.Text, want) {
 			t.Errorf("the Chinese text lacks %q", want)
 		}
@@ -106,7 +106,7 @@ func TestAllMailsOfOneGroupShareAThread(t *testing.T) {
 	if len(over.Threads) != 1 || !slices.Contains(began.Threads, over.Threads[0]) {
 		t.Errorf("threads %q, then %q", began.Threads, over.Threads)
 	}
-	if over.Urgent || !strings.HasPrefix(over.Subject, "【已结束】") {
+	if over.Urgent || !strings.Contains(over.Subject, "：已结束：") {
 		t.Errorf("urgent %v, subject %q", over.Urgent, over.Subject)
 	}
 	f.Groups[0].FirstSeen = groupsNow.Add(48 * time.Hour)

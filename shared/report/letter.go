@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -109,6 +110,13 @@ func (lt letter) mail() (Mail, error) {
 		Urgent:   lt.Urgent,
 		Threads:  lt.Threads,
 	}, nil
+}
+
+// inThread puts the mail into a thread too, in front of those that it is in: clients take the last one for what is answered, and that is the first one named here.
+func (lt *letter) inThread(name string) {
+	if len(lt.Threads) < fullAlarms && !slices.Contains(lt.Threads, name) {
+		lt.Threads = slices.Insert(lt.Threads, 0, name)
+	}
 }
 
 // Footer is the line that every mail ends with.

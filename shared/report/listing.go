@@ -99,7 +99,7 @@ func (x listing[R]) letter(counts []Count) letter {
 	}
 	lt := letter{
 		View: v, Title: x.kind.Title(l), Company: x.corp.title(), Banners: x.marks.banners(l),
-		Subject: l.sayf("%[1]s: %[2]s, %[3]s: %[4]s", "%[1]s：%[2]s，%[3]s：%[4]s", x.kind.Title(l), x.corp.title(), x.date(), l.join(news)),
+		Subject: v.subject(x.corp, x.kind, x.day, l.join(news)),
 	}
 	if x.period {
 		lt.Lead = append(lt.Lead, l.sayf("Period: %[1]s to %[2]s.", "统计区间：%[1]s 至 %[2]s。", v.at(x.day.Add(-24*time.Hour)), v.at(x.day)))

@@ -162,17 +162,14 @@ func maintenanceLetter(f MaintenanceFacts, v View) letter {
 	}
 	switch {
 	case f.Daily:
-		day := f.Now.UTC().Format("2006-01-02")
-		lt.Subject = l.sayf("Account maintenance: %[1]s, %[2]s: %[3]s", "账户维护：%[1]s，%[2]s：%[3]s", f.Corp.title(), day, what)
 	case began > 0:
-		lt.Subject = l.sayf("[Urgent] %[1]s: %[2]s", "【紧急】%[1]s：%[2]s", f.Corp.title(), what)
+		what = l.say("URGENT: ", "紧急：") + what
 	case changed > 0:
-		lt.Subject = l.sayf("[Urgent, changed] %[1]s: %[2]s", "【紧急，有变化】%[1]s：%[2]s", f.Corp.title(), what)
+		what = l.say("URGENT, changed: ", "紧急，有变化：") + what
 	case len(over) > 0:
-		lt.Subject = l.sayf("[Over] %[1]s: %[2]s", "【已结束】%[1]s：%[2]s", f.Corp.title(), what)
-	default:
-		lt.Subject = l.sayf("%[1]s: %[2]s", "%[1]s：%[2]s", f.Corp.title(), what)
+		what = l.say("over: ", "已结束：") + what
 	}
+	lt.Subject = v.subject(f.Corp, Maintenance, f.Now, what)
 	lt.Preheader = l.sayf("Open: %[1]d. Ended: %[2]d. Time left for messages: %[3]s.", "未处理：%[1]d；已结束：%[2]d。消息剩余时间：%[3]s。",
 		len(open), len(over), f.Messages.text(v, f.Now, f.Windows))
 
@@ -212,13 +209,16 @@ func maintenanceLetter(f MaintenanceFacts, v View) letter {
 	}
 	lt.Sections = append(lt.Sections, guide(v, "account-maintenance"))
 	if !f.Daily {
-		for _, a := range slices.Backward(append(slices.Clone(over), open...)) {
-			if len(lt.Threads) < fullAlarms {
-				lt.Threads = append(lt.Threads, a.thread(f.Corp.ID))
+		// Only what has news: a mail that named everything open would tie all matters into one thread.
+		news := slices.Clone(lead)
+		for _, a := range append(slices.Clone(open), over...) {
+			if a.News != Same {
+				news = append(news, a)
 			}
 		}
-		slices.Sort(lt.Threads)
-		lt.Threads = slices.Compact(lt.Threads)
+		for _, a := range news {
+			lt.inThread(a.thread(f.Corp.ID))
+		}
 	}
 	return lt
 }

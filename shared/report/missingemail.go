@@ -211,7 +211,7 @@ func NewMissingEmailNotice(f MissingEmailFacts, id archive.PartyID, v View) (Mai
 	if r == nil {
 		return Mail{}, fmt.Errorf("build missing email notice of corp %s: the user is not among those whose email changed", f.Corp.ID)
 	}
-	lt := notice(f.Corp, f.Marks, v, both{"Your email in WeCom was changed", "您的企业微信邮箱已更改"})
+	lt := notice(MissingEmail, f.Corp, f.Marks, f.Day, v, both{"Your email in WeCom was changed", "您的企业微信邮箱已更改"})
 	lt.Lead = []string{
 		v.greeting(r.Person),
 		l.sayf("The email of your WeCom account was changed to %[1]s, %[2]s.", "您的企业微信账号邮箱已改为 %[1]s，时间：%[2]s。", clip(r.Email, nameRunes), v.between(r.When)),

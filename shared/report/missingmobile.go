@@ -146,11 +146,11 @@ func (v View) last(mobile string) string {
 }
 
 // notice is a mail to a user whom a report concerns: the user's own row, and nobody else's.
-func notice(corp Corp, marks Marks, v View, title both) letter {
+func notice(k Kind, corp Corp, marks Marks, day time.Time, v View, title both) letter {
 	l := v.Language
 	return letter{
 		View: v, Title: title.in(l), Company: corp.title(), Banners: marks.banners(l),
-		Subject: l.sayf("[Please act] %[1]s: %[2]s", "【请处理】%[1]s：%[2]s", title.in(l), corp.title()),
+		Subject: v.subject(corp, k, day, l.sayf("please act: %s", "请处理：%s", title.in(l))),
 	}
 }
 
@@ -172,7 +172,7 @@ func NewMissingMobileNotice(f MissingMobileFacts, id archive.PartyID, v View) (M
 	if r == nil {
 		return Mail{}, fmt.Errorf("build missing mobile notice of corp %s: the user is not among those whom the report is about", f.Corp.ID)
 	}
-	lt := notice(f.Corp, f.Marks, v, both{"Your mobile number is missing in WeCom", "您的企业微信缺少手机号"})
+	lt := notice(MissingMobile, f.Corp, f.Marks, f.Day, v, both{"Your mobile number is missing in WeCom", "您的企业微信缺少手机号"})
 	lt.Lead = []string{
 		v.greeting(r.Person),
 		l.sayf("WeCom shows no mobile number for your account any more. It was lost %s.", "企业微信不再显示您账号的手机号，丢失时间：%s。", v.between(r.Lost)),

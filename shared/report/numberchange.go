@@ -117,17 +117,26 @@ func NewNumberChange(f NumberChangeFacts, v View) (Mail, error) {
 		},
 		cells: func(r NumberRow) []sheetCell {
 			return []sheetCell{
-				text(words(r)), text(v.number(r.Old)), text(v.number(r.New)), v.betweenCell(r.When), text(lateWord(l, r.Late)), text(record(r)),
+				text(words(r)), text(v.number(r.Old)), text(v.newNumber(r)), v.betweenCell(r.When), text(lateWord(l, r.Late)), text(record(r)),
 			}
 		},
 		brief: func(r NumberRow) cell {
 			return cell{
-				Text:  l.sayf("%[1]s: from %[2]s to %[3]s; %[4]s", "%[1]s：%[2]s → %[3]s；%[4]s", words(r), v.number(r.Old), v.number(r.New), record(r)),
+				Text:  l.sayf("%[1]s: from %[2]s to %[3]s; %[4]s", "%[1]s：%[2]s → %[3]s；%[4]s", words(r), v.number(r.Old), v.newNumber(r), record(r)),
 				Small: v.between(r.When) + lateMark(l, r.Late),
 			}
 		},
 	}
 	return x.mail()
+}
+
+// newNumber is the new number as it may be shown. Where it looks like the old one because their digits differ only where they are masked, it says so.
+func (v View) newNumber(r NumberRow) string {
+	s := v.number(r.New)
+	if r.Old != "" && r.New != "" && s == v.number(r.Old) {
+		s += v.Language.say(" (another number: the hidden digits differ)", "（号码不同：隐藏位有变化）")
+	}
+	return s
 }
 
 func notUpdated(r NumberRow) answer { return is(r.New != "" && r.Updated.IsZero()) }

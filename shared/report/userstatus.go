@@ -98,13 +98,12 @@ func sortedUsers(users []User) []User {
 
 func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) letter {
 	l := v.Language
-	day := f.Day.UTC().Format("2006-01-02")
 	lt := letter{
 		View:    v,
 		Title:   UserStatus.Title(l),
 		Company: f.Corp.title(),
 		Banners: f.Marks.banners(l),
-		Subject: l.sayf("User Status Report: %[1]s, %[2]s", "用户状态报告：%[1]s，%[2]s", f.Corp.title(), day),
+		Subject: v.subject(f.Corp, UserStatus, f.Day, f.state(s, l)),
 		Preheader: l.sayf("%[1]s signed up, %[2]s activated, %[3]s lost the mobile number, something wrong with %[4]s.",
 			"已注册 %[1]s，已激活 %[2]s，手机号丢失 %[3]s，存在问题 %[4]s。",
 			s.SignedUp.text(l), s.Activated.text(l), s.LostMobile.text(l), s.Wrong.text(l)),
@@ -143,6 +142,25 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	})
 	lt.Sections = append(lt.Sections, guide(v, "user-status"))
 	return lt
+}
+
+// state is what the subject says: what is not accounted for first, then how many have a problem.
+func (f UserStatusFacts) state(s Summary, l Language) string {
+	var words []string
+	if c := f.Capture; c != nil && !f.Part && c.Archived+c.SetAside+c.Pending != c.Handed {
+		words = append(words, l.say("NOT ALL ACCOUNTED FOR", "账目不符"))
+	}
+	switch {
+	case f.Snapshot.IsZero():
+		words = append(words, l.say("directory not read", "未能读取通讯录"))
+	case s.Wrong.N == 0 && s.Wrong.Unknown > 0:
+		words = append(words, l.say("problems not known", "问题未知"))
+	case s.Wrong.N == 0:
+		words = append(words, l.say("nothing wrong", "无问题"))
+	default:
+		words = append(words, l.sayf("something wrong with %s", "存在问题 %s", s.Wrong.text(l)))
+	}
+	return l.join(words)
 }
 
 // hiddenFields says which fields WeCom does not show us, and of how many users.
