@@ -128,8 +128,9 @@ type Receiver struct {
 	// Of heads: WeCom's own values, shown beside edited ones, and which fields are edited.
 	WeComName    string
 	WeComAddress string
-	Edited       []string // of name, address, language, reports
-	Unreachable  string   // why no mail can go there, in English; "" if one can
+	Edited       []string           // of name, address, language, reports
+	Unreachable  string             // why no mail can go there, in English; "" if one can
+	Unreached    report.Unreachable // Unreachable in a word
 }
 
 // Muted says that the receiver gets no report.
@@ -164,7 +165,9 @@ func List(c Company) []Receiver {
 		edits[e.User] = e
 	}
 	for _, h := range sortedBy(c.Heads, func(h directory.Head) string { return string(h.ID) }) {
-		all = append(all, headRow(h, edits[h.ID], c.Settings))
+		r := headRow(h, edits[h.ID], c.Settings)
+		r.Missing = c.scope(r.Departments).Missing()
+		all = append(all, r)
 	}
 	for i, a := range c.Admins {
 		reports := AdminDefaults()
@@ -197,19 +200,19 @@ func headRow(h directory.Head, e Edit, s Settings) Receiver {
 	case err == nil:
 		r.Address, r.WeComAddress = address, address
 	case !h.Known:
-		r.Unreachable = "WeCom shows us no record of this member, so no address is known"
+		r.Unreachable, r.Unreached = "WeCom shows us no record of this member, so no address is known", report.UnreachableUnknown
 	case !h.Member.EmailReadable:
-		r.Unreachable = "WeCom does not show us this member's email with the secrets we have"
+		r.Unreachable, r.Unreached = "WeCom does not show us this member's email with the secrets we have", report.UnreachableHidden
 	case strings.TrimSpace(h.Member.Email) == "":
-		r.Unreachable = "this member has no email in WeCom"
+		r.Unreachable, r.Unreached = "this member has no email in WeCom", report.UnreachableNone
 	default:
-		r.Unreachable = "the email in WeCom is no address that mail can be sent to"
+		r.Unreachable, r.Unreached = "the email in WeCom is no address that mail can be sent to", report.UnreachableBad
 	}
 	if e.Name != nil {
 		r.Name, r.Edited = *e.Name, append(r.Edited, "name")
 	}
 	if e.Address != nil {
-		r.Address, r.Unreachable, r.Edited = *e.Address, "", append(r.Edited, "address")
+		r.Address, r.Unreachable, r.Unreached, r.Edited = *e.Address, "", "", append(r.Edited, "address")
 	}
 	if e.Language != "" {
 		r.Edited = append(r.Edited, "language")
@@ -223,6 +226,11 @@ func headRow(h directory.Head, e Edit, s Settings) Receiver {
 // Unreachable is the heads of department to whom reports should go and can't: the operations address and the account admins are told of them.
 func Unreachable(list []Receiver) []Receiver {
 	return slices.DeleteFunc(slices.Clone(list), func(r Receiver) bool { return r.Unreachable == "" || r.Muted() })
+}
+
+// Gone is the receivers of reports some department of whom is not there any more: they are told nothing of it, and don't know why.
+func Gone(list []Receiver) []Receiver {
+	return slices.DeleteFunc(slices.Clone(list), func(r Receiver) bool { return len(r.Missing) == 0 || r.Muted() })
 }
 
 func (c Company) scope(departments []int) directory.Scope {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wecomvault/wecomvault/shared/report"
 )
@@ -15,8 +16,46 @@ type Settings struct {
 	Control    string                 `json:"control,omitempty"`    // gets copies of R2, R6, R7, R8, unless there is
 	Alert      string                 `json:"alert,omitempty"`      // the central mailbox for alerts, which gets them instead
 	Language   string                 `json:"language,omitempty"`   // of who has none of their own: "zh" (the default) or "en"
+	Service    Service                `json:"service,omitzero"`
 	Switches   map[report.Kind]Switch `json:"switches,omitempty"`
 	Rev        int                    `json:"-"`
+}
+
+// Service is what the company bought from WeCom for chat archiving. No API of WeCom's tells it: it is entered.
+type Service struct {
+	Edition string    `json:"edition,omitempty"` // as WeCom's order names it
+	Seats   int       `json:"seats,omitempty"`   // 0: not entered
+	Start   time.Time `json:"start,omitzero"`    // the first day, at 00:00 UTC; zero: not entered
+	End     time.Time `json:"end,omitzero"`      // the last day; zero: not entered
+}
+
+// mostSeats is more than any company has members, and fewer than a slip of the finger gives.
+const mostSeats = 10_000_000
+
+// Day is a date as it is entered: YYYY-MM-DD, "" for none.
+func Day(date string) (time.Time, error) {
+	if date == "" {
+		return time.Time{}, nil
+	}
+	day, err := time.Parse(time.DateOnly, date)
+	if err != nil || day.Year() < 2000 || day.Year() > 2999 {
+		return time.Time{}, fmt.Errorf("a date is YYYY-MM-DD, between 2000-01-01 and 2999-12-31")
+	}
+	return day, nil
+}
+
+func (s Service) checked(r *Refusal) Service {
+	s.Edition = report.CleanName(s.Edition)
+	if utf8.RuneCountInString(s.Edition) > 60 {
+		r.add("service.edition", "it is longer than 60 characters", "enter the edition's name alone")
+	}
+	if s.Seats < 0 || s.Seats > mostSeats {
+		r.add("service.seats", "it is no number of seats", "enter a whole number, 0 for unknown")
+	}
+	if !s.End.IsZero() && s.End.Before(s.Start) {
+		r.add("service.end", "the service would end before it starts", "enter the last day of the service")
+	}
+	return s
 }
 
 // Switch is what was decided about one report, by whom and when.
@@ -87,6 +126,7 @@ func (s Settings) Checked() (Settings, error) {
 	if s.Language != "" {
 		s.Language = r.language("language", s.Language)
 	}
+	s.Service = s.Service.checked(&r)
 	for k := range s.Switches {
 		if !slices.Contains(report.Kinds(), k) {
 			r.add("switches", "there is no such report", "choose among "+kindList())

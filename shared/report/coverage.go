@@ -43,7 +43,8 @@ type CoverageRow struct {
 	What  Lack          `json:"what"`
 	When  Between       `json:"when,omitzero"`
 	Last  time.Time     `json:"last,omitzero"`  // LackSilent, LackDropped: the last archived message; zero: none
-	With  string        `json:"with,omitempty"` // consent and attachments: the external contact, group or sender, by name or id
+	With  string        `json:"with,omitempty"` // consent: the external contact, by name or id; attachments: the sender, "" if not known
+	File  string        `json:"file,omitempty"` // attachments: the file's name in the ledger, which the operator finds it by
 	Old   string        `json:"old,omitempty"`  // consent: the states as shared/consent has them; "" is unknown
 	New   string        `json:"new,omitempty"`
 	MsgID archive.MsgID `json:"msgid,omitempty"`
@@ -53,11 +54,33 @@ type CoverageRow struct {
 
 // Company is the part of R12 that is no count of rows.
 type Company struct {
-	Capture *Capture `json:"capture,omitempty"` // nil: not known
-	Account *Account `json:"account,omitempty"` // nil: not known
-	Seats   *Seats   `json:"seats,omitempty"`   // nil: not entered
-	Trend   []DayOf  `json:"trend,omitempty"`   // messages archived a day, the oldest day first
+	Capture   *Capture    `json:"capture,omitempty"`   // nil: not known
+	Account   *Account    `json:"account,omitempty"`   // nil: not known
+	Seats     *Seats      `json:"seats,omitempty"`     // nil: not entered
+	Trend     []DayOf     `json:"trend,omitempty"`     // the last days, the oldest first
+	Expiring  uint64      `json:"expiring,omitempty"`  // attachments whose window ends soon: rows tell of the first ones
+	Unreached []Unreached `json:"unreached,omitempty"` // receivers to whom reports should go and can't, or whose department is gone
 }
+
+// Unreached is a receiver of reports whom something of them does not reach.
+type Unreached struct {
+	Name   string          `json:"name,omitempty"`
+	ID     archive.PartyID `json:"id,omitempty"`     // of a head of department
+	Places []string        `json:"places,omitempty"` // names of the departments concerned
+	Why    Unreachable     `json:"why"`
+}
+
+// Unreachable is why. The values are stable.
+type Unreachable string
+
+// Why something does not reach a receiver.
+const (
+	UnreachableUnknown Unreachable = "unknown"         // WeCom shows no record of this head of department
+	UnreachableHidden  Unreachable = "hidden"          // WeCom does not show an address of this head of department
+	UnreachableNone    Unreachable = "no-address"      // this head of department has none
+	UnreachableBad     Unreachable = "unusable"        // no mail can go there
+	DepartmentGone     Unreachable = "department-gone" // the receiver's department is not there any more
+)
 
 // Account is the day's account of every seq that WeCom handed out.
 type Account struct {
@@ -137,10 +160,12 @@ type Seats struct {
 	End     time.Time `json:"end,omitzero"`
 }
 
-// DayOf is how many messages were archived on a day.
+// DayOf is how many messages were archived in the 24 hours before a noon, and how many of the users on WeCom's list had something archived by then.
 type DayOf struct {
 	Day      time.Time `json:"day"`
 	Archived Quantity  `json:"archived"`
+	Covered  Quantity  `json:"covered,omitzero"`
+	Listed   Quantity  `json:"listed,omitzero"`
 }
 
 // Of is how many rows there are.
@@ -174,7 +199,8 @@ func (f CoverageFacts) Quiet() bool {
 
 func (c Company) quiet() bool {
 	k := c.Capture
-	return k != nil && k.Archived == k.Handed && len(k.SetAsideOpen) == 0 && k.MediaLost == 0 && c.Account != nil && len(c.Account.Jumps) == 0 && c.Account.Inside == 0 && !c.Seats.short()
+	return k != nil && k.Archived == k.Handed && len(k.SetAsideOpen) == 0 && k.MediaLost == 0 && c.Account != nil && len(c.Account.Jumps) == 0 && c.Account.Inside == 0 && !c.Seats.short() &&
+		len(c.Unreached) == 0
 }
 
 // trouble is what of the company's part belongs into the subject.
@@ -204,6 +230,9 @@ func (c *Company) trouble(l Language, media bool) []string {
 	}
 	if c.Seats.short() {
 		out = append(out, l.say("too few seats", "人数不足"))
+	}
+	if n := len(c.Unreached); n > 0 {
+		out = append(out, l.sayf("receivers not reached: %d", "无法送达的接收人 %d", n))
 	}
 	return out
 }
@@ -256,16 +285,32 @@ func (v View) lack(r CoverageRow, day time.Time) string {
 	case ConsentChange:
 		return l.sayf("consent of %[1]s: from %[2]s to %[3]s", "%[1]s 的存档意愿：由“%[2]s”变为“%[3]s”", with, consentWord(l, r.Old), consentWord(l, r.New))
 	case MediaExpiring:
+		if r.Ends.IsZero() {
+			return l.sayf("%s is not in yet; how long it has waited is not known", "%s尚未下载；已等待多久未知", v.attachment(r))
+		}
 		n := max(int(r.Ends.Sub(day)/time.Hour), 0)
-		return l.sayf("attachment from %[1]s is not in yet: at least %[2]d "+plural(uint64(n), "hour", "hours")+" left", "来自 %[1]s 的附件尚未下载：至少剩余 %[2]d 小时", with, n)
+		return l.sayf("%[1]s is not in yet: at least %[2]d "+plural(uint64(n), "hour", "hours")+" left", "%[1]s尚未下载：至少剩余 %[2]d 小时", v.attachment(r), n)
 	case MediaGone:
-		s := l.sayf("attachment from %s is lost", "来自 %s 的附件已丢失", with)
+		s := l.sayf("%s is lost", "%s已丢失", v.attachment(r))
 		if why := clip(r.Why, 60); why != "" {
 			s += l.say(": ", "：") + why
 		}
 		return s
 	default:
 		return clip(string(r.What), 60)
+	}
+}
+
+// attachment names an attachment by who sent it, or else as the operator finds it.
+func (v View) attachment(r CoverageRow) string {
+	l := v.Language
+	switch with, file := clip(r.With, nameRunes), clip(r.File, 16); {
+	case with != "":
+		return l.sayf("attachment from %s", "来自 %s 的附件", with)
+	case file != "":
+		return l.sayf("attachment %s (whose is not known here)", "附件 %s（发送人在此未知）", file)
+	default:
+		return l.say("attachment from (name not known)", "来自（名称未知）的附件")
 	}
 }
 
@@ -363,8 +408,70 @@ func (v View) company(f CoverageFacts) []section {
 	if c == nil {
 		c = &Company{}
 	}
-	return []section{v.account(c.Account), captureSection(UserStatusFacts{Day: f.Day, Capture: c.Capture}, v), v.seats(c.Seats, f.Day), v.trend(c.Trend)}
+	capture := captureSection(UserStatusFacts{Day: f.Day, Capture: c.Capture}, v)
+	if c.Expiring > 0 {
+		capture.Facts = append(capture.Facts, pair{l.say("Attachments whose window ends soon", "窗口即将结束的附件"), strconv.FormatUint(c.Expiring, 10)})
+	}
+	return []section{v.account(c.Account), capture, v.unreached(c.Unreached), v.seats(c.Seats, f.Day), v.covered(c.Trend), v.trend(c.Trend)}
 }
+
+// namedUnreached is how many receivers a mail lists whom no report reaches.
+const namedUnreached = 30
+
+// unreached lists the receivers whom something does not reach.
+func (v View) unreached(all []Unreached) section {
+	l := v.Language
+	if len(all) == 0 {
+		return section{}
+	}
+	sec := section{Heading: l.say("Receivers whom reports do not reach", "无法收到报告的接收人"), Alarm: true,
+		Table: &table{Head: []string{l.say("Receiver", "接收人"), l.say("Why, and what to do", "原因及处理")}}}
+	for i, u := range all {
+		if i == namedUnreached {
+			sec.Paras = append(sec.Paras, l.sayf("And %d more.", "另有 %d 人。", len(all)-i))
+			break
+		}
+		who := cell{Text: clip(u.Name, 40), Small: clip(string(u.ID), 64)}
+		if who.Text == "" {
+			who.Text = l.say("name unknown", "姓名未知")
+		}
+		why := unreachableWords[u.Why].in(l)
+		if why == "" {
+			why = clip(string(u.Why), 60)
+		}
+		sec.Table.Rows = append(sec.Table.Rows, []cell{who, {Text: why, Small: v.departments(u.Places)}})
+	}
+	return sec
+}
+
+var unreachableWords = map[Unreachable]both{
+	UnreachableUnknown: {"head of department of whom WeCom shows us no record: enter an address by hand, or let our secret see the member", "部门负责人，但企业微信未向我们提供其记录：请手动填写邮箱，或将其加入可见范围"},
+	UnreachableHidden:  {"head of department whose email WeCom does not show us with the secrets we have: enter an address by hand", "部门负责人，以当前密钥企业微信不提供其邮箱：请手动填写邮箱"},
+	UnreachableNone:    {"head of department without an email in WeCom: enter one there, or here by hand", "部门负责人，在企业微信中没有邮箱：请在企业微信中填写，或在此手动填写"},
+	UnreachableBad:     {"head of department whose email in WeCom is no address that mail can go to: mend it there, or enter one here", "部门负责人，其企业微信邮箱无法投递：请在企业微信中更正，或在此填写"},
+	DepartmentGone:     {"the receiver's department is not there any more, so it holds no rows: choose another one", "接收人所选部门已不存在，因此没有内容：请另选部门"},
+}
+
+// covered is how many of the users on WeCom's list had something archived, day by day.
+func (v View) covered(all []DayOf) section {
+	l := v.Language
+	all = all[max(len(all)-trendDays, 0):]
+	sec := section{Heading: l.say("Coverage: users on WeCom's list with something archived", "覆盖率：存档名单中已有存档内容的用户")}
+	for _, d := range all {
+		if !d.Covered.Known || !d.Listed.Known {
+			continue
+		}
+		words := l.sayf("%[1]d of %[2]d", "%[2]d 人中 %[1]d 人", d.Covered.N, d.Listed.N)
+		sec.Bars = append(sec.Bars, bar{Label: d.Day.UTC().Format("2006-01-02"), Value: words, Line: words, Percent: share64(d.Covered.N, d.Listed.N)})
+	}
+	if len(sec.Bars) == 0 {
+		return section{}
+	}
+	return sec
+}
+
+// trendDays is how many days the bars show.
+const trendDays = 14
 
 // namedJumps is how many jumps a mail lists.
 const namedJumps = 10
@@ -436,8 +543,7 @@ func (v View) trend(all []DayOf) section {
 	if len(all) == 0 {
 		return section{}
 	}
-	const most = 14
-	all = all[max(len(all)-most, 0):]
+	all = all[max(len(all)-trendDays, 0):]
 	var top uint64 = 1
 	for _, d := range all {
 		top = max(top, d.Archived.N)

@@ -290,6 +290,7 @@ const (
 	SourceDesignated Source = "designated" // WeCom's list of users to archive
 	SourceConsent    Source = "consent"    // who agreed
 	SourceLedger     Source = "ledger"     // our own account
+	SourceMessages   Source = "messages"   // what WeCom hands out to be archived
 )
 
 // Unread is a source that could not be read, or not of everybody: what a report can't answer.
@@ -395,6 +396,7 @@ var sourceWords = map[Source]both{
 	SourceDesignated: {"WeCom's list of users to archive", "企业微信存档名单"},
 	SourceConsent:    {"who agreed to archiving", "客户同意情况"},
 	SourceLedger:     {"our own account of messages", "本系统的消息账目"},
+	SourceMessages:   {"WeCom's messages", "企业微信的消息"},
 }
 
 var openerWords = map[directory.Opener]both{
@@ -436,6 +438,8 @@ func lacking(s Source, k Kind) both {
 		return both{"whose messages are captured", "谁的消息被存档"}
 	case SourceConsent:
 		return both{"who agreed and who did not", "谁同意、谁不同意"}
+	case SourceMessages:
+		return both{"what was said since then: that nothing was handed out does not mean that there was nothing", "此后的消息：未交付不代表没有消息"}
 	case SourceLedger:
 		return both{"what was archived in this period", "本期存档了哪些内容"}
 	default:

@@ -66,7 +66,7 @@ func sampleFacts() UserStatusFacts {
 		BeforeDay: ago(day),
 		Capture: &Capture{
 			Handed: 1843, Archived: 1838, SetAside: 3, Pending: 2,
-			SetAsideOpen: []ReasonCount{{"key-version-unknown", 3}},
+			SetAsideOpen: []ReasonCount{{Reason: "key-version-unknown", N: 3}},
 			MediaKept:    212, MediaWaiting: 4, MediaLost: 1,
 			Messages: Clock{State: ClockRunning, Ends: noon.Add(5*day - 40*time.Second)},
 			Media:    Clock{State: ClockRunning, Ends: noon.Add(61*time.Hour + 20*time.Minute)},

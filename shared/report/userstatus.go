@@ -54,6 +54,7 @@ type Capture struct {
 type ReasonCount struct {
 	Reason fault.Reason
 	N      uint64
+	Oldest time.Time `json:",omitzero"` // since when the first of them waits; zero: not known
 }
 
 // firstProblems is how many users with problems the mail itself lists. All of them are in the attachment; a mail that grows with the
@@ -295,7 +296,14 @@ func captureSection(f UserStatusFacts, v View) section {
 			sec.Facts = append(sec.Facts, pair{l.say("still set aside, other reasons", "仍被搁置（其他原因）"), l.sayf("%d reasons more", "另有 %d 种原因", len(c.SetAsideOpen)-i)})
 			break
 		}
-		sec.Facts = append(sec.Facts, pair{l.say("still set aside: ", "仍被搁置：") + clip(string(r.Reason), 60), n(r.N)})
+		value := n(r.N)
+		if !r.Oldest.IsZero() {
+			value += l.sayf(", the oldest since %s", "，最早自 %s 起", v.at(r.Oldest))
+			if old, ok := days(r.Oldest, f.Day); ok && old > 0 {
+				value += l.sayf(" (%s)", "（%s）", nDays(l, old))
+			}
+		}
+		sec.Facts = append(sec.Facts, pair{l.say("still set aside: ", "仍被搁置：") + clip(string(r.Reason), 60), value})
 	}
 	sec.Facts = append(sec.Facts,
 		pair{l.say("Attachments kept", "附件已保存"), n(c.MediaKept)},
