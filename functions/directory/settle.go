@@ -282,8 +282,9 @@ func (s *settling) happened(ctx context.Context, all []*news) error {
 	var old []directory.Look
 	for _, n := range all {
 		h := directory.Fold(n.Kind, n.ID, directory.Unpack(n.Kind, n.ID, n.life.Looks, s.after), n.life.Notices)
-		p, d := directory.Reconcile(of[who{n.Kind, n.ID}], told(h.Events))
-		put, drop, old = append(put, p...), append(drop, d...), append(old, n.oldLooks...)
+		stored := of[who{n.Kind, n.ID}]
+		p, d := directory.Reconcile(stored, told(h.Events))
+		put, drop, old = append(put, directory.Record(p, stored, s.now())...), append(drop, d...), append(old, n.oldLooks...)
 	}
 	return errors.Join(s.ledger.PutEvents(ctx, s.corp, put), s.ledger.DropLooks(ctx, s.corp, old), s.ledger.DropEvents(ctx, s.corp, drop))
 }

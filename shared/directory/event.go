@@ -61,6 +61,9 @@ type Event struct {
 	By         time.Time // when the first look that saw it after had ended
 	Told       []time.Time
 	Via        string // the kind of secret that the change was seen with
+	// Recorded is when it was first kept, whatever was learnt of it since; zero: by a version that did not say. One that was recorded after its day was
+	// reported is late. It is no part of what happened: two events that differ in it alone are the same.
+	Recorded time.Time
 }
 
 // Key is the event's identity: what of whom, and by when. Two looks' worth of the same event have the same key, so that writing it again writes
@@ -92,6 +95,22 @@ func Reconcile(stored, history []Event) (put []Event, drop []Event) {
 		}
 	}
 	return put, drop
+}
+
+// Record gives the events that are to be put the time at which each was first kept: now, or that of the stored event that it takes the place of,
+// be it with another By: who was told of a change is not told again because a look taught when within.
+func Record(put, stored []Event, now time.Time) []Event {
+	out := slices.Clone(put)
+	for i := range out {
+		out[i].Recorded = instant(now)
+		for _, s := range stored {
+			same := s.Kind == out[i].Kind && s.ID == out[i].ID && s.What == out[i].What && s.Department == out[i].Department && s.Old == out[i].Old && s.New == out[i].New
+			if (same && !s.After.After(out[i].By) && !out[i].After.After(s.By) || s.Key() == out[i].Key()) && s.Recorded.Before(out[i].Recorded) {
+				out[i].Recorded = s.Recorded
+			}
+		}
+	}
+	return out
 }
 
 // Notice is what a contact-change callback said: that something happened to an id. It is a hint of when, never of what is so now.

@@ -261,7 +261,7 @@ func eventRow(corp archive.CorpID, e directory.Event) item {
 	it := key(eventPK(corp, e.By), e.Key())
 	it["kind"], it["id"], it["what"], it["department"] = str(string(e.Kind)), str(e.ID), str(string(e.What)), count(e.Department)
 	it["old"], it["new"], it["how"], it["via"] = str(e.Old), str(e.New), str(string(e.How)), str(e.Via)
-	it["after"], it["by"] = when(e.After), when(e.By)
+	it["after"], it["by"], it["recorded"] = when(e.After), when(e.By), when(e.Recorded)
 	told := make([]string, 0, len(e.Told))
 	for _, t := range e.Told {
 		told = append(told, stamp(t))
@@ -274,7 +274,7 @@ func eventOf(it item) directory.Event {
 	e := directory.Event{
 		Kind: directory.Kind(getStr(it, "kind")), ID: getStr(it, "id"), What: directory.Change(getStr(it, "what")), Department: getCount(it, "department"),
 		Old: getStr(it, "old"), New: getStr(it, "new"), How: directory.Departure(getStr(it, "how")), Via: getStr(it, "via"),
-		After: getTime(it, "after"), By: getTime(it, "by"),
+		After: getTime(it, "after"), By: getTime(it, "by"), Recorded: getTime(it, "recorded"),
 	}
 	for _, text := range getList(it, "told") {
 		if t, err := time.Parse(time.RFC3339, text); err == nil {

@@ -90,7 +90,7 @@ import (
 //	snap       corp at until object version counts (JSON) settled
 //	look       asked answered part via presence seen (JSON)
 //	notice     at says new_id
-//	event      kind id what department old new how after by told via
+//	event      kind id what department old new how after by told via recorded
 //	choice     external member room state since msgid
 //	consent    external member room state since asked answered why
 //	consentnow  external member room state changes (JSON) drop (JSON) owed heard answer since asked answered why unread rev
