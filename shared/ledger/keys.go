@@ -32,6 +32,7 @@ import (
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
 //	  receiver#<corp>     r-<16 hex digits>                   a receiver of reports that was entered
 //	  receiver#<corp>     h-<userid>                          what was edited of a head of department
+//	  hrfile#<corp>       <version, 10 digits>                a version of the company's own file about its people
 //	  alarm#<corp>        <cause>                             an alarm: open or over
 //	  breach#<corp>       <room>                              an alarm about a group with members who have not agreed: open or over
 //
@@ -78,6 +79,7 @@ import (
 //	run        corp day report state owner until mails object version done_at
 //	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
 //	receiver   corp receiver (JSON) rev
+//	hrfile     corp number sha256 object version size rows by at from
 //	suppressed  corp address reason detail mail since lifted
 //	alarm, breach  corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
 //	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
@@ -123,6 +125,8 @@ func breachPK(c archive.CorpID) string    { return "breach#" + c.KeyPart() }
 func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
 func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
+func hrFilePK(c archive.CorpID) string    { return "hrfile#" + c.KeyPart() }
+func hrFileSK(number int) string          { return fmt.Sprintf("%010d", number) }
 
 func entrySK(kind directory.Kind, id string) string { return string(kind) + "#" + id }
 

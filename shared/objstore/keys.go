@@ -19,6 +19,7 @@ const (
 	Directory = "directory/"
 	Reports   = "reports/"
 	Mails     = "mails/"
+	People    = "people/"
 )
 
 // DefaultClass is the retention class of segments as long as there is only one.
@@ -168,6 +169,12 @@ func ReportKey(corp archive.CorpID, day string, steps ...string) string {
 // MailKey is a key below mails/corp=…/day=…/, with each step escaped. The day is YYYY-MM-DD.
 func MailKey(corp archive.CorpID, day string, steps ...string) string {
 	return under(Mails+"corp="+Escape(string(corp))+"/day="+Escape(day), steps)
+}
+
+// HRFileKey is the key of a company's own file about its people, whose content has the given SHA-256 in hex: the same file is one object, however often it is
+// put into force.
+func HRFileKey(corp archive.CorpID, sha256Hex string) string {
+	return People + "corp=" + Escape(string(corp)) + "/" + Escape(sha256Hex) + ".csv"
 }
 
 func under(prefix string, steps []string) string {

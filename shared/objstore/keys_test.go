@@ -22,6 +22,7 @@ func TestKeysAreAsTheArchiveHasThem(t *testing.T) {
 		{objstore.DirectoryKey("ww17f0", "2026-02-28", "members.json"), "directory/corp=ww17f0/2026-02-28/members.json"},
 		{objstore.ReportKey("ww17f0", "2026-02-28", "R1.json"), "reports/corp=ww17f0/day=2026-02-28/R1.json"},
 		{objstore.MailKey("ww17f0", "2026-02-28", "a/b"), "mails/corp=ww17f0/day=2026-02-28/a!2Fb"},
+		{objstore.HRFileKey("ww17f0", hash), "people/corp=ww17f0/" + hash + ".csv"},
 		{objstore.MediaKey("../企 业!", "x"), "media/corp=..!2F!E4!BC!81!20!E4!B8!9A!21/x"},
 	} {
 		if c.got != c.want {
