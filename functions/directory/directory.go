@@ -133,6 +133,9 @@ func (r *refresher) write(ctx context.Context, newest known, s ledger.Snapshot, 
 			return err
 		}
 	}
+	if err := r.ledger.SettleHeads(ctx, s.Corp, newest.entries); err != nil {
+		return err
+	}
 	s.Settled = true
 	return r.ledger.PutSnapshot(ctx, s)
 }

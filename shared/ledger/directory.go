@@ -31,6 +31,9 @@ func (l *Ledger) PutEntries(ctx context.Context, corp archive.CorpID, entries []
 	if err != nil {
 		return err
 	}
+	if err := l.indexHeads(ctx, corp, entries); err != nil {
+		return err
+	}
 	var newest []item
 	for _, e := range entries {
 		newest = append(newest, entryRow(directoryPK(corp), entrySK(e.Kind, e.ID), e))

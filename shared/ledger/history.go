@@ -59,11 +59,14 @@ func (l *Ledger) helds(ctx context.Context, corp archive.CorpID, b bounds, f fun
 
 // PutHeld writes the newest state of an entry over the one that was read as Rev; ErrLost says that somebody has written it since. writer is
 // a word of the caller's alone, by which it knows its own write again when the answer was lost. The state's place in the history is
-// PutHistory's.
+// PutHistory's. The index of heads of department is written before it.
 func (l *Ledger) PutHeld(ctx context.Context, corp archive.CorpID, h Held, writer string) error {
 	marks, err := json.Marshal(h.Marks)
 	if err != nil {
 		return fmt.Errorf("write the marks of %s %s of corp %s: %w", h.Kind, h.ID, corp, err)
+	}
+	if err := l.indexHeld(ctx, corp, h); err != nil {
+		return err
 	}
 	it := entryRow(directoryPK(corp), entrySK(h.Kind, h.ID), h.Entry)
 	it["marks"], it["restless"], it["rev"], it["writer"] = str(string(marks)), boolean(h.Restless), num(h.Rev+1), str(writer)

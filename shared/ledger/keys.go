@@ -53,6 +53,8 @@ import (
 //	Directory (primary)
 //	  dir#<corp>                          <kind>#<id>         newest state of a department, member, external contact, room or robot
 //	  hist#<corp>#<kind>#<id>             <time>              state from that time on
+//	  heads#<corp>                        member#<id>         newest state of a member with the role of head: an index, and
+//	                                      whole               that it was once compared with all members
 //	  snap#<corp>                         <time>              a snapshot: where it is kept, its counts
 //	  life#<corp>#<kind>#<id>             look#<time>#<time>#<part>#<via>#<content>  what an observation said of a department or member: asked and
 //	                                                          answered when, of which list and by which secret, 8 hex digits of the content's SHA-256
@@ -87,7 +89,7 @@ import (
 //	recall     msgid seq time batch of
 //	finding    severity msgid seq time
 //	aside      corp reason key_version seq msgid batch place since clock
-//	dir, hist  kind id at fields (canonical JSON of shared/directory) gone
+//	dir, hist, heads  kind id at fields (canonical JSON of shared/directory) gone
 //	dir        marks (JSON) restless rev writer
 //	snap       corp at until object version counts (JSON) settled
 //	look       asked answered part via presence seen (JSON)
@@ -124,6 +126,7 @@ func roundPK(c archive.CorpID) string     { return "consentround#" + c.KeyPart()
 func breachPK(c archive.CorpID) string    { return "breach#" + c.KeyPart() }
 func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
 func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
+func headPK(c archive.CorpID) string      { return "heads#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
 func hrFilePK(c archive.CorpID) string    { return "hrfile#" + c.KeyPart() }
 func hrFileSK(number int) string          { return fmt.Sprintf("%010d", number) }

@@ -45,13 +45,10 @@ func (l *Ledger) Receivers(ctx context.Context, corp archive.CorpID) (entered []
 // Company reads everything that decides who gets a company's reports, as it is now, and when its directory was last read; zero: never.
 func (l *Ledger) Company(ctx context.Context, c Corp) (receivers.Company, time.Time, error) {
 	company := receivers.Company{Admins: c.Admins(), Settings: c.Settings}
-	var entries []directory.Entry
-	for _, kind := range []directory.Kind{directory.KindDepartment, directory.KindMember} {
-		if err := l.Entries(ctx, c.ID, kind, func(e directory.Entry) bool { entries = append(entries, e); return true }); err != nil {
-			return company, time.Time{}, err
-		}
+	entries, err := l.Leadership(ctx, c.ID)
+	if err != nil {
+		return company, time.Time{}, err
 	}
-	var err error
 	if company.Tree, err = directory.NewTree(entries); err != nil {
 		return company, time.Time{}, fmt.Errorf("departments of corp %s: %w", c.ID, err)
 	}
