@@ -175,6 +175,12 @@ soak: build ## one week of three companies by a clock that leaps: ledger complet
 	@$(GOBUILD) -o '$(BUILD)'/local/soak ./infra/local/soak
 	@'$(OUT)/local/soak' -n $(if $(filter command,$(firstword $(origin N))),$(N),200000) $(ARGS)
 
+.PHONY: month
+month: build ## a played month and its mails, held against a month written by hand; then again with schedules doubled and functions killed (ARGS='-days 8')
+	@$(GOBUILD) -o '$(BUILD)'/local/month ./infra/local/month
+	@rm -rf '$(BUILD)'/month
+	@'$(OUT)/local/month' -data '$(OUT)/month' $(ARGS)
+
 .PHONY: permissions
 permissions: ## which permissions of the template nothing needs (ARGS='-n -1' takes out each in turn; '-n 0' none)
 	@$(GO) run ./infra/local/permissions $(ARGS)

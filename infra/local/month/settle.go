@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/house"
+)
+
+const (
+	patience = 2 * time.Minute        // how long something may take that comes by itself
+	hurry    = 700 * time.Millisecond // how long a hidden job rests: in an account its pauses grow to hours
+	glance   = 40 * time.Millisecond
+)
+
+// caughtUp waits until WeCom has said of each corp, after now, that there is no more, or has refused it again.
+func (w *world) caughtUp(ctx context.Context) error {
+	now, real := w.Now(), clock.Real()
+	for _, corp := range w.corps {
+		said := ""
+		ok, err := until(ctx, func() (bool, error) {
+			c, err := w.ledger.Cursor(ctx, corp)
+			if err != nil {
+				return false, err
+			}
+			said = fmt.Sprintf("seq %d, trouble %+v", c.Seq, c.Trouble)
+			if w.unheard[corp] {
+				return c.Trouble != nil && c.Trouble.Tried.After(real), nil
+			}
+			return c.Trouble == nil && c.Empties > 0 && c.CaughtUp.After(now), nil
+		})
+		if err == nil && !ok {
+			err = fmt.Errorf("corp %s is not caught up: %s", corp, said)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func until(ctx context.Context, holds func() (bool, error)) (bool, error) {
+	return house.Until(ctx, patience, holds)
+}
+
+// settle waits until no job is left, no batch is pending and every mail is sent or refused.
+func (w *world) settle(ctx context.Context) error {
+	began, released := clock.Real(), clock.Real()
+	for {
+		missing, err := w.missing(ctx)
+		if err != nil || missing == "" {
+			return err
+		}
+		if _, dead := w.Queued(); dead > 0 {
+			return fmt.Errorf("%d jobs were given up", dead)
+		}
+		if clock.Real().Sub(began) > patience {
+			return fmt.Errorf("nothing moves: %s", missing)
+		}
+		if clock.Real().Sub(released) > hurry && w.workersIdle() {
+			released = clock.Real()
+			if err := errors.Join(w.Queues.ReleaseInFlight(), w.endClaims(ctx)); err != nil {
+				return err
+			}
+		}
+		rest(ctx, glance)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// workersIdle says that nobody is at work who holds a job or a claim.
+func (w *world) workersIdle() bool {
+	for _, f := range w.Template.Functions {
+		if f.LogicalID != "FetchFunction" && f.LogicalID != "FeedbackFunction" && w.Host.Busy(f.LogicalID) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// missing says what is not done yet, "" if nothing.
+func (w *world) missing(ctx context.Context) (string, error) {
+	if jobs, _ := w.Queued(); jobs > 0 {
+		return fmt.Sprintf("%d jobs wait", jobs), nil
+	}
+	if !w.workersIdle() {
+		return "somebody is at work", nil
+	}
+	for _, corp := range w.corps {
+		pending := 0
+		err := w.ledger.BatchesBack(ctx, corp, func(b ledger.BatchRow) bool {
+			if b.State == ledger.Pending {
+				pending++
+			}
+			return w.Now().Sub(b.Pulled) < 48*time.Hour
+		})
+		if err != nil || pending > 0 {
+			return fmt.Sprintf("%d batches of corp %s are pending", pending, corp), err
+		}
+		unsent, oldest := "", w.Now().Add(-48*time.Hour).Format(time.DateOnly)
+		err = w.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
+			if !m.Settled() {
+				unsent = fmt.Sprintf("mail %s of corp %s is %s", m.Report, corp, m.State)
+			}
+			return unsent == "" && m.Day >= oldest
+		})
+		if err != nil || unsent != "" {
+			return unsent, err
+		}
+	}
+	return "", nil
+}
+
+// endClaims lets the claims on reports and mails run out. A function that is killed leaves one for some minutes of real time, which nobody here wants to
+// wait for; with nobody at work, none is held.
+func (w *world) endClaims(ctx context.Context) error {
+	client := dynamodb.NewFromConfig(w.Config(house.Operator))
+	table := w.Template.Outputs["ControlTable"]
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{
+		TableName: &table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("(begins_with(pk, :run) OR begins_with(pk, :mail)) AND #until > :past"),
+		ExpressionAttributeNames:  map[string]string{"#until": "until"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":run": text("run#"), ":mail": text("mail#"), ":past": text(longAgo)},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("look for claims: %w", err)
+		}
+		for _, it := range page.Items {
+			_, err := client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+				TableName: &table, Key: map[string]types.AttributeValue{"pk": it["pk"], "sk": it["sk"]}, UpdateExpression: aws.String("SET #until = :past"),
+				ConditionExpression:       aws.String("#until = :until"),
+				ExpressionAttributeNames:  map[string]string{"#until": "until"},
+				ExpressionAttributeValues: map[string]types.AttributeValue{":until": it["until"], ":past": text(longAgo)},
+			})
+			var changed *types.ConditionalCheckFailedException
+			if err != nil && !errors.As(err, &changed) {
+				return fmt.Errorf("let a claim run out: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// longAgo is before any claim's end.
+const longAgo = "2000-01-01T00:00:00.000Z"
+
+// begun names a report that was begun and is not done, "" if there is none.
+func (w *world) begun(ctx context.Context) (string, error) {
+	for _, corp := range w.corps {
+		open, oldest := "", w.Now().Add(-96*time.Hour).Format(time.DateOnly)
+		err := w.ledger.Runs(ctx, corp, func(r ledger.Run) bool {
+			if r.State != ledger.RunDone {
+				open = fmt.Sprintf("report %s of corp %s", r.Key(), corp)
+			}
+			return open == "" && r.Day >= oldest
+		})
+		if err != nil || open != "" {
+			return open, err
+		}
+	}
+	return "", nil
+}
