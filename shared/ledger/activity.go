@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,37 +38,74 @@ func (l *Ledger) Activity(corp archive.CorpID) *Activity {
 
 // Of returns the times of the first and the last archived message that a person sent or got; zero if there is none with a time.
 func (a *Activity) Of(ctx context.Context, person archive.PartyID) (first, last time.Time, err error) {
-	if first, err = a.extreme(ctx, person, false); err != nil {
+	begun, whole, err := a.months(ctx, person, false)
+	if err != nil || len(begun) == 0 {
 		return time.Time{}, time.Time{}, err
 	}
-	last, err = a.extreme(ctx, person, true)
+	ended := begun
+	if whole {
+		slices.Reverse(ended)
+	} else if ended, _, err = a.months(ctx, person, true); err != nil {
+		return time.Time{}, time.Time{}, err
+	}
+	if last, err = a.extreme(ctx, person, ended, true); err != nil {
+		return time.Time{}, time.Time{}, err
+	}
+	if whole {
+		slices.Reverse(begun)
+	}
+	first, err = a.extreme(ctx, person, begun, false)
 	return first, last, err
 }
 
-// extreme is a person's last message, or the first.
-func (a *Activity) extreme(ctx context.Context, person archive.PartyID, latest bool) (time.Time, error) {
+// Last is the second of the times of Of, for less.
+func (a *Activity) Last(ctx context.Context, person archive.PartyID) (time.Time, error) {
+	ended, _, err := a.months(ctx, person, true)
+	if err != nil || len(ended) == 0 {
+		return time.Time{}, err
+	}
+	return a.extreme(ctx, person, ended, true)
+}
+
+// personsAtOnce is how many of a person's conversations of months one read takes: most people have fewer in a month, and many in all.
+const personsAtOnce = 50
+
+// months is a person's conversations by month from one end, those of the month at that end whole; whole says that they are all.
+func (a *Activity) months(ctx context.Context, person archive.PartyID, latest bool) (list []inMonth, whole bool, err error) {
 	pk := "person#" + a.corp.KeyPart() + "#" + idPart(string(person))
-	month := ""
 	// Month 000000 holds messages without a time.
-	err := a.ledger.each(ctx, a.ledger.tables.Messages, pk, bounds{from: "000001", descending: latest, limit: 1, consistent: true}, func(it item) bool {
-		month, _, _ = strings.Cut(getStr(it, "sk"), "#")
-		return false
-	})
-	if err != nil || month == "" {
-		return time.Time{}, err
-	}
-	var conversations []string
-	err = a.ledger.each(ctx, a.ledger.tables.Messages, pk, bounds{prefix: month + "#", consistent: true}, func(it item) bool {
-		_, conversation, _ := strings.Cut(getStr(it, "sk"), "#")
-		conversations = append(conversations, conversation)
+	b := bounds{from: "000001", descending: latest, limit: personsAtOnce, consistent: true}
+	add := func(it item) bool {
+		month, conversation, _ := strings.Cut(getStr(it, "sk"), "#")
+		list = append(list, inMonth{month, conversation})
 		return true
-	})
-	if err != nil {
-		return time.Time{}, err
 	}
+	if err := a.ledger.each(ctx, a.ledger.tables.Messages, pk, b, add); err != nil {
+		return nil, false, err
+	}
+	if len(list) < personsAtOnce {
+		return list, true, nil
+	}
+	if month := list[0].month; list[len(list)-1].month == month { // there may be more of it
+		list = nil
+		err = a.ledger.each(ctx, a.ledger.tables.Messages, pk, bounds{prefix: month + "#", consistent: true}, add)
+	}
+	return list, false, err
+}
+
+// inMonth is a conversation in a month.
+type inMonth struct {
+	month, conversation string
+}
+
+// extreme is a person's last message, or the first, in the month that the list begins with.
+func (a *Activity) extreme(ctx context.Context, person archive.PartyID, list []inMonth, latest bool) (time.Time, error) {
 	var best time.Time
-	for _, c := range conversations {
-		found, err := a.edge(c, month, latest).of(ctx, person, best)
+	for _, c := range list {
+		if c.month != list[0].month {
+			break
+		}
+		found, err := a.edge(c.conversation, c.month, latest).of(ctx, person, best)
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -83,6 +121,7 @@ type edge struct {
 	activity *Activity
 	pk       string
 	room     string
+	all      string // of a conversation without a room: the participant list that is its name, of everybody who has it
 	latest   bool
 
 	mu    sync.Mutex
@@ -109,7 +148,7 @@ func (a *Activity) edge(conversation, month string, latest bool) *edge {
 	if !ok {
 		e = &edge{activity: a, pk: pk, room: conversation, latest: latest}
 		if strings.HasPrefix(conversation, "p:") {
-			e.room = "-"
+			e.room, e.all = "-", conversation[len("p:"):]
 		}
 		a.edges[k] = e
 	}
@@ -132,6 +171,9 @@ func (e *edge) of(ctx context.Context, person archive.PartyID, best time.Time) (
 		m := e.marks[i]
 		if !best.IsZero() && m.at.After(best) != e.latest {
 			return time.Time{}, nil
+		}
+		if m.parties == e.all {
+			return m.at, nil
 		}
 		in, err := e.activity.party(ctx, e.room, m.parties, person)
 		if err != nil {
