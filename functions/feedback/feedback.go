@@ -17,7 +17,8 @@ import (
 // listener writes down what SES says of mails.
 //
 // Every event proves that SES took its mail, so each settles it first, whatever its sender knows: then mail does not send it again. A bounce
-// for good and a complaint suppress the receiver before they become the mail's fate, so that a crash between the two repeats both. Events come
+// for good and a complaint suppress the receiver before they become the mail's fate, so that a crash between the two repeats both; so does what was
+// last heard of the address. Events come
 // more than once and in any order, and each write is one that may be repeated and that a stronger word is never undone by.
 type listener struct {
 	ledger *ledger.Ledger
@@ -72,7 +73,10 @@ func (l *listener) fate(ctx context.Context, m ledger.MailRow, e queue.MailEvent
 	}
 	changed := false
 	if fate != "" {
-		var err error
+		err := l.ledger.Hear(ctx, m.Corp, m.To, ledger.Heard{Fate: fate, Detail: detail(e), Mail: m.Key(), At: at})
+		if err != nil {
+			return err
+		}
 		if changed, err = l.ledger.SetFate(ctx, m, fate, detail(e), at); err != nil {
 			return err
 		}

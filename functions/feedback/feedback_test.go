@@ -132,6 +132,14 @@ func TestWhatSESSaysSettlesAMail(t *testing.T) {
 			if row.State != c.state || row.SESID != id || row.Fate != c.fate || row.FateDetail != c.detail || row.FateAt.IsZero() || row.Attempt != 1 {
 				t.Errorf("%s in order %v: %+v", to, order, row)
 			}
+			boxes, err := e.operator.Letterboxes(t.Context(), corp, []string{to})
+			e.OK(err)
+			if h := boxes[to].Heard; h == nil || h.Fate != c.fate || h.Detail != c.detail || h.Mail != m.Key() || !h.At.Equal(row.FateAt) {
+				t.Errorf("%s in order %v: last heard is %+v", to, order, h)
+			}
+			if got := boxes[to].Suppressed != nil; got != c.suppressed {
+				t.Errorf("%s in order %v: its letterbox is suppressed: %t", to, order, got)
+			}
 			if got := e.suppressed(to); got != c.suppressed {
 				t.Errorf("%s in order %v is suppressed: %t", to, order, got)
 			}
@@ -268,7 +276,13 @@ func TestEveryWriteOfAnEventMayFail(t *testing.T) {
 			}
 			e.OK(e.job(e.Context(), bodies[0]))
 			row := e.row(m)
-			got := strings.NewReplacer(id, "ID", m.Key(), "KEY", to, "TO").Replace(fmt.Sprint(row.State, row.SESID, row.Fate, row.FateDetail, row.Attempt, e.suppressed(to)))
+			boxes, err := e.operator.Letterboxes(t.Context(), corp, []string{to})
+			e.OK(err)
+			heard := ""
+			if h := boxes[to].Heard; h != nil {
+				heard = fmt.Sprint(h.Fate, h.Detail, h.Mail)
+			}
+			got := strings.NewReplacer(id, "ID", m.Key(), "KEY", to, "TO").Replace(fmt.Sprint(row.State, row.SESID, row.Fate, row.FateDetail, row.Attempt, e.suppressed(to), heard))
 			if want == "" {
 				want = got
 			}
@@ -277,7 +291,7 @@ func TestEveryWriteOfAnEventMayFail(t *testing.T) {
 			}
 		}
 		if n > 0 && !failed {
-			if n != 4 { // the three writes of a bounce, and then none
+			if n != 5 { // the four writes of a bounce, and then none
 				t.Errorf("an event has %d writes", n-1)
 			}
 			return

@@ -52,6 +52,18 @@ func (l *Ledger) SetFate(ctx context.Context, m MailRow, fate Fate, detail strin
 		names, values[":refused"], values[":reason"] = map[string]string{"#state": "state"}, str(MailRefused), str("mail-discarded")
 	}
 	condition := "attribute_not_exists(fate)"
+	if weaker := weakerThan(fate, values); weaker != "" {
+		condition = "(" + condition + " OR " + weaker + ")"
+	}
+	_, err = l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), expression, "attribute_exists(pk) AND "+condition, names, values)
+	if _, refused := refusedRow(err); refused {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// weakerThan is the condition that a row's fate is weaker than one, whose values are added to values; "" if there is none that is.
+func weakerThan(fate Fate, values item) string {
 	var weaker []string
 	for i, f := range fates {
 		if f == fate {
@@ -60,14 +72,10 @@ func (l *Ledger) SetFate(ctx context.Context, m MailRow, fate Fate, detail strin
 		name := ":weaker" + strconv.Itoa(i)
 		weaker, values[name] = append(weaker, name), str(string(f))
 	}
-	if len(weaker) > 0 {
-		condition = "(" + condition + " OR fate IN (" + strings.Join(weaker, ", ") + "))"
+	if len(weaker) == 0 {
+		return ""
 	}
-	_, err = l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), expression, "attribute_exists(pk) AND "+condition, names, values)
-	if _, refused := refusedRow(err); refused {
-		return false, nil
-	}
-	return err == nil, err
+	return "fate IN (" + strings.Join(weaker, ", ") + ")"
 }
 
 // Suppression is an address of a corp to which no mail is sent, because it is dead or asked for none.
@@ -131,6 +139,77 @@ func (l *Ledger) LiftSuppression(ctx context.Context, corp archive.CorpID, addre
 		return fmt.Errorf("lift the suppression of %s of corp %s: %w", AddressID(address), corp, ErrAbsent)
 	}
 	return err
+}
+
+// LiftRead is LiftSuppression for one that was read: ErrLost says that it is another now, or lifted by somebody else.
+func (l *Ledger) LiftRead(ctx context.Context, s Suppression, at time.Time) error {
+	_, err := l.update(ctx, l.tables.Control, noMailPK(s.Corp), AddressID(s.Address), "SET lifted = :at", "attribute_exists(pk) AND lifted = :none AND since = :since", nil,
+		item{":at": when(at), ":none": str(""), ":since": when(s.Since)})
+	if row, refused := refusedRow(err); refused {
+		if getTime(row, "lifted").Equal(at.Truncate(time.Millisecond)) {
+			return nil // our own first attempt, whose answer was lost
+		}
+		return fmt.Errorf("lift the suppression of %s of corp %s: %w", AddressID(s.Address), s.Corp, ErrLost)
+	}
+	return err
+}
+
+// Heard is what SES last said of mails to an address.
+type Heard struct {
+	Fate   Fate
+	Detail string
+	Mail   string // key of the mail
+	At     time.Time
+}
+
+// Hear keeps what SES said of a mail as the last of its address, unless something later, or something stronger at the same moment, was said.
+func (l *Ledger) Hear(ctx context.Context, corp archive.CorpID, address string, h Heard) error {
+	values := item{":fate": str(string(h.Fate)), ":detail": str(h.Detail), ":mail": str(h.Mail), ":at": when(h.At)}
+	condition := "attribute_not_exists(pk) OR fate_at < :at"
+	if weaker := weakerThan(h.Fate, values); weaker != "" {
+		condition += " OR (fate_at = :at AND " + weaker + ")"
+	}
+	_, err := l.update(ctx, l.tables.Control, heardPK(corp), AddressID(address), "SET fate = :fate, fate_detail = :detail, mail = :mail, fate_at = :at", condition, nil, values)
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
+// Letterbox is how an address stands: whether mails go there, and what SES last said of one.
+type Letterbox struct {
+	Suppressed *Suppression
+	Heard      *Heard
+}
+
+// Letterboxes reads how addresses stand, by address. Its cost is that of the addresses asked for; of one that was never heard of there is nothing.
+func (l *Ledger) Letterboxes(ctx context.Context, corp archive.CorpID, addresses []string) (map[string]Letterbox, error) {
+	ids := map[string]string{}
+	var keys []item
+	for _, a := range addresses {
+		id := AddressID(a)
+		if _, asked := ids[id]; asked || a == "" {
+			continue
+		}
+		ids[id] = a
+		keys = append(keys, key(noMailPK(corp), id), key(heardPK(corp), id))
+	}
+	rows, err := l.fetch(ctx, l.tables.Control, keys)
+	if err != nil {
+		return nil, fmt.Errorf("how addresses of corp %s stand: %w", corp, err)
+	}
+	all := map[string]Letterbox{}
+	for _, it := range rows {
+		address := ids[getStr(it, "sk")]
+		s := all[address]
+		if getStr(it, "pk") == heardPK(corp) {
+			s.Heard = &Heard{Fate: Fate(getStr(it, "fate")), Detail: getStr(it, "fate_detail"), Mail: getStr(it, "mail"), At: getTime(it, "fate_at")}
+		} else if stands := suppressionOf(it); stands.Lifted.IsZero() {
+			s.Suppressed = &stands
+		}
+		all[address] = s
+	}
+	return all, nil
 }
 
 func suppressionOf(it item) Suppression {

@@ -30,6 +30,8 @@ import (
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
+//	  heard#<corp>        <address hash>                      what SES last said of mails to an address
+//	  asks#<hash>         asks                                how often a person asked the API in a minute; <hash> is of issuer and subject
 //	  receiver#<corp>     r-<16 hex digits>                   a receiver of reports that was entered
 //	  receiver#<corp>     h-<userid>                          what was edited of a head of department
 //	  hrfile#<corp>       <version, 10 digits>                a version of the company's own file about its people
@@ -83,6 +85,8 @@ import (
 //	receiver   corp receiver (JSON) rev
 //	hrfile     corp number sha256 object version size rows by at from
 //	suppressed  corp address reason detail mail since lifted
+//	heard      fate fate_detail mail fate_at
+//	asks       asked at_minute
 //	alarm, breach  corp cause open since seen over affected deadline unknown code detail told told_to (JSON)
 //	msg        msgid action type from parties batch recall_of media (count) unknown text (up to 300 bytes; longer texts are in the segment)
 //	parts      ids
@@ -126,6 +130,8 @@ func roundPK(c archive.CorpID) string     { return "consentround#" + c.KeyPart()
 func breachPK(c archive.CorpID) string    { return "breach#" + c.KeyPart() }
 func asidePK(c archive.CorpID) string     { return "aside#" + c.KeyPart() }
 func directoryPK(c archive.CorpID) string { return "dir#" + c.KeyPart() }
+func heardPK(c archive.CorpID) string     { return "heard#" + c.KeyPart() }
+func asksPK(hash string) string           { return "asks#" + hash }
 func headPK(c archive.CorpID) string      { return "heads#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
 func hrFilePK(c archive.CorpID) string    { return "hrfile#" + c.KeyPart() }
