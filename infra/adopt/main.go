@@ -71,9 +71,12 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	template, order, err := prepare(text, old.StackResources, *allocation)
+	template, order, without, err := prepare(text, old.StackResources, *allocation)
 	if err != nil {
 		return err
+	}
+	if len(without) > 0 {
+		fmt.Fprintf(out, "The old stack's list has no %s: made only with some parameters, and left out. If the old stack had those parameters, look for them first.\n", strings.Join(without, ", "))
 	}
 	plan, err := json.MarshalIndent(order, "", "  ")
 	if err != nil {
@@ -94,11 +97,11 @@ The name must be the old stack's: the logs are named after it. Secrets need no i
 }
 
 // prepare makes the template of an import: of the new stack's resources those alone that the old one left, and of the rest what they refer to.
-// An import takes no other resource, no transform and no outputs.
-func prepare(source []byte, old []resource, allocation string) (template []byte, order []imported, err error) {
+// An import takes no other resource, no transform and no outputs. without are those that depend on a parameter and that the old stack did not have.
+func prepare(source []byte, old []resource, allocation string) (template []byte, order []imported, without []string, err error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(source, &doc); err != nil || len(doc.Content) != 1 {
-		return nil, nil, fmt.Errorf("the template can't be read: %w", err)
+		return nil, nil, nil, fmt.Errorf("the template can't be read: %w", err)
 	}
 	root := doc.Content[0]
 	for _, section := range []string{"Transform", "Globals", "Rules", "Outputs"} {
@@ -106,7 +109,7 @@ func prepare(source []byte, old []resource, allocation string) (template []byte,
 	}
 	resources := find(root, "Resources")
 	if resources == nil {
-		return nil, nil, errors.New("the template has no resources")
+		return nil, nil, nil, errors.New("the template has no resources")
 	}
 	left := map[string]resource{}
 	for _, r := range old {
@@ -124,6 +127,9 @@ func prepare(source []byte, old []resource, allocation string) (template []byte,
 		switch {
 		case typ.Value == "AWS::EC2::EIP" && (!there || allocation == ""):
 			continue
+		case !there && find(body, "Condition") != nil:
+			without = append(without, name.Value)
+			continue
 		case !there || was.PhysicalResourceID == "" || was.ResourceType != typ.Value:
 			missing = append(missing, name.Value)
 			continue
@@ -137,14 +143,14 @@ func prepare(source []byte, old []resource, allocation string) (template []byte,
 		order = append(order, imported{typ.Value, name.Value, id})
 	}
 	if len(missing) > 0 {
-		return nil, nil, fmt.Errorf("the old stack's list has no %s: a new one could be made, and what the old one held would not be found; look for it before anything is deployed", strings.Join(missing, ", "))
+		return nil, nil, nil, fmt.Errorf("the old stack's list has no %s: a new one could be made, and what the old one held would not be found; look for it before anything is deployed", strings.Join(missing, ", "))
 	}
 	resources.Content = kept
 	if missing := unresolved(root); len(missing) > 0 {
-		return nil, nil, fmt.Errorf("what is adopted refers to %s, which an import can't make", strings.Join(missing, ", "))
+		return nil, nil, nil, fmt.Errorf("what is adopted refers to %s, which an import can't make", strings.Join(missing, ", "))
 	}
 	template, err = yaml.Marshal(&doc)
-	return template, order, err
+	return template, order, without, err
 }
 
 func find(mapping *yaml.Node, key string) *yaml.Node {

@@ -14,9 +14,9 @@ import (
 )
 
 // oldStack is the list of a deleted stack of the current template.
-func oldStack(t *testing.T) []resource {
+func oldStack(t *testing.T, params map[string]string) []resource {
 	t.Helper()
-	tmpl, err := template.Load("../../template.yaml", nil)
+	tmpl, err := template.Load("../../template.yaml", params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +57,17 @@ func adopt(t *testing.T, old []resource, more ...string) (text string, order []i
 }
 
 func TestEverythingThatIsRetainedIsAdoptedAndNothingElse(t *testing.T) {
-	tmpl, err := template.Load("../../template.yaml", nil)
+	for name, params := range map[string]map[string]string{"as it comes": nil, "with everything": {"Callbacks": "true", "ApiIssuer": "https://login.example"}} {
+		t.Run(name, func(t *testing.T) { retainedIsAdopted(t, params) })
+	}
+}
+
+func retainedIsAdopted(t *testing.T, params map[string]string) {
+	tmpl, err := template.Load("../../template.yaml", params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, order, err := adopt(t, oldStack(t), "-allocation", "eipalloc-1")
+	text, order, err := adopt(t, oldStack(t, params), "-allocation", "eipalloc-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +91,7 @@ func TestEverythingThatIsRetainedIsAdoptedAndNothingElse(t *testing.T) {
 		}
 	}
 	// What the reader makes of it, once it is marked as it wants: every reference is there.
-	again, err := template.Parse("adopt.yaml", []byte("Transform: AWS::Serverless-2016-10-31\n"+text), nil)
+	again, err := template.Parse("adopt.yaml", []byte("Transform: AWS::Serverless-2016-10-31\n"+text), params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +101,7 @@ func TestEverythingThatIsRetainedIsAdoptedAndNothingElse(t *testing.T) {
 }
 
 func TestTheAddressIsAdoptedOnlyByItsAllocation(t *testing.T) {
-	_, order, err := adopt(t, oldStack(t))
+	_, order, err := adopt(t, oldStack(t, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +111,7 @@ func TestTheAddressIsAdoptedOnlyByItsAllocation(t *testing.T) {
 }
 
 func TestATableThatIsNotInTheListStopsTheAdoption(t *testing.T) {
-	old := slices.DeleteFunc(oldStack(t), func(r resource) bool { return r.LogicalResourceID == "ControlTable" })
+	old := slices.DeleteFunc(oldStack(t, nil), func(r resource) bool { return r.LogicalResourceID == "ControlTable" })
 	if _, _, err := adopt(t, old); err == nil || !strings.Contains(err.Error(), "ControlTable") {
 		t.Errorf("error %v", err)
 	}
