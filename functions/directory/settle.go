@@ -165,10 +165,9 @@ type settling struct {
 	*refresher
 	corp   archive.CorpID
 	writer string
-	more   []directory.Glance // of the observation itself
-	before []directory.Glance // of all snapshots that are recorded, but for it
-	after  []directory.Glance // with it
-	alone  bool               // it was of one entry, which is looked at again if somebody else has written it meanwhile
+	more   []directory.Glance  // of the observation itself
+	line   *directory.Timeline // of all snapshots that are recorded, and of it
+	alone  bool                // it was of one entry, which is looked at again if somebody else has written it meanwhile
 }
 
 // atOnce is how many entries are read or written together.
@@ -186,8 +185,7 @@ func (s *settling) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.before = slices.DeleteFunc(slices.Clone(recorded), func(g directory.Glance) bool { return slices.Contains(s.more, g) })
-	s.after = slices.Concat(s.before, s.more)
+	s.line = directory.NewTimeline(slices.Concat(recorded, s.more))
 	return nil
 }
 
@@ -202,7 +200,7 @@ func (s *settling) settle(ctx context.Context, all []*news, record func() error)
 	}
 	var put []directory.Look
 	for _, n := range all {
-		s.pack(n)
+		s.pack(n, s.more)
 		put = append(put, n.putLooks...)
 	}
 	if err := s.ledger.PutLooks(ctx, s.corp, put); err != nil {
@@ -236,11 +234,10 @@ func (s *settling) settle(ctx context.Context, all []*news, record func() error)
 	})
 }
 
-// pack finds which looks are to be kept of an entry, and which are not any more. Looks of snapshots that are not recorded stay: theirs may be
-// being written now.
-func (s *settling) pack(n *news) {
-	all := append(directory.Unpack(n.Kind, n.ID, n.life.Looks, s.before), n.looks...)
-	packed := directory.Pack(n.Kind, n.ID, all, s.after)
+// pack finds which looks are to be kept of an entry, and which are not any more. more is the lists that were not among those known when its looks were
+// last packed. Looks of snapshots that are not recorded stay: theirs may be being written now.
+func (s *settling) pack(n *news, more []directory.Glance) {
+	packed := s.line.Add(n.Kind, n.ID, n.life.Looks, n.looks, more)
 	n.putLooks, n.oldLooks = nil, nil
 	for _, l := range packed.Looks {
 		if !holds(n.life.Looks.Looks, l) {
@@ -248,9 +245,7 @@ func (s *settling) pack(n *news) {
 		}
 	}
 	for _, l := range n.life.Looks.Looks {
-		if !holds(packed.Looks, l) && slices.ContainsFunc(s.after, func(g directory.Glance) bool {
-			return g.Part == l.Part && g.Via == l.Via && g.Asked.Equal(l.Asked) && g.Answered.Equal(l.Answered)
-		}) {
+		if !holds(packed.Looks, l) && s.line.Has(directory.Glance{Part: l.Part, Via: l.Via, Asked: l.Asked, Answered: l.Answered}) {
 			n.oldLooks = append(n.oldLooks, l)
 		}
 	}
@@ -281,7 +276,7 @@ func (s *settling) happened(ctx context.Context, all []*news) error {
 	var put, drop []directory.Event
 	var old []directory.Look
 	for _, n := range all {
-		h := directory.Fold(n.Kind, n.ID, directory.Unpack(n.Kind, n.ID, n.life.Looks, s.after), n.life.Notices)
+		h := directory.Fold(n.Kind, n.ID, s.line.Unpack(n.Kind, n.ID, n.life.Looks), n.life.Notices)
 		stored := of[who{n.Kind, n.ID}]
 		p, d := directory.Reconcile(stored, told(h.Events))
 		put, drop, old = append(put, directory.Record(p, stored, s.now())...), append(drop, d...), append(old, n.oldLooks...)
@@ -319,7 +314,7 @@ func (s *settling) hold(ctx context.Context, n *news) error {
 		if n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID); err != nil {
 			return err
 		}
-		other.pack(n)
+		other.pack(n, nil) // its looks are kept, and its lists recorded
 		if err = s.ledger.PutLooks(ctx, s.corp, n.putLooks); err != nil {
 			return err
 		}

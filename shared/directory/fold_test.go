@@ -317,10 +317,11 @@ func TestAnyOrderAndAnyRepeatGiveTheSameHistory(t *testing.T) {
 		var stored []directory.Event
 		for _, o := range shuffled {
 			looks, more := taken(directory.KindMember, "a", o)
-			all := append(directory.Unpack(directory.KindMember, "a", packed, glances), looks...)
+			more = slices.DeleteFunc(more, func(g directory.Glance) bool { return slices.Contains(glances, g) })
 			glances = append(glances, more...)
-			packed = directory.Pack(directory.KindMember, "a", all, glances)
-			h := directory.Fold(directory.KindMember, "a", directory.Unpack(directory.KindMember, "a", packed, glances), notices)
+			line := directory.NewTimeline(glances)
+			packed = line.Add(directory.KindMember, "a", packed, looks, more)
+			h := directory.Fold(directory.KindMember, "a", line.Unpack(directory.KindMember, "a", packed), notices)
 			put, drop := directory.Reconcile(stored, h.Events)
 			kept := map[string]directory.Event{}
 			for _, e := range stored {
@@ -343,6 +344,10 @@ func TestAnyOrderAndAnyRepeatGiveTheSameHistory(t *testing.T) {
 		if put, drop := directory.Reconcile(stored, want.Events); len(put)+len(drop) > 0 {
 			t.Fatalf("stored one by one: lacks %+v, has too many %+v", put, drop)
 		}
+		looks, _ := taken(directory.KindMember, "a", list...)
+		if diff := cmp.Diff(directory.Pack(directory.KindMember, "a", looks, glances), packed); diff != "" {
+			t.Fatalf("packed one by one: -at once +so\n%s", diff)
+		}
 	})
 }
 
@@ -364,6 +369,10 @@ func TestPackingLosesNothing(t *testing.T) {
 		}
 		if diff := cmp.Diff(directory.Fold(directory.KindMember, "a", append(whole, looks...), nil), directory.Fold(directory.KindMember, "a", whole, nil)); diff != "" {
 			t.Fatalf("a look that is packed away changes the history\n%s", diff)
+		}
+		few := directory.NewTimeline(glances).Unpack(directory.KindMember, "a", packed)
+		if diff := cmp.Diff(directory.Fold(directory.KindMember, "a", whole, nil), directory.Fold(directory.KindMember, "a", few, nil)); diff != "" {
+			t.Fatalf("of fewer looks another history (-all +few)\n%s", diff)
 		}
 	})
 }
