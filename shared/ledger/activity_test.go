@@ -30,7 +30,7 @@ func TestActivityIsWhatALookAtEveryMessageWouldFind(t *testing.T) {
 				m.To = append(m.To, person())
 			}
 			if random.IntN(20) > 0 {
-				m.Time = noon.Add(-time.Duration(random.IntN([]int{100, 8}[seed%2]*24)) * time.Hour)
+				m.Time = noon.Add(-time.Duration(random.IntN([]int{100, 5}[seed%2]*24)) * time.Hour)
 				for _, p := range append(slices.Clone(m.To), m.From) {
 					if f, ok := first[p]; !ok || m.Time.Before(f) {
 						first[p] = m.Time
