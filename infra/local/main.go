@@ -65,6 +65,7 @@ func program(ctx context.Context, args []string) int {
 // options are the program's flags.
 type options struct {
 	once       bool
+	show       bool
 	data       string
 	listen     string
 	pages      string
@@ -85,6 +86,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f := flag.NewFlagSet("local", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.BoolVar(&o.once, "once", false, "play one day unattended, print its account, and end")
+	f.BoolVar(&o.show, "show", false, "play nothing: show the mailbox and the status of what is in the data folder")
 	f.StringVar(&o.data, "data", ".local", "folder that keeps everything")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address of the AWS endpoint; port 0 takes a free one")
 	f.StringVar(&o.pages, "pages", "127.0.0.1:0", "address of the mailbox and status pages")
@@ -102,6 +104,9 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q is one word too many", f.Arg(0))
+	}
+	if o.show && (o.once || o.library != "") {
+		return o, errors.New("-show plays nothing: leave -once and -sdk-lib out")
 	}
 	if o.patience <= 0 {
 		return o, fmt.Errorf("-patience %v is no time to wait: give a duration such as 2m", o.patience)

@@ -60,6 +60,11 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	if err := f.announce(h.Endpoint, wecom, h.Environment()); err != nil {
 		return exitLost, err
 	}
+	if o.show {
+		fmt.Fprintf(out, "Nothing is played. What is in %s is shown until Ctrl-C:\n\n  mailbox and status   %s\n", o.data, d.mailed)
+		<-ctx.Done()
+		return exitAccounted, nil
+	}
 	if err := errors.Join(d.forgive(ctx), f.remember(o.library)); err != nil {
 		return exitLost, err
 	}
