@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -47,8 +48,10 @@ type api struct {
 
 	windows   ledger.Windows
 	mailsRead int // how many mails a page is looked for among: whoever is shown few of many gets shorter pages, and the way on
-	now       func() time.Time
-	real      func() time.Time
+	// membersRead is the same of a page of people.
+	membersRead int
+	now         func() time.Time
+	real        func() time.Time
 }
 
 // operation is one method of one path.
@@ -57,6 +60,7 @@ type operation struct {
 	action           access.Action // "": every role
 	change           bool          // it needs a body or If-Match, and is audited
 	people           bool          // its answer names people: it is audited
+	longest          int           // how large its body may be, in bytes; 0: longestBody
 	run              func(ctx context.Context, c *call) (answer, error)
 }
 
@@ -95,6 +99,12 @@ func (a *api) operations() []operation {
 		{id: "changeReceiver", method: http.MethodPut, path: "/v1/corps/{corp}/receivers/{receiver}", action: access.ChangeReceivers, change: true, people: true, run: a.changeReceiver},
 		{id: "removeReceiver", method: http.MethodDelete, path: "/v1/corps/{corp}/receivers/{receiver}", action: access.ChangeReceivers, change: true, run: a.removeReceiver},
 		{id: "listMails", method: http.MethodGet, path: "/v1/corps/{corp}/mails", action: access.ReadMails, people: true, run: a.listMails},
+		{id: "listPeople", method: http.MethodGet, path: "/v1/corps/{corp}/people", action: access.ReadPeople, people: true, run: a.listPeople},
+		{id: "getPerson", method: http.MethodGet, path: "/v1/corps/{corp}/people/{userid}", action: access.ReadPeople, people: true, run: a.getPerson},
+		{id: "listHRFiles", method: http.MethodGet, path: "/v1/corps/{corp}/hr-files", action: access.ReadHRFiles, people: true, run: a.listHRFiles},
+		{id: "importHRFile", method: http.MethodPost, path: "/v1/corps/{corp}/hr-files", action: access.ImportHRFiles, change: true, people: true,
+			longest: longestFile + longestFile/4, run: a.importHRFile},
+		{id: "getHRFile", method: http.MethodGet, path: "/v1/corps/{corp}/hr-files/{version}", action: access.ReadHRFiles, people: true, run: a.getHRFile},
 		{id: "getStatus", method: http.MethodGet, path: "/v1/corps/{corp}/status", action: access.ReadStatus, run: a.getStatus},
 	}
 }
@@ -273,12 +283,13 @@ func (a *api) admit(ctx context.Context, op operation, c *call) error {
 }
 
 func bodyOf(r *http.Request, op operation) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, longestBody+1))
+	longest := cmp.Or(op.longest, longestBody)
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(longest)+1))
 	if err != nil {
 		return nil, malformed("body", "it can't be read", "send it again")
 	}
-	if len(body) > longestBody {
-		return nil, tooLarge()
+	if len(body) > longest {
+		return nil, tooLarge(longest)
 	}
 	if op.method != http.MethodPost && op.method != http.MethodPut {
 		return nil, nil // what nobody asks for is not read
@@ -318,7 +329,7 @@ const longestWord = 256
 func (a *api) audit(ctx context.Context, op operation, c *call, outcome string) error {
 	object := c.object
 	if object == "" {
-		object = c.segment["receiver"] + c.segment["report"] // a path has one of them at most
+		object = c.segment["receiver"] + c.segment["report"] + c.segment["userid"] + c.segment["version"] // a path has one of them at most
 	}
 	short := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), longestWord)], "") }
 	return a.ledger.Audit(ctx, ledger.AuditEntry{At: a.now(), Actor: "api:" + short(c.person.Subject), Action: "api " + op.id,

@@ -60,7 +60,7 @@ func newDesk(t *testing.T) *desk {
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
 	a := &api{ledger: d.Ledger(d.Config("ApiFunction")), store: d.Store(d.Config("ApiFunction"), "ReportsBucket"), log: log, count: func(string, float64) {}, flush: func() error { return nil },
 		issuer: f.Environment["API_ISSUER"], audience: f.Environment["API_AUDIENCE"], roleClaim: f.Environment["API_ROLE_CLAIM"],
-		windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}, mailsRead: 100, now: now, real: now}
+		windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}, mailsRead: 100, membersRead: 100, now: now, real: now}
 	d.function = lambdas.Function{Log: log, HTTP: a}
 	var ticks int
 	gateway, err := apigateway.New(apigateway.Options{Template: d.Template, Now: now,

@@ -50,7 +50,7 @@ func main() {
 		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		log:    log, count: metrics.Add, flush: func() error { return metrics.Flush(clock.Now()) },
 		issuer: s.Issuer, audience: s.Audience, roleClaim: s.RoleClaim,
-		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, mailsRead: 5000, now: clock.Now, real: clock.Real,
+		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, mailsRead: 5000, membersRead: 5000, now: clock.Now, real: clock.Real,
 	}
 	lambdas.Run(lambdas.Function{Log: log, HTTP: a})
 }

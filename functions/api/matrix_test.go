@@ -12,6 +12,12 @@ import (
 func TestTheMatrix(t *testing.T) {
 	d := newDesk(t)
 	d.reported()
+	d.below()
+	in := map[int]string{1: "cat", 2: "ann", 3: "dan", 4: "bob"}
+	version := 1
+	if x := d.imports(0, "userid\nann\n"); x.StatusCode != http.StatusCreated {
+		t.Fatal(x.text)
+	}
 	people := map[string][]string{ // by the role's name in the description; the others may nothing
 		"admin": {"admin"}, "admin at wwreed": {"admin:wwreed"}, "compliance": {"compliance:wwreed"}, "supervisor": {"supervisor:wwreed:2"}, "auditor": {"auditor"},
 		"supervisor of the root": {"supervisor:wwreed:1"}, "auditor and supervisor": {"auditor:wwreed", "supervisor:wwreed:2"},
@@ -24,8 +30,8 @@ func TestTheMatrix(t *testing.T) {
 			token := d.token(claims...)
 			for relation, department := range relations {
 				cells++
-				path := strings.NewReplacer("{corp}", string(corp), "{report}", "R1").Replace(op.path)
-				targeted := strings.Contains(path, "{receiver}") || op.ID == "addReceiver" || op.ID == "previewReport"
+				path := strings.NewReplacer("{corp}", string(corp), "{report}", "R1", "{userid}", in[department], "{version}", "1").Replace(op.path)
+				targeted := strings.Contains(op.path, "{receiver}") || strings.Contains(op.path, "{userid}") || op.ID == "addReceiver" || op.ID == "previewReport"
 				if before, after, ofOne := strings.Cut(path, "{receiver}"); ofOne {
 					path = before + d.enter(department) + after
 				}
@@ -35,11 +41,16 @@ func TestTheMatrix(t *testing.T) {
 					body = fmt.Sprintf(`{"name":"N","address":"cell%d@reed.example","language":"zh","department":%d,"reports":["R1"]}`, cells, department)
 				case "previewReport":
 					body = fmt.Sprintf(`{"department":%d,"language":"en"}`, department)
+				case "importHRFile":
+					body, headers = fileBody(fmt.Sprintf("userid\ncell%d\n", cells), ""), []string{"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}
 				case "changeSettings":
 					now := d.ask(d.token("admin"), "GET", path, "")
 					body, headers = `{"language":"en"}`, []string{"If-Match", now.Header.Get("ETag")}
 				}
 				x := d.ask(token, op.method, path, body, headers...)
+				if op.ID == "importHRFile" && x.StatusCode == http.StatusCreated {
+					version++
+				}
 				want := expected(op, person, relation, targeted)
 				if x.StatusCode != want {
 					t.Errorf("%s by %s, department %s: %d, want %d: %s", op.ID, person, relation, x.StatusCode, want, x.text)
@@ -50,13 +61,13 @@ func TestTheMatrix(t *testing.T) {
 			}
 		}
 	}
-	if cells < 500 {
+	if cells < 700 {
 		t.Errorf("only %d cells", cells)
 	}
 }
 
 func expected(op described, person, relation string, targeted bool) int {
-	done := map[string]int{"addReceiver": http.StatusCreated, "removeReceiver": http.StatusNoContent}[op.ID]
+	done := map[string]int{"addReceiver": http.StatusCreated, "importHRFile": http.StatusCreated, "removeReceiver": http.StatusNoContent}[op.ID]
 	if done == 0 {
 		done = http.StatusOK
 	}
@@ -107,7 +118,7 @@ func expected(op described, person, relation string, targeted bool) int {
 // onlyWithin holds what a supervisor of department 2 is shown against that department.
 func (d *desk) onlyWithin(operation string, x told) {
 	d.Helper()
-	for _, r := range append(x.list("receivers"), x.body) {
+	for _, r := range append(append(x.list("receivers"), x.list("people")...), x.body) {
 		departments, _ := r["departments"].([]any)
 		for _, n := range departments {
 			if number, ok := n.(float64); ok && number != 2.0 && number != 3.0 {

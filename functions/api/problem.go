@@ -67,8 +67,8 @@ func wrongMethod(allowed []string) *problem {
 	return p
 }
 
-func tooLarge() *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", fmt.Sprintf("A body may have %d bytes.", longestBody))
+func tooLarge(longest int) *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", fmt.Sprintf("A body may have %d bytes.", longest))
 }
 
 func wrongType() *problem {

@@ -19,7 +19,7 @@ const (
 	Admin      Role = "admin"      // everything
 	Compliance Role = "compliance" // reads everything, and says who gets which report
 	Supervisor Role = "supervisor" // the same for departments and everything below them, and nothing beside them
-	Auditor    Role = "auditor"    // reads what is set and what was sent, changes nothing and sees no report
+	Auditor    Role = "auditor"    // reads what is set and what was sent, changes nothing and sees no report and no number
 )
 
 // Roles lists every role.
@@ -40,11 +40,15 @@ const (
 	ChangeReceivers Action = "receivers.change" // add, change, remove
 	ReadMails       Action = "mails.read"       // what was sent to whom, and what became of it
 	ReadStatus      Action = "status.read"      // how the archive of the corp is
+	ReadPeople      Action = "people.read"      // who somebody is: numbers and addresses, with source and age
+	ReadHRFiles     Action = "hr-files.read"    // the company's own file about its people, every version of it
+	ImportHRFiles   Action = "hr-files.import"  // put one into force
 )
 
 // Actions lists every action.
 func Actions() []Action {
-	return []Action{ReadCorp, ReadSettings, ChangeSettings, ReadDepartments, ReadReports, PreviewReports, ReadReceivers, ChangeReceivers, ReadMails, ReadStatus}
+	return []Action{ReadCorp, ReadSettings, ChangeSettings, ReadDepartments, ReadReports, PreviewReports, ReadReceivers, ChangeReceivers, ReadMails, ReadStatus,
+		ReadPeople, ReadHRFiles, ImportHRFiles}
 }
 
 // may is what each role may do. A supervisor may do it within the departments of the grant alone.
@@ -53,11 +57,19 @@ func (r Role) may(a Action) bool {
 	case Admin:
 		return true
 	case Compliance:
-		return a != ChangeSettings
+		return a != ChangeSettings && a != ImportHRFiles
 	case Supervisor:
-		return a != ReadSettings && a != ChangeSettings && a != ReadStatus // these are of the whole company
+		switch a {
+		case ReadSettings, ChangeSettings, ReadStatus, ReadHRFiles, ImportHRFiles:
+			return false // these are of the whole company
+		}
+		return true
 	case Auditor:
-		return a != ChangeSettings && a != ChangeReceivers && a != PreviewReports
+		switch a {
+		case ChangeSettings, ChangeReceivers, PreviewReports, ReadPeople, ReadHRFiles, ImportHRFiles:
+			return false
+		}
+		return true
 	default:
 		return false
 	}

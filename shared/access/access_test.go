@@ -57,6 +57,9 @@ func TestEachRoleMayDoWhatItIsFor(t *testing.T) {
 		{access.ChangeReceivers, all, all, own, no},
 		{access.ReadMails, all, all, own, all},
 		{access.ReadStatus, all, all, no, all},
+		{access.ReadPeople, all, all, own, no},
+		{access.ReadHRFiles, all, all, no, no},
+		{access.ImportHRFiles, all, no, no, no},
 	}
 	if len(table) != len(access.Actions()) {
 		t.Fatalf("%d of %d actions are judged", len(table), len(access.Actions()))
