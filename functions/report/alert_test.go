@@ -73,7 +73,7 @@ func TestAlertIsMailedAtOnceThenQuietUntilItChangesAndWhenItIsOver(t *testing.T)
 
 	quiet("nothing is open")
 	d.alarm(a)
-	if l := english(d.told(c.ID)); !l.Urgent || !strings.HasPrefix(l.Subject, "[Urgent]") || !strings.Contains(l.Text, "key version 3") || !strings.Contains(l.Text, "at least 71 hours") {
+	if l := english(d.told(c.ID)); !l.Urgent || !strings.Contains(l.Subject, "URGENT") || !strings.Contains(l.Text, "key version 3") || !strings.Contains(l.Text, "at least 71 hours") {
 		t.Errorf("the alert is %+v", l)
 	}
 	quiet("told before")

@@ -34,6 +34,7 @@ func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.User
 		return f, err
 	}
 	f.Tally = report.Tallied(f)
+	day.company.counted = countUsers(f.Users, noon)
 	if f.Capture, err = r.capture(ctx, c.ID, noon); err != nil {
 		return f, err
 	}
@@ -194,15 +195,21 @@ func (r *reporter) capture(ctx context.Context, corp archive.CorpID, noon time.T
 	if err != nil {
 		return nil, err
 	}
-	reasons := map[fault.Reason]uint64{}
+	reasons := map[fault.Reason]report.ReasonCount{}
 	if err := r.ledger.Asides(ctx, corp, "", 0, func(a ledger.Aside) bool {
-		reasons[fault.Reason(a.Reason)]++
+		k := reasons[fault.Reason(a.Reason)]
+		if k.N++; k.Oldest.IsZero() || !a.Since.IsZero() && a.Since.Before(k.Oldest) {
+			k.Oldest = a.Since
+		}
+		reasons[fault.Reason(a.Reason)] = k
 		return true
 	}); err != nil {
 		return nil, err
 	}
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		c.SetAsideOpen = append(c.SetAsideOpen, report.ReasonCount{Reason: reason, N: reasons[reason]})
+		k := reasons[reason]
+		k.Reason = reason
+		c.SetAsideOpen = append(c.SetAsideOpen, k)
 	}
 	settled, err := r.ledger.Settled(ctx, corp, from, noon)
 	if err != nil {

@@ -130,9 +130,9 @@ func TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver(t *t
 	d.at = noon.Add(2 * time.Hour)
 	d.breach(c.ID, true)
 	ask()
-	began := "[Breach] Tern & Co: not everybody agreed in “Tern lane”"
+	began := "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-02-10: URGENT: not everybody agreed in “Tern lane”"
 	mails := d.groupMails(c.ID)
-	want := map[string][]string{"audit@tern.example": {began}, "mai@tern.example": {"【合规】Tern & Co：有人未同意存档：“Tern lane”"}}
+	want := map[string][]string{"audit@tern.example": {began}, "mai@tern.example": {"[Tern & Co] R6 微信群合规提醒 2032-02-10，Sales：紧急：有人未同意存档：“Tern lane”"}}
 	if diff := cmp.Diff(want, subjects(mails)); diff != "" {
 		t.Fatalf("mails (-want +got):\n%s", diff)
 	}
@@ -150,7 +150,7 @@ func TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver(t *t
 	d.at = d.at.Add(30 * time.Minute)
 	d.receiver(c.ID, 2, "late@tern.example", 2, d.at)
 	ask()
-	want["late@tern.example"] = []string{began}
+	want["late@tern.example"] = []string{strings.Replace(began, ":", ", Sales:", 1)}
 	if diff := cmp.Diff(want, subjects(d.groupMails(c.ID))); diff != "" {
 		t.Fatalf("mails (-want +got):\n%s", diff)
 	}
@@ -160,9 +160,9 @@ func TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver(t *t
 	ask()
 	d.at = d.at.Add(30 * time.Minute)
 	ask()
-	want["audit@tern.example"] = append(want["audit@tern.example"], "[Over] Tern & Co: “Tern lane”")
-	want["late@tern.example"] = append(want["late@tern.example"], "[Over] Tern & Co: “Tern lane”")
-	want["mai@tern.example"] = append(want["mai@tern.example"], "【已结束】Tern & Co：“Tern lane”")
+	want["audit@tern.example"] = append(want["audit@tern.example"], "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-02-10: over: “Tern lane”")
+	want["late@tern.example"] = append(want["late@tern.example"], "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-02-10, Sales: over: “Tern lane”")
+	want["mai@tern.example"] = append(want["mai@tern.example"], "[Tern & Co] R6 微信群合规提醒 2032-02-10，Sales：已结束：“Tern lane”")
 	if diff := cmp.Diff(want, subjects(d.groupMails(c.ID))); diff != "" {
 		t.Errorf("mails (-want +got):\n%s", diff)
 	}

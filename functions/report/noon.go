@@ -28,6 +28,7 @@ func dailies() []daily {
 		of(report.GroupsBreach, (*reporter).groupsDay, report.NewGroupsBreach),
 		of(report.Maintenance, (*reporter).maintenanceDay, report.NewMaintenance),
 		withNotices(report.MissingEmail, (*reporter).missingEmailFacts, report.NewMissingEmail, report.NewMissingEmailNotice),
+		of(report.Coverage, (*reporter).coverageFacts, report.NewCoverage),
 	}
 }
 
@@ -248,6 +249,7 @@ type company struct {
 	departments, members []directory.Entry
 	read                 bool
 	receivers            receivers.Company // Heads are those of now
+	counted              *counted          // of the noon whose R1 was made last
 }
 
 // read reads a corp's company, once.
@@ -385,7 +387,7 @@ func before[F facts[F]](ctx context.Context, r *reporter, day *today, kind repor
 	of := day.noon.Format(time.DateOnly)
 	var last *ledger.Run
 	err := r.ledger.Runs(ctx, day.corp.ID, func(run ledger.Run) bool {
-		if run.Report != string(kind) || run.State != ledger.RunDone || run.Day >= of {
+		if run.Report != string(kind) || run.State != ledger.RunDone || run.Day >= of || run.Object == "" {
 			return true
 		}
 		last = &run

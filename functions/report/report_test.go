@@ -61,7 +61,7 @@ func TestUserStatusTellsWhatTheLedgerHolds(t *testing.T) {
 
 	capture := *kept.Facts.Capture
 	wantCapture := report.Capture{
-		Handed: 11, Archived: 6, SetAside: 1, Pending: 4, SetAsideOpen: []report.ReasonCount{{Reason: "no-key", N: 1}}, MediaKept: 1, MediaWaiting: 1,
+		Handed: 11, Archived: 6, SetAside: 1, Pending: 4, SetAsideOpen: []report.ReasonCount{{Reason: "no-key", N: 1, Oldest: noon.Add(-6 * time.Hour)}}, MediaKept: 1, MediaWaiting: 1,
 		Messages: report.Clock{State: report.ClockRunning, Ends: noon.Add(120*time.Hour - time.Minute)},
 		Media:    report.Clock{State: report.ClockRunning, Ends: noon.Add(64 * time.Hour)},
 		Windows:  report.Windows{Chats: 120 * time.Hour, Media: 72 * time.Hour},
