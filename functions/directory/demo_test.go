@@ -15,14 +15,11 @@ import (
 func TestTheDemonstrationsPartiesAreNamed(t *testing.T) {
 	r := newRig(t)
 	day := must[wecomsim.DemoDay](t)(r.sim.DemoStart(t.Context(), wecomsim.DemoStart{}))
-	for _, step := range day.Steps {
-		must[wecomsim.Clock](t)(r.sim.SetClock(t.Context(), wecomsim.Clock{Now: &step.At}))
-		must[wecomsim.DemoPlayed](t)(r.sim.DemoStep(t.Context(), wecomsim.DemoPlay{}))
-	}
 	held := map[archive.CorpID]bool{} // the secret for customers
 	for _, c := range day.Corps {
 		id := archive.CorpID(c.Corp)
 		r.ok(r.ledger.PutCorp(t.Context(), ledger.Corp{ID: id, Name: c.Name, Added: r.at}))
+		held[id] = false
 		for _, s := range c.Secrets {
 			kind := map[string]secrets.Kind{wecomsim.KindArchive: secrets.Archive, wecomsim.KindCustomer: secrets.Customer}[s.Kind]
 			if kind == "" {
@@ -33,6 +30,13 @@ func TestTheDemonstrationsPartiesAreNamed(t *testing.T) {
 				held[id] = true
 			}
 		}
+	}
+	r.refreshed(corp) // in the morning, before somebody leaves
+	for _, step := range day.Steps {
+		must[wecomsim.Clock](t)(r.sim.SetClock(t.Context(), wecomsim.Clock{Now: &step.At}))
+		must[wecomsim.DemoPlayed](t)(r.sim.DemoStep(t.Context(), wecomsim.DemoPlay{}))
+	}
+	for id := range held {
 		r.day(id)
 	}
 	r.refreshed(corp)

@@ -479,7 +479,8 @@ func TestADayOfTheDemonstrationIsTold(t *testing.T) {
 		told[e.Name+" "+e.Change]++
 	}
 	// Each step's first message is told at once, and what followed it 15 seconds later: of the last step that is still to come.
-	if told["msgaudit_notify "] != 2*len(day.Steps)-1 || told["change_contact update_user"] < 1 || len(told) != 2 {
+	if told["msgaudit_notify "] != 2*len(day.Steps)-1 || told["change_contact update_user"] < 3 || told["change_contact create_user"] != 3 ||
+		told["change_contact delete_user"] != 1 || len(told) != 4 {
 		t.Errorf("%v in %d steps", told, len(day.Steps))
 	}
 }

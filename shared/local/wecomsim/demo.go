@@ -17,6 +17,7 @@ const (
 	EventKey      = "key available" // PrivateKey of Version is there: give it to the product
 	EventRotated  = "key rotated"   // the corp's messages come under Version from now on; its private key comes later
 	EventMember   = "member"        // contacts changed
+	EventConsent  = "consent"       // an external contact agrees to being archived, or no longer does
 	EventFault    = "fault"         // trouble was planned
 )
 
@@ -122,7 +123,7 @@ func demoSteps(day int) []demoStepDef {
 				return errors.Join(
 					d.play(DemoCorp, 2, 0.45, (*player).officeKinds, (*player).large),
 					d.play(DemoSmallCorp, 2, 0.1),
-					d.loseMobile())
+					d.loseMobile(), d.joiners(), d.lives())
 			}},
 			{"the key is renewed", hour(4.5), hour(6.5), func(d *demoRun) error {
 				return errors.Join(d.rotate(DemoCorp), d.play(DemoCorp, 1, 0.2, (*player).everyday))
@@ -131,7 +132,7 @@ func demoSteps(day int) []demoStepDef {
 				return errors.Join(
 					d.play(DemoCorp, 3, 0.15, (*player).oddities, (*player).mishaps),
 					d.play(DemoSmallCorp, 1, 0.1),
-					d.trouble())
+					d.changeOfMind(), d.trouble())
 			}},
 			{"the late key arrives", hour(8), hour(9), func(d *demoRun) error {
 				return errors.Join(d.lateKey(DemoCorp), d.play(DemoCorp, 4, 0.1))
@@ -146,7 +147,7 @@ func demoSteps(day int) []demoStepDef {
 			return errors.Join(d.joiners(), d.play(DemoCorp, day, 0.3, (*player).everyday), d.play(DemoSmallCorp, day, 0.15))
 		}},
 		{"midday", hour(3), hour(6), func(d *demoRun) error {
-			return errors.Join(d.loseMobile(), d.play(DemoCorp, day+3, 0.25, (*player).contactsKinds))
+			return errors.Join(d.loseMobile(), d.lives(), d.play(DemoCorp, day+3, 0.25, (*player).contactsKinds), d.changeOfMind())
 		}},
 		{"evening", hour(6), hour(10.5), func(d *demoRun) error {
 			return errors.Join(d.play(DemoCorp, day+5, 0.25, (*player).everyday, (*player).officeKinds), d.play(DemoSmallCorp, day+1, 0.15, (*player).everyday))
@@ -248,7 +249,7 @@ func (d *demoRun) loseMobile() error {
 	return nil
 }
 
-// joiners begin their first day, and those of the day before activate.
+// joiners are invited, and those of the day before activate.
 func (d *demoRun) joiners() error {
 	c, err := d.s.corpNamed(DemoCorp)
 	if err != nil {

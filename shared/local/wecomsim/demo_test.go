@@ -250,7 +250,7 @@ func TestAStepIsPlayedOnce(t *testing.T) {
 
 func TestTheCompanyIsWhatTheStorySays(t *testing.T) {
 	b := newBench(t)
-	b.playDay()
+	must(b.DemoStart(b.ctx(), wecomsim.DemoStart{}))(b)
 	corps := must(b.Corps(b.ctx()))(b)
 	c := corps[slices.IndexFunc(corps, func(c wecomsim.Corp) bool { return c.Corp == wecomsim.DemoCorp })]
 	ask := func(kind, method, path, body string, into any) {
@@ -278,6 +278,28 @@ func TestTheCompanyIsWhatTheStorySays(t *testing.T) {
 		} `json:"userlist"`
 	}
 	ask(wecomsim.KindLegacyApp, "GET", "user/list?department_id=1&fetch_child=1", "", &users)
+	known := map[string]bool{}     // who leaves has written before
+	morning := map[string]string{} // mobile numbers by userid
+	for _, u := range users.List {
+		known[strings.ToLower(u.UserID)] = true
+		morning[u.UserID] = *u.Mobile
+	}
+	b.playDay()
+	users.List = nil
+	ask(wecomsim.KindLegacyApp, "GET", "user/list?department_id=1&fetch_child=1", "", &users)
+	joined, renumbered := 0, 0
+	for _, u := range users.List {
+		was, ok := morning[u.UserID]
+		delete(morning, u.UserID)
+		if !ok {
+			joined++
+		} else if was != *u.Mobile && was != "" && *u.Mobile != "" {
+			renumbered++
+		}
+	}
+	if joined != 3 || len(morning) != 1 || renumbered != 1 {
+		t.Errorf("%d have joined, %d have left, %d have another number", joined, len(morning), renumbered)
+	}
 	if n := len(users.List); n < 180 || n > 240 {
 		t.Errorf("%d members", n)
 	}
@@ -311,7 +333,6 @@ func TestTheCompanyIsWhatTheStorySays(t *testing.T) {
 		t.Errorf("%d customer groups", len(rooms.List))
 	}
 	// Everybody who writes is known to somebody.
-	known := map[string]bool{}
 	for id := range seen {
 		known[id] = true
 	}
