@@ -90,7 +90,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.data, "data", ".local", "folder that keeps everything")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address of the AWS endpoint; port 0 takes a free one")
 	f.StringVar(&o.pages, "pages", "127.0.0.1:0", "address of the mailbox and status pages")
-	f.StringVar(&o.api, "api", "127.0.0.1:0", "address of the receivers API, with an issuer of tokens below it")
+	f.StringVar(&o.api, "api", "127.0.0.1:0", "address of the receivers API and of WeCom's callbacks, with an issuer of tokens below it")
 	f.StringVar(&o.wiringFile, "template", "template.yaml", "the wiring")
 	f.StringVar(&o.wecomURL, "wecom-url", "", "where every WeCom client goes instead of the simulator")
 	f.StringVar(&o.library, "sdk-lib", "", "archive -corp through this library, without a story")

@@ -18,6 +18,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/sqs"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/report"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
 
@@ -156,6 +157,7 @@ func (o options) wiring(wecom string) house.Options {
 	params := map[string]string{
 		"WecomUrl": wecom, "SdkHost": filepath.Join(o.binaries, "local", "simsdk"), "PollInterval": "1s", "RetentionMode": "GOVERNANCE", "RetentionDays": "1",
 		"Trial": "true", "MailFrom": "archive@wecomvault.example", "MailWait": "90s",
+		"Callbacks": "true",
 	}
 	if o.library != "" {
 		params["SdkHost"], params["SdkLib"] = "", o.library
@@ -406,7 +408,7 @@ func (d *day) noon(ctx context.Context) error {
 		noon = noon.AddDate(0, 0, 1)
 	}
 	// What the report tells of is read before it is written: schedules would do the same in the hour before.
-	for _, f := range []string{"DirectoryFunction", "WatchFunction"} {
+	for _, f := range []string{"DirectoryFunction", "ConsentFunction", "WatchFunction"} {
 		if err := d.invoke(ctx, f); err != nil {
 			return err
 		}
@@ -449,14 +451,10 @@ func (d *day) noon(ctx context.Context) error {
 // undelivered names a due report or mail that has not gone out, "" if there is none.
 func (d *day) undelivered(ctx context.Context, date string) (string, error) {
 	for _, corp := range d.corps {
-		r, err := d.ledger.RunOf(ctx, corp, date, "R1")
-		if errors.Is(err, ledger.ErrAbsent) || err == nil && r.State != ledger.RunDone {
-			return fmt.Sprintf("the User Status Report of corp %s for %s is not done", corp, date), nil
+		missing, err := d.unmade(ctx, corp, date)
+		if err != nil || missing != "" {
+			return missing, err
 		}
-		if err != nil {
-			return "", err
-		}
-		missing := ""
 		err = d.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
 			if m.State != ledger.MailSent {
 				missing = fmt.Sprintf("a mail %s of corp %s is %s", m.Report, corp, m.State)
@@ -465,6 +463,34 @@ func (d *day) undelivered(ctx context.Context, date string) (string, error) {
 		})
 		if err != nil || missing != "" {
 			return missing, err
+		}
+	}
+	return "", nil
+}
+
+// unmade names a report of a day that is not done, "" if there is none. Every report is made that is not switched off, if only to find that
+// nobody gets it.
+func (d *day) unmade(ctx context.Context, corp archive.CorpID, date string) (string, error) {
+	c, err := d.ledger.Corp(ctx, corp)
+	if err != nil {
+		return "", err
+	}
+	done, began := map[string]bool{}, map[string]bool{}
+	err = d.ledger.Runs(ctx, corp, func(r ledger.Run) bool {
+		if r.Day == date {
+			began[r.Report], done[r.Report] = true, r.State == ledger.RunDone
+		}
+		return r.Day >= date
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, kind := range report.Kinds() {
+		if kind == report.Coverage && !began[string(kind)] {
+			continue // this version makes none at noon
+		}
+		if c.Settings.On(kind) && !done[string(kind)] {
+			return fmt.Sprintf("report %s of corp %s for %s is not done", kind, corp, date), nil
 		}
 	}
 	return "", nil

@@ -6,16 +6,29 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	routing "github.com/wecomvault/wecomvault/shared/receivers"
 )
 
-// receivers get the reports of the demonstration's companies.
+// receivers are the account admins of the demonstration's companies.
 const receivers = "zh:compliance@bank.example,en:audit@bank.example"
+
+// entered is who gets reports of the large company beside its account admins and its heads of department: one gets all of them for the whole company,
+// one those of a department and everything below it.
+var entered = [][]string{
+	{"-name", "Chief Compliance Officer", "-address", "cco@bank.example", "-lang", "en", "-department", "1", "-reports", "R1,R2,R3,R4,R5,R6,R7,R8,R12"},
+	{"-name", "财富管理督察", "-address", "wealth@bank.example", "-lang", "zh", "-department", "4", "-reports", "R1,R2,R3,R4,R5,R6,R8"},
+}
+
+// told are the addresses at which WeCom tells of what changes.
+var told = []string{wecomsim.CallbackContacts, wecomsim.CallbackArchive}
 
 // playStory plays the demonstration's next day: the simulator tells what happens, and the product must keep up.
 func (d *day) playStory(ctx context.Context) error {
@@ -43,7 +56,15 @@ func (d *day) playStory(ctx context.Context) error {
 		return err
 	}
 	d.stop = d.schedule(ctx)
+	for _, corp := range d.corps {
+		if err := d.Hear(ctx, d.sim, string(corp), told...); err != nil {
+			return err
+		}
+	}
 	if err := d.invoke(ctx, "DirectoryFunction"); err != nil {
+		return err
+	}
+	if err := d.enter(ctx); err != nil {
 		return err
 	}
 	if err := d.Host.InvokeAsync("FetchFunction", []byte(`{}`)); err != nil {
@@ -96,6 +117,29 @@ func (d *day) enrol(ctx context.Context, c wecomsim.DemoCompany) error {
 	return nil
 }
 
+// enter adds the large company's other receivers, once: departments have to be known for it.
+func (d *day) enter(ctx context.Context) error {
+	corp := d.corps[0]
+	rows, _, err := d.ledger.Receivers(ctx, corp)
+	if err != nil {
+		return err
+	}
+	departments := 0
+	err = d.ledger.Entries(ctx, corp, directory.KindDepartment, func(directory.Entry) bool { departments++; return true })
+	if err != nil || departments == 0 {
+		return err // the directory can't be read so far, which is said elsewhere; the next run enters them
+	}
+	for _, args := range entered {
+		if slices.ContainsFunc(rows, func(r routing.Row) bool { return slices.Contains(args, r.Address) }) {
+			continue
+		}
+		if err := d.operate(ctx, slices.Concat([]string{"receivers", "add", "-corp", string(corp)}, args)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (d *day) addCorp(ctx context.Context, c wecomsim.DemoCompany, values map[string]string, flags, args []string) error {
 	if len(flags) == 0 {
 		return d.operate(ctx, append([]string{"corps", "add", "-corp", c.Corp, "-name", c.Name, "-simulated", "-report-to", receivers}, args...)...)
@@ -131,6 +175,9 @@ func (d *day) step(ctx context.Context, step wecomsim.DemoStep) error {
 			}
 		}
 	}
+	if err := d.heard(ctx, step.At); err != nil {
+		return err
+	}
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
@@ -139,6 +186,29 @@ func (d *day) step(ctx context.Context, step wecomsim.DemoStep) error {
 		return err
 	}
 	d.say("archived %d messages so far, %d set aside, %d attachments waiting", p.archived, p.asides, p.waiting)
+	return nil
+}
+
+// heard waits until WeCom has told everything: what is under way while the clock moves would be of yesterday, and refused.
+func (d *day) heard(ctx context.Context, since time.Time) error {
+	for _, corp := range d.corps {
+		all, err := d.sim.Settle(ctx, wecomsim.Settle{Corp: string(corp)})
+		if err != nil && ctx.Err() != nil {
+			return err
+		}
+		if err != nil { // what is not told is found by the next reading
+			d.say("corp %s was not told of everything: %v", corp, err)
+		}
+		n := 0
+		for _, e := range all {
+			if e.Event == "change_contact" && e.State == wecomsim.DeliveryDelivered && e.Due >= since.UnixMilli() {
+				n++
+			}
+		}
+		if n > 0 {
+			d.say("WeCom has told of %s of members and departments of corp %s, which are read again", some(n, "change", "changes"), corp)
+		}
+	}
 	return nil
 }
 
@@ -153,6 +223,8 @@ func (d *day) where() {
 	fmt.Fprintf(d.out, "\nThe day is played, and everything stays up until Ctrl-C.\n\n")
 	fmt.Fprintf(d.out, "  mailbox and status   %s\n  AWS endpoint         %s\n  messages             make ctl ARGS='-data %s messages -corp %s -format jsonl'\n", d.mailed, d.Endpoint, d.data, d.corps[0])
 	fmt.Fprintf(d.out, "  receivers API        curl -s -H \"Authorization: Bearer $(curl -s -d wecomvault_roles=admin %s/issuer/token)\" %s/v1/corps/%s/receivers\n", d.APIURL(), d.APIURL(), d.corps[0])
+	fmt.Fprintf(d.out, "                       its description: %s/v1/openapi.json; a token of another role: wecomvault_roles=%s\n", d.APIURL(),
+		strings.Join([]string{"compliance", "auditor", "auditor:" + string(d.corps[0]), "supervisor:" + string(d.corps[0]) + ":4"}, ", "))
 	key := d.Key(house.Operator)
 	fmt.Fprintf(d.out, "  AWS CLI              export AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", house.Region, key.ID, key.Secret)
 	// Spelt out: the CLI takes queues' addresses from it only so.

@@ -105,9 +105,14 @@ func (h *House) apiParameters() map[string]string {
 	return map[string]string{"ApiIssuer": h.api.issuer.URL()}
 }
 
-// nameAPI puts the local address in the place of the one that AWS would have given.
+// nameAPI puts the local address in the place of those that AWS would have given.
 func (h *House) nameAPI(t *template.Template) {
-	if h.api != nil {
-		t.Outputs["ApiUrl"] = h.api.url
+	if h.api == nil {
+		return
+	}
+	for _, name := range []string{"ApiUrl", "CallbackUrl"} {
+		if t.Outputs[name] != "" {
+			t.Outputs[name] = h.api.url
+		}
 	}
 }

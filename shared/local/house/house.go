@@ -51,7 +51,7 @@ const (
 type Options struct {
 	Data     string // the folder that keeps everything, absolute; it is the caller's to lock
 	Listen   string // address of the AWS endpoint; "" takes a free port of the loopback
-	API      string // address of the receivers API, with an issuer of tokens below it; "" for none, port 0 for any
+	API      string // address of the template's HTTP APIs, with an issuer of tokens for the one below it; "" for none, port 0 for any
 	Template string // path of template.yaml
 	Binaries string // folder of the built programs, as make build lays it out
 	Params   map[string]string
