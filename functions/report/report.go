@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -192,10 +191,8 @@ func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context
 	if err != nil {
 		return 0, err
 	}
-	for _, row := range rows {
-		if err := r.mails.Send(ctx, run.Corp, queue.MailJob{Corp: run.Corp, Mail: row.Key()}); err != nil {
-			return 0, err
-		}
+	if err := r.sendJobs(ctx, rows); err != nil {
+		return 0, err
 	}
 	if len(rows) == 0 && run.Report == string(report.UserStatus) {
 		r.log.WarnContext(ctx, "no receivers", slog.String("corp", string(run.Corp)), slog.String("report", run.Report))
@@ -237,37 +234,6 @@ func (r *reporter) keep(ctx context.Context, key, contentType string, body []byt
 // zone is shown beside UTC: WeCom's companies keep China's time.
 var zone = time.FixedZone("UTC+8", 8*60*60)
 
-// planMails keeps each mail and plans it. An address that is given twice for the same gets one mail.
-func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]ledger.MailRow, error) {
-	var rows []ledger.MailRow
-	seen := map[string]bool{}
-	err := m.each(func(out outgoing) error {
-		row := ledger.MailRow{Corp: run.Corp, Day: run.Day, Report: out.report, To: out.to, At: r.now()}
-		if seen[row.Key()] {
-			return nil
-		}
-		seen[row.Key()] = true
-		mail := out.mail
-		mail.ID = report.ID(string(run.Corp), row.Report, run.Day, out.to)
-		raw, err := mail.Bytes(r.from, out.to, m.noon, mail.ID)
-		if err != nil {
-			return err
-		}
-		name := m.name + strings.TrimPrefix(out.report, run.Report)
-		object, _, err := r.keep(ctx, objstore.MailKey(run.Corp, m.noon.Format(time.DateOnly), name, archive.HashHex([]byte(out.to))[:16]+".eml"), "message/rfc822", raw)
-		if err != nil {
-			return err
-		}
-		row.Object, row.Version = object.Key, object.VersionID
-		if err := r.ledger.PlanMail(ctx, row); err != nil {
-			return err
-		}
-		rows = append(rows, row)
-		return nil
-	})
-	return rows, err
-}
-
 // again says whether a sweep should send the job of a mail that has waited for so long: the first sweep after ten minutes, after twenty, forty and
 // so on. Nothing is noted for that; a sweep that is missed costs the mail one more doubling at most.
 func again(waited time.Duration) bool {
@@ -298,10 +264,5 @@ func (r *reporter) sweep(ctx context.Context, corp archive.CorpID) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range lost {
-		if err := r.mails.Send(ctx, corp, queue.MailJob{Corp: corp, Mail: m.Key()}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.sendJobs(ctx, lost)
 }

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// planUnit is how many bytes of a mail count as one of the atOnce mails that are kept and planned at the same time, so that a few mails with a whole company
+// attached do not fill the memory.
+const planUnit = 1 << 20
+
+// planning keeps and plans the mails of a run, several at a time. A mail is planned once its bytes are kept.
+type planning struct {
+	*reporter
+	run  ledger.Run
+	made made
+	room chan struct{} // as many as are under way, a large mail as several
+	all  sync.WaitGroup
+
+	mu     sync.Mutex
+	rows   []ledger.MailRow
+	failed error
+}
+
+// planMails keeps each mail and plans it. An address that is given twice for the same gets one mail.
+func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]ledger.MailRow, error) {
+	p := &planning{reporter: r, run: run, made: m, room: make(chan struct{}, atOnce)}
+	seen := map[string]bool{}
+	err := m.each(func(out outgoing) error {
+		row := ledger.MailRow{Corp: run.Corp, Day: run.Day, Report: out.report, To: out.to, At: r.now()}
+		if seen[row.Key()] {
+			return nil
+		}
+		seen[row.Key()] = true
+		return p.begin(ctx, row, out)
+	})
+	p.all.Wait()
+	if err == nil {
+		err = p.failed
+	}
+	return p.rows, err
+}
+
+// begin plans a mail beside others, as soon as there is room for it. What failed for one before ends the plan.
+func (p *planning) begin(ctx context.Context, row ledger.MailRow, out outgoing) error {
+	units := min(1+weight(out.mail)/planUnit, atOnce)
+	for range units { // nobody else asks for room
+		p.room <- struct{}{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return p.failed
+	}
+	place := len(p.rows)
+	p.rows = append(p.rows, row)
+	p.all.Go(func() {
+		err := p.plan(ctx, &row, out)
+		for range units {
+			<-p.room
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.rows[place] = row
+		if err != nil && p.failed == nil {
+			p.failed = err
+		}
+	})
+	return nil
+}
+
+func weight(m report.Mail) int {
+	n := len(m.HTML) + len(m.Text)
+	for _, a := range m.Attachments {
+		n += len(a.Body)
+	}
+	return n
+}
+
+func (p *planning) plan(ctx context.Context, row *ledger.MailRow, out outgoing) (err error) {
+	defer fault.Catch(&err) // it runs in a goroutine
+	mail, noon := out.mail, p.made.noon
+	mail.ID = report.ID(string(p.run.Corp), row.Report, p.run.Day, out.to)
+	raw, err := mail.Bytes(p.from, out.to, noon, mail.ID)
+	if err != nil {
+		return err
+	}
+	name := p.made.name + strings.TrimPrefix(out.report, p.run.Report)
+	object, _, err := p.keep(ctx, objstore.MailKey(p.run.Corp, noon.Format(time.DateOnly), name, archive.HashHex([]byte(out.to))[:16]+".eml"), "message/rfc822", raw)
+	if err != nil {
+		return err
+	}
+	row.Object, row.Version = object.Key, object.VersionID
+	return p.ledger.PlanMail(ctx, *row)
+}
+
+// sendJobs asks mail to send mails. What was sent before something failed may be sent again.
+func (r *reporter) sendJobs(ctx context.Context, rows []ledger.MailRow) error {
+	for some := range slices.Chunk(rows, 10*atOnce) {
+		err := inParallel(len(some), func(i int) error {
+			return r.mails.Send(ctx, some[i].Corp, queue.MailJob{Corp: some[i].Corp, Mail: some[i].Key()})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
