@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // letter is a mail before it has a form: one content, from which the text part and the HTML part are both made, so that neither can say
@@ -117,6 +118,32 @@ func (lt *letter) inThread(name string) {
 	if len(lt.Threads) < fullAlarms && !slices.Contains(lt.Threads, name) {
 		lt.Threads = slices.Insert(lt.Threads, 0, name)
 	}
+}
+
+// Words is plain text as HTML. Han characters in an English mail are marked as Chinese, so that they are read out, and drawn, as such and not as Japanese.
+func (lt letter) Words(s string) template.HTML {
+	if lt.View.Language == Chinese || isPlain(s) {
+		return template.HTML(template.HTMLEscapeString(s)) //nolint:gosec // G203: escaped
+	}
+	var b strings.Builder
+	han := false
+	from := 0
+	turn := func(at int) {
+		b.WriteString(template.HTMLEscapeString(s[from:at]))
+		from = at
+	}
+	for i, r := range s {
+		if is := unicode.Is(unicode.Han, r); is != han && (is || !strings.ContainsRune("，。、；：（）《》“”", r)) {
+			turn(i)
+			b.WriteString(map[bool]string{true: `<span lang="` + string(Chinese) + `">`, false: "</span>"}[is])
+			han = is
+		}
+	}
+	turn(len(s))
+	if han {
+		b.WriteString("</span>")
+	}
+	return template.HTML(b.String()) //nolint:gosec // G203: escaped above
 }
 
 // Footer is the line that every mail ends with.

@@ -96,13 +96,35 @@ func schemed(ctx context.Context, t *testing.T, scheme string) {
 	}
 }
 
+// TestOtherMailsReadAsTheirGoldens: those that are neither a report of a day nor a notice to a user.
+func TestOtherMailsReadAsTheirGoldens(t *testing.T) {
+	var mails []Mail
+	for _, d := range letters() {
+		if d.name != "r1.late" && d.name != "r2.part" && d.name != "r3.quiet" && d.name != "r4.unread" && d.kind != GroupsBreach {
+			continue
+		}
+		for _, v := range views() {
+			m := d.mail(t, v)
+			name := d.name + "." + string(v.Language)
+			golden(t, name+".txt", []byte("Subject: "+m.Subject+"\nAttachments: "+names(m)+"\nThreads: "+strings.Join(m.Threads, " ")+"\n\n"+m.Text))
+			golden(t, name+".html", []byte(m.HTML))
+			if d.name == "r6.daily" {
+				golden(t, name+".attachment.html", []byte(pageOf(t, m)))
+				golden(t, name+".attachment.csv", []byte(csvOf(t, m)))
+			}
+			checkParsed(t, m, readWithGo(t, m.mustBytes(t)))
+			mails = append(mails, m)
+		}
+	}
+	checkWithPython(t, mails)
+}
+
 // TestPicturesOfEveryMail writes them for people to look at: go test ./shared/report -run Pictures -looks DIR.
 func TestPicturesOfEveryMail(t *testing.T) {
 	if *looks == "" {
 		t.Skip("pictures are taken with -looks DIR")
 	}
-	ctx := browser(t)
-	take := func(name, html string) {
+	take := func(ctx context.Context, t *testing.T, name, html string) {
 		for _, width := range []int64{360, 600, 1200} {
 			for _, scheme := range []string{"light", "dark"} {
 				schemed(ctx, t, scheme)
@@ -118,13 +140,16 @@ func TestPicturesOfEveryMail(t *testing.T) {
 		}
 	}
 	for _, d := range letters() {
-		for _, v := range views() {
-			m := d.mail(t, v)
-			name := d.name + "." + strings.TrimSuffix(string(v.Language), "-Hans")
-			take(name, m.HTML)
-			if len(m.Attachments) > 0 && strings.Count(d.name, ".") == 0 {
-				take(name+".page", pageOf(t, m))
+		t.Run(d.name, func(t *testing.T) {
+			ctx := browser(t)
+			for _, v := range views() {
+				m := d.mail(t, v)
+				name := d.name + "." + strings.TrimSuffix(string(v.Language), "-Hans")
+				take(ctx, t, name, m.HTML)
+				if len(m.Attachments) > 0 && strings.Count(d.name, ".") == 0 {
+					take(ctx, t, name+".page", pageOf(t, m))
+				}
 			}
-		}
+		})
 	}
 }

@@ -161,7 +161,7 @@ func (s sheet) htmlRow(b *bufio.Writer, r sheetRow) {
 			if n > 0 {
 				put("<br>")
 			}
-			if s.columns[i].free {
+			if s.columns[i].free && line != "" {
 				put("<bdi>", esc(line), "</bdi>")
 			} else {
 				put(esc(line))
@@ -175,23 +175,37 @@ func (s sheet) htmlRow(b *bufio.Writer, r sheetRow) {
 	put("</tr>")
 }
 
-// ownStyle is the columns' widths. On paper the columns take the width that they need.
+// ownStyle is the columns' widths. On paper the columns take the width that they need; on a phone each row is a card, whose cells are named by their column.
 func (s sheet) ownStyle() string {
-	var screen, rules strings.Builder
+	var screen, phone, rules strings.Builder
 	width := lastWidth
 	for i, c := range s.columns {
 		width += c.width
 		if c.width > 0 {
 			fmt.Fprintf(&screen, "thead th:nth-child(%d){width:%dpx}", i+1, c.width)
 		}
+		fmt.Fprintf(&phone, "tbody td:nth-child(%d)::before{content:\"%s\"}", i+1, cssString(c.head))
 		if c.right {
 			fmt.Fprintf(&rules, "td:nth-child(%d){text-align:right}\n", i+1)
 		}
 		if c.alarm {
-			fmt.Fprintf(&rules, "td:nth-child(%d){color:#8c1d18}\n", i+1)
+			fmt.Fprintf(&rules, "td:nth-child(%d){color:var(--alarm)}\n", i+1)
 		}
 	}
-	return fmt.Sprintf("@media screen{table{min-width:%dpx}%s}\n%s", width, screen.String(), rules.String())
+	return fmt.Sprintf("@media screen and (min-width:700px){table{min-width:%dpx}%s}\n@media screen and (max-width:699px){%s}\n%s", width, screen.String(), phone.String(), rules.String())
+}
+
+// cssString is the inside of a string of CSS within a page: what could end either is written as its number.
+func cssString(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if strings.ContainsRune("\"\\<>&'", r) || r < ' ' {
+			fmt.Fprintf(&b, "\\%06x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 func sourceHash(s string) string {
