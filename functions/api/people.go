@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/identity"
-	"github.com/wecomvault/wecomvault/shared/ledger"
 )
 
 // filesRead is how many versions of the HR file a single person's record is made of: the newest ones.
@@ -54,7 +52,7 @@ func (a *api) listPeople(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	looked, err := a.looked(ctx, c.corp.ID)
+	looked, err := a.ledger.MembersRead(ctx, c.corp.ID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -73,7 +71,7 @@ func (a *api) listPeople(ctx context.Context, c *call) (answer, error) {
 			return false
 		}
 		if co.scope.Holds(m) {
-			list = append(list, personOf(identity.OfState(archive.PartyID(e.ID), m, e.Gone, age(e, looked), files, nil), m, e.Gone, co.scope))
+			list = append(list, personOf(identity.OfState(archive.PartyID(e.ID), m, e.Gone, identity.Seen(e, looked), files, nil), m, e.Gone, co.scope))
 		}
 		return true
 	})
@@ -87,27 +85,6 @@ func (a *api) listPeople(ctx context.Context, c *call) (answer, error) {
 		People []personAnswer `json:"people"`
 		Next   string         `json:"next,omitempty"`
 	}{list, next}}, nil
-}
-
-// looked is when the newest reading of all members began; zero: there was none.
-func (a *api) looked(ctx context.Context, corp archive.CorpID) (at time.Time, err error) {
-	err = a.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
-		for _, g := range s.Glances() {
-			if g.Part == directory.PartMembers {
-				at = g.Asked
-			}
-		}
-		return at.IsZero()
-	})
-	return at, err
-}
-
-// age is when a state was last seen: a member's at the newest reading, unless it began later or ended.
-func age(e directory.Entry, looked time.Time) time.Time {
-	if e.Gone || e.At.After(looked) {
-		return e.At
-	}
-	return looked
 }
 
 // getPerson shows one person's record, with all that its sources ever gave.
@@ -148,26 +125,12 @@ func (a *api) record(ctx context.Context, corp archive.CorpID, e directory.Entry
 	if err != nil {
 		return identity.Record{}, err
 	}
-	life, err := a.ledger.Life(ctx, corp, directory.KindMember, e.ID)
+	h, looked, kept, err := a.ledger.MemberHistory(ctx, corp, id)
 	if err != nil {
 		return identity.Record{}, err
 	}
-	var glances []directory.Glance
-	var looked time.Time
-	err = a.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
-		for _, g := range s.Glances() {
-			if glances = append(glances, g); g.Part == directory.PartMembers && g.Asked.After(looked) {
-				looked = g.Asked
-			}
-		}
-		return true
-	})
-	if err != nil {
-		return identity.Record{}, err
+	if !kept {
+		return identity.OfState(id, m, e.Gone, identity.Seen(e, looked), files, nil), nil
 	}
-	if len(life.Looks.Looks) == 0 { // written before looks were kept
-		return identity.OfState(id, m, e.Gone, age(e, looked), files, nil), nil
-	}
-	h := directory.Fold(directory.KindMember, e.ID, directory.Unpack(directory.KindMember, e.ID, life.Looks, glances), life.Notices)
 	return identity.Of(id, h, files, nil), nil
 }

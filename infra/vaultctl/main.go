@@ -50,7 +50,7 @@ type settings struct {
 	Host    string `env:"SDK_HOST" optional:"true"` // program that holds the library; empty: this one
 	Library string `env:"SDK_LIB" optional:"true"`  // path of Tencent's library; only replay from batches needs it
 
-	// Only the commands fsck and doctor need these.
+	// Only the commands fsck, doctor and people need these.
 	Fsck              string `env:"FSCK_FUNCTION" optional:"true"`
 	DirectoryFunction string `env:"DIRECTORY_FUNCTION" optional:"true"`
 	Fetch             string `env:"FETCH_FUNCTION" optional:"true"`
@@ -74,6 +74,7 @@ type program struct {
 	actor    string
 	ledger   *ledger.Ledger
 	store    *objstore.Store
+	reports  *objstore.Store // nil: nobody said where
 	vault    *secrets.Store
 	redrives *queue.Queue[queue.RedriveJob]
 
@@ -105,6 +106,7 @@ func commands() []command {
 			"to which WeCom tells of changes, entered here before WeCom's console is told the address", callbacks},
 		{"keys", "keys list -corp ID | new -corp ID [-ver N] | add -corp ID -ver N -file FILE.pem [-wait]: private keys by version", keys},
 		{"receivers", receiversUsage, receivers},
+		{"people", peopleUsage, people},
 		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N] [-wait]: try set-aside items again; -wait tells until nothing changes any more", redrive},
@@ -172,8 +174,13 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
 	tables := ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit}
+	var reports *objstore.Store
+	if s.ReportsBucket != "" {
+		reports = objstore.New(s3.NewFromConfig(aws), s.ReportsBucket)
+	}
 	return &program{
-		out: out, log: log, actor: actor(), tables: tables, host: s.Host, library: s.Library, second: 2 * time.Second,
+		reports: reports,
+		out:     out, log: log, actor: actor(), tables: tables, host: s.Host, library: s.Library, second: 2 * time.Second,
 		ledger:   ledger.New(dynamodb.NewFromConfig(aws), tables),
 		store:    objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		vault:    secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets).SealWith(s.Seal),

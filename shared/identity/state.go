@@ -30,6 +30,15 @@ func OfState(id archive.PartyID, m directory.Member, gone bool, seen time.Time, 
 	return Of(id, h, files, own)
 }
 
+// Seen is when a member's newest state was last seen: at the newest reading of all members, unless the state began later, or the member is gone. looked is when that
+// reading began.
+func Seen(e directory.Entry, looked time.Time) time.Time {
+	if e.Gone || e.At.After(looked) {
+		return e.At
+	}
+	return looked
+}
+
 // Updated is when a person's record got the number, address or name that an event tells of. A record is made of the same looks as the events, so that is when
 // the look that found it had ended: provided that the newest state of the member has the value, or that one of the later events took it away again. Zero: the
 // record has not got it, or the event is about no field of a record.

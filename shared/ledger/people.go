@@ -99,3 +99,39 @@ func (l *Ledger) MembersAfter(ctx context.Context, corp archive.CorpID, after st
 	from, to := entrySK(directory.KindMember, after+"\x01"), entrySK(directory.KindMember, "\U0010ffff")
 	return l.each(ctx, l.tables.Directory, directoryPK(corp), bounds{from: from, to: to, consistent: true}, func(it item) bool { return f(entryOf(it)) })
 }
+
+// MemberHistory is a member's whole history, and when the newest reading of all members began (zero: there was none). kept is false of a member whose looks were not
+// kept, because it was last written before they were: its newest state is all there is.
+func (l *Ledger) MemberHistory(ctx context.Context, corp archive.CorpID, id archive.PartyID) (h directory.History, looked time.Time, kept bool, err error) {
+	var glances []directory.Glance
+	err = l.Snapshots(ctx, corp, func(s Snapshot) bool {
+		for _, g := range s.Glances() {
+			if glances = append(glances, g); g.Part == directory.PartMembers && g.Asked.After(looked) {
+				looked = g.Asked
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return directory.History{}, looked, false, err
+	}
+	life, err := l.Life(ctx, corp, directory.KindMember, string(id))
+	if err != nil || len(life.Looks.Looks) == 0 {
+		return directory.History{}, looked, false, err
+	}
+	looks := directory.NewTimeline(glances).Unpack(directory.KindMember, string(id), life.Looks)
+	return directory.Fold(directory.KindMember, string(id), looks, life.Notices), looked, true, nil
+}
+
+// MembersRead is when the newest reading of all of a corp's members began; zero: there was none.
+func (l *Ledger) MembersRead(ctx context.Context, corp archive.CorpID) (at time.Time, err error) {
+	err = l.Snapshots(ctx, corp, func(s Snapshot) bool {
+		for _, g := range s.Glances() {
+			if g.Part == directory.PartMembers {
+				at = g.Asked
+			}
+		}
+		return at.IsZero()
+	})
+	return at, err
+}
