@@ -110,21 +110,29 @@ func designatedKnown(m directory.Member) bool {
 	return m.DesignatedKnown
 }
 
-// changes is what happened in the day's window to single users: the rows of R3, R4 and R5.
-func (r *reporter) changes(ctx context.Context, day *today) (report.DayRows, *people, error) {
+// changes is what happened to single users, of the given kinds, in the day's window, and what happened earlier and is known only now: the rows of R3, R4 and R5, and
+// what is to be kept of what was told.
+func (r *reporter) changes(ctx context.Context, day *today, m *memory, kinds ...directory.Change) (report.DayRows, *people, error) {
 	p, err := r.people(ctx, day)
 	if err != nil {
 		return report.DayRows{}, nil, err
 	}
-	var events []directory.Event
-	err = r.ledger.Events(ctx, day.corp.ID, day.window.From, day.window.To, func(e directory.Event) bool {
-		events = append(events, e)
-		return true
-	})
+	all, err := r.recent(ctx, day)
 	if err != nil {
 		return report.DayRows{}, nil, err
 	}
-	rows := report.Changes(day.noon, events, nil, func(id archive.PartyID) report.Seen {
+	var events, late []directory.Event
+	for _, e := range all {
+		if !slices.Contains(kinds, e.What) {
+			continue
+		}
+		if isLate, tell := m.tells(e); tell && isLate {
+			late = append(late, e)
+		} else if tell {
+			events = append(events, e)
+		}
+	}
+	rows := report.Changes(day.noon, events, late, func(id archive.PartyID) report.Seen {
 		return report.Seen{Person: p.person(id), Member: p.members[id], Here: p.here(id)}
 	})
 	return rows, p, nil
@@ -132,36 +140,48 @@ func (r *reporter) changes(ctx context.Context, day *today) (report.DayRows, *pe
 
 // numberChangeFacts is R3.
 func (r *reporter) numberChangeFacts(ctx context.Context, day *today) (report.NumberChangeFacts, error) {
-	rows, p, err := r.changes(ctx, day)
+	m, err := memoryOf[report.NumberChangeFacts](ctx, r, day, report.NumberChange)
+	if err != nil {
+		return report.NumberChangeFacts{}, err
+	}
+	rows, p, err := r.changes(ctx, day, m, directory.MobileChanged, directory.MobileSet, directory.MobileRemoved)
 	if err != nil {
 		return report.NumberChangeFacts{}, err
 	}
 	return report.NumberChangeFacts{
-		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.Numbers,
+		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.Numbers, Reported: m.keep(),
 		Unread: p.unread(day, report.SourceMobile, directory.FieldMobile, mobileReadable),
 	}, nil
 }
 
 // deletedUsersFacts is R4.
 func (r *reporter) deletedUsersFacts(ctx context.Context, day *today) (report.DeletedUsersFacts, error) {
-	rows, p, err := r.changes(ctx, day)
+	m, err := memoryOf[report.DeletedUsersFacts](ctx, r, day, report.DeletedUsers)
+	if err != nil {
+		return report.DeletedUsersFacts{}, err
+	}
+	rows, p, err := r.changes(ctx, day, m, directory.Left, directory.Joined)
 	if err != nil {
 		return report.DeletedUsersFacts{}, err
 	}
 	return report.DeletedUsersFacts{
-		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.Deleted,
+		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.Deleted, Reported: m.keep(),
 		Unread: p.unread(day, "", "", nil),
 	}, nil
 }
 
 // newUsersFacts is R5.
 func (r *reporter) newUsersFacts(ctx context.Context, day *today) (report.NewUsersFacts, error) {
-	rows, p, err := r.changes(ctx, day)
+	m, err := memoryOf[report.NewUsersFacts](ctx, r, day, report.NewUsers)
+	if err != nil {
+		return report.NewUsersFacts{}, err
+	}
+	rows, p, err := r.changes(ctx, day, m, directory.Joined)
 	if err != nil {
 		return report.NewUsersFacts{}, err
 	}
 	return report.NewUsersFacts{
-		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.New,
+		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.New, Reported: m.keep(),
 		Unread: p.unread(day, report.SourceDesignated, directory.FieldDesignated, designatedKnown),
 	}, nil
 }
@@ -279,9 +299,13 @@ func (r *reporter) missingEmailFacts(ctx context.Context, day *today) (report.Mi
 		return f, err
 	}
 	f.Snapshot, f.Unread = p.snapshot, p.unread(day, report.SourceEmail, directory.FieldEmail, emailReadable)
+	m, err := memoryOf[report.MissingEmailFacts](ctx, r, day, report.MissingEmail)
+	if err != nil {
+		return f, err
+	}
 	activity := r.ledger.Activity(day.corp.ID)
 	for _, h := range histories {
-		row, trouble := report.FindEmailTrouble(h, day.noon)
+		row, trouble := emailTrouble(h, day.noon, m)
 		if !trouble || !row.When.By.Before(day.noon) {
 			continue
 		}
@@ -292,7 +316,20 @@ func (r *reporter) missingEmailFacts(ctx context.Context, day *today) (report.Mi
 		row.Told = told(row.Archiving)
 		f.Rows = append(f.Rows, row)
 	}
+	f.Reported = m.keep()
 	return f, nil
+}
+
+// emailTrouble is the rule of R8 that holds of a member. A change is told once: by the report of the day that it fell into, or by the next one if it was known only after.
+func emailTrouble(h directory.History, noon time.Time, m *memory) (row report.EmailRow, trouble bool) {
+	for back := 0; !trouble && back <= lateBack; back++ {
+		row, trouble = report.FindEmailTrouble(h, noon.AddDate(0, 0, -back))
+	}
+	if !trouble || row.Rule != report.EmailChanged {
+		return row, trouble
+	}
+	row.Late, trouble = m.tells(directory.Event{Kind: directory.KindMember, ID: h.ID, What: directory.EmailChanged, Old: row.Old, New: row.Email, After: row.When.After, By: row.When.By})
+	return row, trouble
 }
 
 func (r *reporter) missing(ctx context.Context, day *today) (*people, []directory.History, func(report.Archiving) report.Told, error) {

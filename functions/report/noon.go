@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -51,6 +52,7 @@ type today struct {
 	window  report.Window // ends at noon
 	company *company      // shared by a corp's noons
 
+	making  ledger.Run         // the report that is being made
 	letters []receivers.Letter // of the report that is being made
 	tree    []directory.Entry  // departments, if some of the letters are confined to one
 }
@@ -110,11 +112,18 @@ func keptOf[F facts[F]](ctx context.Context, r *reporter, day *today, run ledger
 	settings := day.corp.Settings
 	k := &kept[F]{Letters: day.letters, Tree: day.tree, Made: r.now(), Silent: settings.Silent(report.Kind(run.Report)), Language: settings.Language}
 	var err error
+	if run.Object != "" {
+		m.object = objstore.Object{Key: run.Object, VersionID: run.Version}
+		return m, k, readFacts(ctx, r, run, m.object, k)
+	}
 	if k.Facts, err = gather(r, ctx, day); err != nil {
 		return m, k, err
 	}
-	m.object, err = keepFacts(ctx, r, run, run.Day, m.name, k)
-	return m, k, err
+	if m.object, err = keepFacts(ctx, r, run, run.Day, m.name, k); err != nil {
+		return m, k, err
+	}
+	run.Object, run.Version = m.object.Key, m.object.VersionID
+	return m, k, r.ledger.KeepRun(ctx, run)
 }
 
 // kept is what is kept of a report: everything that its mails are made of, who gets them included. What was kept first stands.
@@ -250,6 +259,7 @@ type company struct {
 	read                 bool
 	receivers            receivers.Company // Heads are those of now
 	counted              *counted          // of the noon whose R1 was made last
+	recent               *recent           // of the noon that is being made
 }
 
 // read reads a corp's company, once.
@@ -357,7 +367,8 @@ func (r *reporter) noonRun(ctx context.Context, d daily, day *today) error {
 		return nil // no run: switched on again, it is made as long as it is not too old
 	}
 	run := day.run(d.kind)
-	err := r.once(ctx, run, func(ctx context.Context) (made, error) {
+	err := r.once(ctx, run, func(ctx context.Context, run ledger.Run) (made, error) {
+		day.making = run
 		if err := r.route(ctx, day, d.kind); err != nil {
 			return made{}, err
 		}
@@ -366,6 +377,10 @@ func (r *reporter) noonRun(ctx context.Context, d daily, day *today) error {
 		}
 		return d.make(ctx, r, day, run)
 	})
+	if errors.Is(err, errUnfinished) {
+		r.log.WarnContext(ctx, "the next invocation goes on", slog.String("corp", string(day.corp.ID)), slog.String("report", run.Report), slog.String("day", run.Day))
+		return nil
+	}
 	if err == nil || errors.Is(err, errBusy) {
 		return nil
 	}

@@ -17,7 +17,11 @@ type DeletedUsersFacts struct {
 	Holding  bool         `json:"holding,omitempty"`  // this deployment knows legal holds
 	Rows     []DeletedRow `json:"rows,omitempty"`
 	Unread   []Unread     `json:"unread,omitempty"`
+	Reported []Reported   `json:"reported"` // what this report and those before it told; nil: written by a version that did not keep it
 }
+
+// Heard is which events were told by this report or before it.
+func (f DeletedUsersFacts) Heard() []Reported { return f.Reported }
 
 // DeletedRow is one user who went. Departments are those last held.
 type DeletedRow struct {

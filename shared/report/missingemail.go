@@ -19,7 +19,11 @@ type MissingEmailFacts struct {
 	Delivery bool       `json:"delivery,omitempty"`
 	Rows     []EmailRow `json:"rows,omitempty"`
 	Unread   []Unread   `json:"unread,omitempty"`
+	Reported []Reported `json:"reported"` // what this report and those before it told; nil: written by a version that did not keep it
 }
+
+// Heard is which events were told by this report or before it.
+func (f MissingEmailFacts) Heard() []Reported { return f.Reported }
 
 // EmailTrouble is which rule a user falls under. The values are stable.
 type EmailTrouble string
@@ -37,9 +41,10 @@ type EmailRow struct {
 	Archiving
 	Status     Status       `json:"status"`
 	Rule       EmailTrouble `json:"rule"`
-	Old        string       `json:"old,omitempty"` // the address before
-	When       Between      `json:"when"`          // of the removal or change; for never-set, of the loss of the mobile
-	MobileLost bool         `json:"mobile_lost"`   // else no mobile was ever seen
+	Old        string       `json:"old,omitempty"`  // the address before
+	When       Between      `json:"when"`           // of the removal or change; for never-set, of the loss of the mobile
+	MobileLost bool         `json:"mobile_lost"`    // else no mobile was ever seen
+	Late       bool         `json:"late,omitempty"` // the change is of an earlier day, and known only now
 	Told       Told         `json:"told,omitempty"`
 }
 
@@ -149,7 +154,7 @@ func NewMissingEmail(f MissingEmailFacts, v View) (Mail, error) {
 		case EmailRemoved:
 			return l.sayf("(1) %[1]s, email removed: it was %[2]s", "(1) %[1]s，邮箱被删除：原为 %[2]s", mobile, old)
 		case EmailChanged:
-			return l.sayf("(2) %[1]s, email changed from %[2]s to %[3]s", "(2) %[1]s，邮箱由 %[2]s 改为 %[3]s", mobile, old, clip(r.Email, nameRunes))
+			return l.sayf("(2) %[1]s, email changed from %[2]s to %[3]s", "(2) %[1]s，邮箱由 %[2]s 改为 %[3]s", mobile, old, clip(r.Email, nameRunes)) + lateMark(l, r.Late)
 		default:
 			return l.say("(3) mobile lost, email never set", "(3) 手机号已丢失，从未设置邮箱")
 		}
@@ -161,7 +166,8 @@ func NewMissingEmail(f MissingEmailFacts, v View) (Mail, error) {
 		quiet:   l.say("No user without a mobile number lacks an email that was there, or changed it in the last 24 hours.", "没有“无手机号且邮箱被删除、缺失或在过去 24 小时内更改”的用户。"),
 		heading: l.say("Who may not be recognised any more", "可能无法再识别的用户"),
 		head:    l.say("What happened, and whether the user is told", "情况及是否已通知"),
-		lead:    []string{l.say("The email is WeCom's own field (邮箱), not the Exmail account (企业邮箱).", "此处邮箱指企业微信的“邮箱”字段，而非企业邮箱账号。")},
+		lead: append(lateLine(l, f.Rows, func(r EmailRow) bool { return r.Late }),
+			l.say("The email is WeCom's own field (邮箱), not the Exmail account (企业邮箱).", "此处邮箱指企业微信的“邮箱”字段，而非企业邮箱账号。")),
 		tallies: []tally[EmailRow]{
 			{key: "1", en: "(1) no mobile, email removed", zh: "(1) 无手机号，邮箱被删除", holds: rule(EmailRemoved), alarm: true},
 			{key: "2", en: "(2) no mobile, email changed", zh: "(2) 无手机号，邮箱已更改", holds: rule(EmailChanged)},

@@ -7,14 +7,18 @@ import (
 
 // NewUsersFacts is everything that R5 is made of: who joined in the day's window, and who joined earlier and is designated but not activated still.
 type NewUsersFacts struct {
-	Corp     Corp      `json:"corp"`
-	Marks    Marks     `json:"marks"`
-	Day      time.Time `json:"day"`
-	Snapshot time.Time `json:"snapshot,omitzero"`
-	Delivery bool      `json:"delivery,omitempty"`
-	Rows     []NewRow  `json:"rows,omitempty"`
-	Unread   []Unread  `json:"unread,omitempty"`
+	Corp     Corp       `json:"corp"`
+	Marks    Marks      `json:"marks"`
+	Day      time.Time  `json:"day"`
+	Snapshot time.Time  `json:"snapshot,omitzero"`
+	Delivery bool       `json:"delivery,omitempty"`
+	Rows     []NewRow   `json:"rows,omitempty"`
+	Unread   []Unread   `json:"unread,omitempty"`
+	Reported []Reported `json:"reported"` // what this report and those before it told; nil: written by a version that did not keep it
 }
+
+// Heard is which events were told by this report or before it.
+func (f NewUsersFacts) Heard() []Reported { return f.Reported }
 
 // NewRow is one user who joined.
 type NewRow struct {

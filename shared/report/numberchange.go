@@ -14,7 +14,11 @@ type NumberChangeFacts struct {
 	Snapshot time.Time   `json:"snapshot,omitzero"`
 	Rows     []NumberRow `json:"rows,omitempty"`
 	Unread   []Unread    `json:"unread,omitempty"`
+	Reported []Reported  `json:"reported"` // what this report and those before it told; nil: written by a version that did not keep it
 }
+
+// Heard is which events were told by this report or before it.
+func (f NumberChangeFacts) Heard() []Reported { return f.Reported }
 
 // NumberRow is one change of one user's number.
 type NumberRow struct {
