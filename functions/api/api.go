@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +51,7 @@ type api struct {
 	mailsRead int // how many mails a page is looked for among: whoever is shown few of many gets shorter pages, and the way on
 	// membersRead is the same of a page of people.
 	membersRead int
+	perMinute   int // requests of one person
 	now         func() time.Time
 	real        func() time.Time
 }
@@ -105,6 +107,9 @@ func (a *api) operations() []operation {
 		{id: "importHRFile", method: http.MethodPost, path: "/v1/corps/{corp}/hr-files", action: access.ImportHRFiles, change: true, people: true,
 			longest: longestFile + longestFile/4, run: a.importHRFile},
 		{id: "getHRFile", method: http.MethodGet, path: "/v1/corps/{corp}/hr-files/{version}", action: access.ReadHRFiles, people: true, run: a.getHRFile},
+		{id: "listSuppressions", method: http.MethodGet, path: "/v1/corps/{corp}/suppressions", action: access.ReadReceivers, people: true, run: a.listSuppressions},
+		{id: "getSuppression", method: http.MethodGet, path: "/v1/corps/{corp}/suppressions/{suppression}", action: access.ReadReceivers, people: true, run: a.getSuppression},
+		{id: "liftSuppression", method: http.MethodDelete, path: "/v1/corps/{corp}/suppressions/{suppression}", action: access.ChangeReceivers, change: true, run: a.liftSuppression},
 		{id: "getStatus", method: http.MethodGet, path: "/v1/corps/{corp}/status", action: access.ReadStatus, run: a.getStatus},
 	}
 }
@@ -158,6 +163,9 @@ func (a *api) write(w http.ResponseWriter, out answer, p *problem) error {
 		if p.allow != "" {
 			h.Set("Allow", p.allow)
 		}
+		if p.after > 0 {
+			h.Set("Retry-After", strconv.Itoa(p.after))
+		}
 	} else if body != nil {
 		h.Set("Content-Type", "application/json")
 	}
@@ -185,6 +193,9 @@ func (a *api) write(w http.ResponseWriter, out answer, p *problem) error {
 func (a *api) serve(r *http.Request) (name string, corp archive.CorpID, out answer, err error) {
 	person, err := a.person(r.Context())
 	if err != nil {
+		return "", "", out, err
+	}
+	if err := a.throttle(r.Context(), person); err != nil {
 		return "", "", out, err
 	}
 	op, segments, err := a.find(r.Method, r.URL.Path)
@@ -224,6 +235,21 @@ func (a *api) person(ctx context.Context) (access.Person, error) {
 		return access.Person{}, unauthorized()
 	}
 	return access.Read(token["sub"], token[a.roleClaim]), nil
+}
+
+// throttle refuses somebody who asks too often. API Gateway throttles all together; without a share of their own, one person's loop would be everybody's.
+func (a *api) throttle(ctx context.Context, p access.Person) error {
+	now := a.now()
+	within, err := a.ledger.Asks(ctx, a.issuer+" "+p.Subject, now, a.perMinute)
+	if err != nil {
+		return err
+	}
+	if within {
+		return nil
+	}
+	a.count("RequestsThrottled", 1)
+	next := now.UTC().Truncate(time.Minute).Add(time.Minute)
+	return tooMany(a.perMinute, int(next.Sub(now).Seconds())+1)
 }
 
 // find is the operation of a method and a path.
@@ -329,7 +355,7 @@ const longestWord = 256
 func (a *api) audit(ctx context.Context, op operation, c *call, outcome string) error {
 	object := c.object
 	if object == "" {
-		object = c.segment["receiver"] + c.segment["report"] + c.segment["userid"] + c.segment["version"] // a path has one of them at most
+		object = c.segment["receiver"] + c.segment["report"] + c.segment["userid"] + c.segment["version"] + c.segment["suppression"] // a path has one of them at most
 	}
 	short := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), longestWord)], "") }
 	return a.ledger.Audit(ctx, ledger.AuditEntry{At: a.now(), Actor: "api:" + short(c.person.Subject), Action: "api " + op.id,

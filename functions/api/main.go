@@ -28,6 +28,7 @@ type settings struct {
 	Issuer    string        `env:"API_ISSUER"`                    // who must have issued a token
 	Audience  string        `env:"API_AUDIENCE"`                  // for whom
 	RoleClaim string        `env:"API_ROLE_CLAIM"`                // which claim names the roles
+	PerMinute int           `env:"API_PER_MINUTE"`                // requests of one person
 	Chats     time.Duration `env:"MESSAGE_WINDOW" default:"120h"` // how long WeCom is taken to keep messages
 	Files     time.Duration `env:"MEDIA_WINDOW" default:"72h"`    // how long WeCom is taken to keep attachments
 }
@@ -50,7 +51,7 @@ func main() {
 		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		log:    log, count: metrics.Add, flush: func() error { return metrics.Flush(clock.Now()) },
 		issuer: s.Issuer, audience: s.Audience, roleClaim: s.RoleClaim,
-		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, mailsRead: 5000, membersRead: 5000, now: clock.Now, real: clock.Real,
+		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, mailsRead: 5000, membersRead: 5000, perMinute: s.PerMinute, now: clock.Now, real: clock.Real,
 	}
 	lambdas.Run(lambdas.Function{Log: log, HTTP: a})
 }

@@ -36,6 +36,9 @@ func TestTheMatrix(t *testing.T) {
 					path = before + d.enter(department) + after
 				}
 				body, headers := "", []string{"If-Match", `"1"`, "Idempotency-Key", fmt.Sprint(cells)}
+				if before, after, ofOne := strings.Cut(path, "{suppression}"); ofOne {
+					path, targeted, headers[1] = before+d.dead(department)+after, true, fmt.Sprintf(`"%d"`, noon.UnixMilli())
+				}
 				switch op.ID {
 				case "addReceiver", "changeReceiver":
 					body = fmt.Sprintf(`{"name":"N","address":"cell%d@reed.example","language":"zh","department":%d,"reports":["R1"]}`, cells, department)
@@ -67,7 +70,7 @@ func TestTheMatrix(t *testing.T) {
 }
 
 func expected(op described, person, relation string, targeted bool) int {
-	done := map[string]int{"addReceiver": http.StatusCreated, "importHRFile": http.StatusCreated, "removeReceiver": http.StatusNoContent}[op.ID]
+	done := map[string]int{"addReceiver": http.StatusCreated, "importHRFile": http.StatusCreated, "removeReceiver": http.StatusNoContent, "liftSuppression": http.StatusNoContent}[op.ID]
 	if done == 0 {
 		done = http.StatusOK
 	}
@@ -124,6 +127,12 @@ func (d *desk) onlyWithin(operation string, x told) {
 			if number, ok := n.(float64); ok && number != 2.0 && number != 3.0 {
 				d.Errorf("%s tells of department %v", operation, n)
 			}
+		}
+	}
+	for _, s := range append(x.list("suppressions"), x.body) {
+		address, _ := s["address"].(string)
+		if place, ok := d.places[address]; ok && place != 2 && place != 3 {
+			d.Errorf("%s tells of an address of department %d", operation, place)
 		}
 	}
 	for _, r := range x.list("departments") {

@@ -16,18 +16,21 @@ import (
 // facts is what a report is made of, which can be cut down to what somebody may see.
 type facts[F any] interface {
 	Within(holds func(departments []int) bool) F
+	Quiet() bool
 }
 
-// builder makes a mail of kept facts, of no more than what holds holds.
-type builder func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (report.Mail, error)
+// builder makes a mail of kept facts, of no more than what holds holds. quiet says that there is no news in it.
+type builder func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (m report.Mail, quiet bool, err error)
 
 func of[F facts[F]](build func(F, report.View) (report.Mail, error)) builder {
-	return func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (report.Mail, error) {
+	return func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (report.Mail, bool, error) {
 		var f F
 		if err := json.Unmarshal(kept, &f); err != nil {
-			return report.Mail{}, fmt.Errorf("the facts of the report can't be read")
+			return report.Mail{}, false, fmt.Errorf("the facts of the report can't be read")
 		}
-		return build(f.Within(holds), v)
+		within := f.Within(holds)
+		m, err := build(within, v)
+		return m, within.Quiet(), err
 	}
 }
 
@@ -40,6 +43,7 @@ func builders() map[report.Kind]builder {
 		report.DeletedUsers:  of(report.NewDeletedUsers),
 		report.NewUsers:      of(report.NewNewUsers),
 		report.GroupsBreach:  of(report.NewGroupsBreach),
+		report.Maintenance:   of(report.NewMaintenance),
 		report.MissingEmail:  of(report.NewMissingEmail),
 		report.Coverage:      of(report.NewCoverage),
 	}
@@ -63,6 +67,16 @@ type previewAnswer struct {
 	Subject    string      `json:"subject"`
 	Text       string      `json:"text"`
 	HTML       string      `json:"html"` // without what is attached
+
+	Attachments []attachedAnswer `json:"attachments"`
+	Mailed      string           `json:"mailed"` // "yes", or why not: "off", or "no news" of a report that is silent then
+}
+
+// attachedAnswer is a file that the mail has beside its text.
+type attachedAnswer struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Bytes int    `json:"bytes"`
 }
 
 // previewReport makes the mail that a receiver of a department would get of the newest report there is.
@@ -92,6 +106,9 @@ func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
 	}
 	if !co.tree.Known(department) {
 		return answer{}, wrong(fieldProblem{"department", "there is no such department now", "choose one that the list of departments shows; 1 is the whole company"})
+	}
+	if kind == report.Maintenance && department != directory.Root {
+		return answer{}, wrong(fieldProblem{"department", "R7 tells of the whole company", "choose department 1"})
 	}
 	words := value(body.Language)
 	if words == "" {
@@ -129,11 +146,21 @@ func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
 	if !scope.All() {
 		view.Departments = []string{co.name(department)}
 	}
-	mail, err := build(kept.Facts, scope.HoldsAny, view)
+	mail, quiet, err := build(kept.Facts, scope.HoldsAny, view)
 	if err != nil {
 		return answer{}, err
 	}
-	out := previewAnswer{Report: kind, Day: newest.Day, Department: department, Language: word(language), Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML}
+	out := previewAnswer{Report: kind, Day: newest.Day, Department: department, Language: word(language), Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
+		Attachments: []attachedAnswer{}, Mailed: "yes"}
+	for _, x := range mail.Attachments {
+		out.Attachments = append(out.Attachments, attachedAnswer{x.Name, x.ContentType, len(x.Body)})
+	}
+	switch settings := c.corp.Settings; {
+	case !settings.On(kind):
+		out.Mailed = "off"
+	case quiet && settings.Silent(kind):
+		out.Mailed = "no news"
+	}
 	return answer{status: http.StatusOK, body: out}, nil
 }
 

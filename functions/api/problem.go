@@ -18,6 +18,7 @@ type problem struct {
 	Errors    []fieldProblem `json:"errors,omitempty"`
 
 	allow string // the methods that there are, of a 405
+	after int    // seconds to wait, of a 429
 }
 
 // fieldProblem is what is wrong with one field, and how to mend it.
@@ -69,6 +70,12 @@ func wrongMethod(allowed []string) *problem {
 
 func tooLarge(longest int) *problem {
 	return newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", fmt.Sprintf("A body may have %d bytes.", longest))
+}
+
+func tooMany(perMinute, after int) *problem {
+	p := newProblem(http.StatusTooManyRequests, "too-many", "Too many requests", fmt.Sprintf("One person may make %d in a minute. Wait %d seconds, as Retry-After says.", perMinute, after))
+	p.after = after
+	return p
 }
 
 func wrongType() *problem {

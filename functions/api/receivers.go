@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/receivers"
@@ -32,6 +31,7 @@ type receiverAnswer struct {
 	WeCom       *wecomAnswer      `json:"wecom,omitempty"`
 	Unreachable string            `json:"unreachable,omitempty"`
 	Suppressed  *suppressedAnswer `json:"suppressed,omitempty"`
+	Heard       *heardAnswer      `json:"last_heard,omitempty"`
 	ETag        string            `json:"etag"`
 }
 
@@ -43,12 +43,20 @@ type wecomAnswer struct {
 
 // suppressedAnswer says why an address gets no mail any more.
 type suppressedAnswer struct {
+	ID     string `json:"id"`     // in the list of suppressions
 	Reason string `json:"reason"` // bounced or complained
 	Detail string `json:"detail,omitempty"`
 	Since  string `json:"since"`
 }
 
-func receiverOf(r receivers.Receiver, suppressed map[string]ledger.Suppression) receiverAnswer {
+// heardAnswer is what SES last said of a mail to an address.
+type heardAnswer struct {
+	Fate   string `json:"fate"`
+	Detail string `json:"detail,omitempty"`
+	At     string `json:"at"`
+}
+
+func receiverOf(r receivers.Receiver, boxes map[string]ledger.Letterbox) receiverAnswer {
 	out := receiverAnswer{
 		ID: r.ID, Source: r.Source, Name: r.Name, Address: r.Address, Language: word(r.Language), Reports: append([]report.Kind{}, r.Reports...),
 		Departments: append([]int{}, r.Departments...), Missing: r.Missing, Added: rfc3339(r.Added), Editable: append([]string{}, r.Editable()...),
@@ -57,8 +65,11 @@ func receiverOf(r receivers.Receiver, suppressed map[string]ledger.Suppression) 
 	if r.Source == receivers.Head {
 		out.WeCom = &wecomAnswer{r.WeComName, r.WeComAddress}
 	}
-	if s, ok := suppressed[r.Address]; ok && r.Address != "" {
-		out.Suppressed = &suppressedAnswer{string(s.Reason), s.Detail, rfc3339(s.Since)}
+	if s := boxes[r.Address].Suppressed; s != nil {
+		out.Suppressed = &suppressedAnswer{ledger.AddressID(s.Address), string(s.Reason), s.Detail, rfc3339(s.Since)}
+	}
+	if h := boxes[r.Address].Heard; h != nil {
+		out.Heard = &heardAnswer{string(h.Fate), h.Detail, rfc3339(h.At)}
 	}
 	return out
 }
@@ -74,30 +85,13 @@ type roll struct {
 
 // roll reads who gets what, and of that what lies within the caller's reach: a receiver whose departments all do.
 func (a *api) roll(ctx context.Context, c *call) (roll, error) {
-	var out roll
-	var entries []directory.Entry
-	for _, kind := range []directory.Kind{directory.KindDepartment, directory.KindMember} {
-		err := a.ledger.Entries(ctx, c.corp.ID, kind, func(e directory.Entry) bool {
-			entries = append(entries, e)
-			return true
-		})
-		if err != nil {
-			return out, err
-		}
-	}
-	heads, err := directory.Heads(entries)
+	company, _, err := a.ledger.Company(ctx, c.corp)
 	if err != nil {
-		return out, err
+		return roll{}, err
 	}
-	if out.tree, err = directory.NewTree(entries); err != nil {
-		return out, err
-	}
-	if out.entered, out.edits, err = a.ledger.Receivers(ctx, c.corp.ID); err != nil {
-		return out, err
-	}
+	out := roll{tree: company.Tree, entered: company.Entered, edits: company.Edits}
 	out.scope = out.tree.Scope(c.reach.Departments...)
-	all := receivers.List(receivers.Company{Tree: out.tree, Heads: heads, Entered: out.entered, Edits: out.edits, Admins: c.corp.Admins(), Settings: c.corp.Settings})
-	out.seen = slices.DeleteFunc(all, func(r receivers.Receiver) bool { return !out.within(r) })
+	out.seen = slices.DeleteFunc(receivers.List(company), func(r receivers.Receiver) bool { return !out.within(r) })
 	slices.SortFunc(out.seen, func(x, y receivers.Receiver) int { return cmp.Compare(x.ID, y.ID) })
 	return out, nil
 }
@@ -114,13 +108,13 @@ func (x roll) find(id string) (receivers.Receiver, bool) {
 	return x.seen[i], true
 }
 
-func (a *api) suppressed(ctx context.Context, corp archive.CorpID) (map[string]ledger.Suppression, error) {
-	all, err := a.ledger.Suppressions(ctx, corp)
-	by := map[string]ledger.Suppression{}
-	for _, s := range all {
-		by[s.Address] = s
+// letterboxes is how the addresses of some receivers stand.
+func (a *api) letterboxes(ctx context.Context, c *call, some ...receivers.Receiver) (map[string]ledger.Letterbox, error) {
+	addresses := make([]string, 0, len(some))
+	for _, r := range some {
+		addresses = append(addresses, r.Address)
 	}
-	return by, err
+	return a.ledger.Letterboxes(ctx, c.corp.ID, addresses)
 }
 
 func (a *api) listReceivers(ctx context.Context, c *call) (answer, error) {
@@ -132,14 +126,14 @@ func (a *api) listReceivers(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	suppressed, err := a.suppressed(ctx, c.corp.ID)
+	some, next := cut(p, x.seen, func(r receivers.Receiver) string { return r.ID })
+	boxes, err := a.letterboxes(ctx, c, some...)
 	if err != nil {
 		return answer{}, err
 	}
-	some, next := cut(p, x.seen, func(r receivers.Receiver) string { return r.ID })
 	list := make([]receiverAnswer, 0, len(some))
 	for _, r := range some {
-		list = append(list, receiverOf(r, suppressed))
+		list = append(list, receiverOf(r, boxes))
 	}
 	return answer{status: http.StatusOK, body: struct {
 		Receivers []receiverAnswer `json:"receivers"`
@@ -164,11 +158,11 @@ func (a *api) shown(ctx context.Context, c *call, id string, status int) (answer
 	if !ok {
 		return answer{}, absent("receiver")
 	}
-	suppressed, err := a.suppressed(ctx, c.corp.ID)
+	boxes, err := a.letterboxes(ctx, c, r)
 	if err != nil {
 		return answer{}, err
 	}
-	out := receiverOf(r, suppressed)
+	out := receiverOf(r, boxes)
 	return answer{status: status, body: out, etag: out.ETag}, nil
 }
 

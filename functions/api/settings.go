@@ -13,11 +13,20 @@ import (
 
 // settingsAnswer is what a company has decided about its reports.
 type settingsAnswer struct {
+	Admins     []adminAnswer  `json:"admins"`
 	Operations string         `json:"operations"` // "" for none, as the next two
 	Control    string         `json:"control"`
 	Alert      string         `json:"alert"`
 	Language   string         `json:"language"` // of who has none of their own
 	Reports    []switchAnswer `json:"reports"`
+}
+
+// adminAnswer is an account admin: who gets urgent alerts, whatever is switched off.
+type adminAnswer struct {
+	Name     string         `json:"name"`
+	Address  string         `json:"address"`
+	Language string         `json:"language"`
+	Reports  *[]report.Kind `json:"reports"` // at noon; null: the defaults
 }
 
 // switchAnswer is what is decided about one report.
@@ -29,8 +38,19 @@ type switchAnswer struct {
 	At     string      `json:"at,omitempty"`
 }
 
-func settingsOf(s receivers.Settings) settingsAnswer {
-	out := settingsAnswer{Operations: s.Operations, Control: s.Control, Alert: s.Alert, Language: s.Language, Reports: []switchAnswer{}}
+func settingsOf(c ledger.Corp) settingsAnswer {
+	s := c.Settings
+	out := settingsAnswer{Admins: []adminAnswer{}, Operations: s.Operations, Control: s.Control, Alert: s.Alert, Language: s.Language, Reports: []switchAnswer{}}
+	for _, r := range c.Admins() {
+		admin := adminAnswer{Name: r.Name, Address: r.Address, Language: "zh"}
+		if l, err := report.ParseLanguage(r.Language); err == nil {
+			admin.Language = word(l)
+		}
+		if r.Reports != nil {
+			admin.Reports = &r.Reports
+		}
+		out.Admins = append(out.Admins, admin)
+	}
 	if out.Language == "" {
 		out.Language = "zh"
 	}
@@ -45,16 +65,24 @@ func (a *api) getSettings(_ context.Context, c *call) (answer, error) {
 	if err := onlyQuery(c.query); err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: settingsOf(c.corp.Settings), etag: etag(c.corp.Settings.Rev)}, nil
+	return answer{status: http.StatusOK, body: settingsOf(c.corp), etag: etag(c.corp.Settings.Rev)}, nil
 }
 
 // settingsBody is what is decided. What is left out stays as it is.
 type settingsBody struct {
+	Admins     *[]adminBody `json:"admins"`
 	Operations *string      `json:"operations"`
 	Control    *string      `json:"control"`
 	Alert      *string      `json:"alert"`
 	Language   *string      `json:"language"`
 	Reports    []switchBody `json:"reports"`
+}
+
+type adminBody struct {
+	Name     string         `json:"name"`
+	Address  string         `json:"address"`
+	Language string         `json:"language"`
+	Reports  *[]report.Kind `json:"reports"`
 }
 
 type switchBody struct {
@@ -97,11 +125,20 @@ func (a *api) changeSettings(ctx context.Context, c *call) (answer, error) {
 			s = s.Quietened(w.Report, *w.Silent, by, a.now())
 		}
 	}
-	if s, err = s.Checked(); err != nil {
-		return answer{}, invalid(err)
-	}
 	corp := c.corp
-	corp.Settings = s
+	s, refusal := s.Checked()
+	if body.Admins != nil {
+		admins, refusedAdmins := receivers.CheckAdmins(adminsOf(*body.Admins))
+		refusal = receivers.Refused(refusedAdmins, refusal)
+		corp.ReportTo = nil
+		for _, r := range admins {
+			corp.ReportTo = append(corp.ReportTo, ledger.Receiver{Name: r.Name, Address: r.Address, Language: r.Language}.WithReports(r.Reports))
+		}
+	}
+	if refusal != nil {
+		return answer{}, invalid(refusal)
+	}
+	s.Rev, corp.Settings = rev, s
 	rev, err = a.ledger.ChangeCorp(ctx, corp)
 	if errors.Is(err, ledger.ErrLost) {
 		return answer{}, outdated()
@@ -109,6 +146,14 @@ func (a *api) changeSettings(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s.Rev = rev
-	return answer{status: http.StatusOK, body: settingsOf(s), etag: etag(rev)}, nil
+	corp.Settings.Rev = rev
+	return answer{status: http.StatusOK, body: settingsOf(corp), etag: etag(rev)}, nil
+}
+
+func adminsOf(bodies []adminBody) []receivers.AdminRow {
+	rows := make([]receivers.AdminRow, 0, len(bodies))
+	for _, b := range bodies {
+		rows = append(rows, receivers.AdminRow{Name: b.Name, Address: b.Address, Language: b.Language, Reports: value(b.Reports)})
+	}
+	return rows
 }

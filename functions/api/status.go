@@ -49,6 +49,18 @@ func (a *api) getStatus(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	cursor, err := a.ledger.Cursor(ctx, c.corp.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	read, err := a.ledger.DirectoryRead(ctx, c.corp.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	suppressed, err := a.ledger.Suppressions(ctx, c.corp.ID)
+	if err != nil {
+		return answer{}, err
+	}
 	open := []alarmAnswer{}
 	for _, x := range alarms {
 		if !x.Open {
@@ -65,5 +77,9 @@ func (a *api) getStatus(ctx context.Context, c *call) (answer, error) {
 		Media    clockAnswer   `json:"media"`
 		Alarms   []alarmAnswer `json:"alarms"`
 		At       string        `json:"at"`
-	}{a.clockAnswer(clocks.Messages), a.clockAnswer(clocks.Media), open, rfc3339(a.now())}}, nil
+
+		CaughtUp   string `json:"caught_up,omitempty"`      // when WeCom last had nothing more for us; left out: never
+		Directory  string `json:"directory_read,omitempty"` // when its directory was last read; left out: never
+		Suppressed int    `json:"suppressed"`               // addresses to which no mail goes any more
+	}{a.clockAnswer(clocks.Messages), a.clockAnswer(clocks.Media), open, rfc3339(a.now()), rfc3339(cursor.CaughtUp), rfc3339(read), len(suppressed)}}, nil
 }

@@ -143,6 +143,15 @@ func (l *Ledger) PutSnapshot(ctx context.Context, s Snapshot) error {
 	return l.put(ctx, l.tables.Directory, it, "", nil)
 }
 
+// DirectoryRead is when a corp's directory was last read as a whole; zero: never.
+func (l *Ledger) DirectoryRead(ctx context.Context, corp archive.CorpID) (at time.Time, err error) {
+	err = l.each(ctx, l.tables.Directory, snapshotPK(corp), bounds{descending: true, consistent: true, limit: 1}, func(it item) bool {
+		at = getTime(it, "at")
+		return false
+	})
+	return at, err
+}
+
 // Snapshots calls f for a corp's snapshots, the newest first.
 func (l *Ledger) Snapshots(ctx context.Context, corp archive.CorpID, f func(Snapshot) bool) error {
 	return l.SnapshotsSince(ctx, corp, time.Time{}, f)

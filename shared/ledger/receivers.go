@@ -61,11 +61,7 @@ func (l *Ledger) Company(ctx context.Context, c Corp) (receivers.Company, time.T
 	if company.Entered, company.Edits, err = l.Receivers(ctx, c.ID); err != nil {
 		return company, time.Time{}, err
 	}
-	var synced time.Time
-	err = l.Snapshots(ctx, c.ID, func(s Snapshot) bool {
-		synced = s.At
-		return false
-	})
+	synced, err := l.DirectoryRead(ctx, c.ID)
 	return company, synced, err
 }
 

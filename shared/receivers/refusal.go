@@ -2,6 +2,7 @@ package receivers
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -156,6 +157,48 @@ func (e Edit) Checked() (Edit, error) {
 		e.Reports = &reports
 	}
 	return e, r.err()
+}
+
+// mostAdmins is more account admins than any company has use for: each gets every urgent alert.
+const mostAdmins = 20
+
+// CheckAdmins is a company's account admins in the form in which they are kept, or a *Refusal. There must be one at least: somebody has to hear of trouble.
+func CheckAdmins(admins []AdminRow) ([]AdminRow, error) {
+	var r Refusal
+	if n := len(admins); n == 0 || n > mostAdmins {
+		r.add("admins", fmt.Sprintf("there are %d", n), fmt.Sprintf("name 1 to %d account admins", mostAdmins))
+	}
+	seen := map[string]bool{}
+	out := slices.Clone(admins)
+	for i := range out {
+		a, field := &out[i], func(name string) string { return fmt.Sprintf("admins[%d].%s", i, name) }
+		a.Name = r.name(field("name"), a.Name)
+		a.Address = r.address(field("address"), a.Address)
+		if a.Language == "" {
+			a.Language = "zh"
+		}
+		a.Language = r.language(field("language"), a.Language)
+		if a.Reports != nil {
+			a.Reports = r.reports(field("reports"), a.Reports)
+		}
+		if seen[sameKey(a.Address)] {
+			r.add(field("address"), "it is an account admin's already", "leave one of the two out")
+		}
+		seen[sameKey(a.Address)] = true
+	}
+	return out, r.err()
+}
+
+// Refused is several refusals as one: nil if none of the errors is a *Refusal. Other errors are not for it.
+func Refused(all ...error) error {
+	var one Refusal
+	for _, err := range all {
+		var r *Refusal
+		if errors.As(err, &r) {
+			one.Problems = append(one.Problems, r.Problems...)
+		}
+	}
+	return one.err()
 }
 
 // Removable refuses to remove a receiver who is not an entered one, and says what would take it away.

@@ -64,7 +64,7 @@ func try(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	h, err := house.Open(ctx, house.Options{Data: data, API: "127.0.0.1:0", Template: *wiring, Binaries: *binaries, NoSync: true,
-		Params: map[string]string{"RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true"}})
+		Params: map[string]string{"RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true", "ApiPerMinute": "1000000"}})
 	if err != nil {
 		return err
 	}
