@@ -63,6 +63,11 @@ func TestARecordHasANewNumberWhenTheSyncThatFoundItHasEnded(t *testing.T) {
 	if got := identity.Updated(changes[0], h.State(), []directory.Event{other}); !got.IsZero() {
 		t.Errorf("of a number that the record has not, and nobody took from it: %s", got)
 	}
+	earlier := changes[0]
+	earlier.Old, earlier.By = changes[0].New, changes[0].By.Add(-time.Hour)
+	if got := identity.Updated(changes[0], h.State(), []directory.Event{earlier}); !got.IsZero() {
+		t.Errorf("a number that was taken before it came: %s", got)
+	}
 	now := history(shown(0, "13900000001"), shown(1, "13900000002"))
 	if got := identity.Updated(now.Events[len(now.Events)-1], now.State(), nil); !got.Equal(hour(1).Add(time.Minute)) {
 		t.Errorf("the newest number: %s", got)
