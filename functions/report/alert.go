@@ -188,7 +188,7 @@ func (r *reporter) maintenanceDay(ctx context.Context, day *today) (report.Maint
 
 // alert makes the mails of an alert, once.
 func (r *reporter) alert(ctx context.Context, run ledger.Run, m matter, who audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
-	return r.once(ctx, run, func(ctx context.Context) (made, error) {
+	return r.once(ctx, run, func(ctx context.Context, run ledger.Run) (made, error) {
 		// The claim is this attempt's: what it tells is read under it.
 		out := made{noon: r.now(), name: run.Day[len(time.DateOnly)+1:] + "-" + string(m.kind)}
 		err := m.facts(ctx, run, &out, who, alarms, to)

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -48,47 +46,6 @@ func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.User
 
 func (r *reporter) marks(c ledger.Corp) report.Marks {
 	return report.Marks{Simulated: c.Simulated, Trial: r.trial}
-}
-
-// users lists a corp's members, and those who left in the 24 hours before noon.
-func (r *reporter) users(ctx context.Context, day *today) ([]report.User, error) {
-	corp, noon := day.corp.ID, day.noon
-	c, err := r.read(ctx, day)
-	if err != nil {
-		return nil, err
-	}
-	members := c.members
-	departments, err := directory.DepartmentNames(c.departments)
-	if err != nil {
-		return nil, fmt.Errorf("departments of corp %s: %w", corp, err)
-	}
-	activity := r.ledger.Activity(corp)
-	users, shown := make([]report.User, len(members)), make([]bool, len(members))
-	failures := make([]error, len(members))
-	next := make(chan int)
-	var all sync.WaitGroup
-	for range atOnce {
-		all.Go(func() {
-			for i := range next {
-				users[i], shown[i], failures[i] = r.user(ctx, corp, members[i], noon, departments, activity)
-			}
-		})
-	}
-	for i := range members {
-		next <- i
-	}
-	close(next)
-	all.Wait()
-	var out []report.User
-	for i, err := range failures {
-		if err != nil {
-			return nil, fmt.Errorf("member of corp %s: %w", corp, err)
-		}
-		if shown[i] {
-			out = append(out, users[i])
-		}
-	}
-	return out, nil
 }
 
 // user is one member's row. shown is false for those who left earlier than the day before noon.

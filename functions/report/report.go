@@ -79,6 +79,9 @@ func (r *reporter) dueOf(ctx context.Context, c ledger.Corp) (err error) {
 	shared := &company{}
 	for _, noon := range due {
 		for _, d := range dailies() {
+			if r.ending(ctx) {
+				break // the next invocation goes on
+			}
 			if day := r.day(c, noon, shared); !done[day.run(d.kind).Key()] {
 				failures = append(failures, r.noonRun(ctx, d, day))
 			}
@@ -147,7 +150,7 @@ type outgoing struct {
 }
 
 // once claims a run, makes its report and its mails, and marks it done.
-func (r *reporter) once(ctx context.Context, run ledger.Run, facts func(context.Context) (made, error)) error {
+func (r *reporter) once(ctx context.Context, run ledger.Run, facts func(context.Context, ledger.Run) (made, error)) error {
 	before, err := r.ledger.RunOf(ctx, run.Corp, run.Day, run.Report)
 	if err == nil && before.State == ledger.RunDone {
 		return nil
@@ -158,6 +161,7 @@ func (r *reporter) once(ctx context.Context, run ledger.Run, facts func(context.
 	if run.Owner, err = r.owner(); err != nil {
 		return err
 	}
+	run.Object, run.Version, run.Parts = before.Object, before.Version, before.Parts
 	began := r.real()
 	run.Until = began.Add(claimTime)
 	ok, err := r.ledger.ClaimRun(ctx, run, began)
@@ -182,8 +186,8 @@ func (r *reporter) once(ctx context.Context, run ledger.Run, facts func(context.
 // errBusy says that another attempt at the report holds its claim.
 var errBusy = errors.New("another attempt is at it")
 
-func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context.Context) (made, error)) (int, error) {
-	m, err := facts(ctx)
+func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context.Context, ledger.Run) (made, error)) (int, error) {
+	m, err := facts(ctx, *run)
 	if err != nil {
 		return 0, err
 	}
@@ -211,14 +215,20 @@ func keepFacts[K any](ctx context.Context, r *reporter, run ledger.Run, day, nam
 	if err != nil || mine {
 		return object, err
 	}
-	if body, err = r.store.Get(ctx, object); err != nil {
-		return objstore.Object{}, err
+	return object, readFacts(ctx, r, run, object, kept)
+}
+
+// readFacts reads what an attempt kept.
+func readFacts[K any](ctx context.Context, r *reporter, run ledger.Run, object objstore.Object, kept *K) error {
+	body, err := r.store.Get(ctx, object)
+	if err != nil {
+		return err
 	}
 	*kept = *new(K) // nothing of this attempt's stays where the earlier one wrote nothing
 	if err := json.Unmarshal(body, kept); err != nil {
-		return objstore.Object{}, fmt.Errorf("read the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
+		return fmt.Errorf("read the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
 	}
-	return object, nil
+	return nil
 }
 
 // keep writes an object once. mine is false if an earlier attempt has kept something else there: that stands.

@@ -80,7 +80,7 @@ import (
 //	watch      batch; redriven: at times
 //	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
 //	media      corp state size sha256 md5 object version reason at
-//	run        corp day report state owner until mails object version done_at
+//	run        corp day report state owner until mails object version parts done_at
 //	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
 //	receiver   corp receiver (JSON) rev
 //	hrfile     corp number sha256 object version size rows by at from

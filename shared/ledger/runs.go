@@ -19,8 +19,9 @@ type Run struct {
 	Owner   string
 	Until   time.Time // when another may take a claimed run over, by the machine's own time
 	Mails   int
-	Object  string // where the report's facts are kept
+	Object  string // where the report's facts are kept; "" until they are
 	Version string // version id of the object
+	Parts   int    // how many objects hold what attempts read that ended before their facts were whole
 	Done    time.Time
 }
 
@@ -43,16 +44,34 @@ func (l *Ledger) RunOf(ctx context.Context, corp archive.CorpID, day, report str
 }
 
 // ClaimRun makes owner the one that builds a report, until the given time. ok is false when the run is done or somebody else's claim has
-// not run out at now, by the machine's own time.
+// not run out at now, by the machine's own time. What earlier attempts left, Object, Version and Parts, is r's to bring along.
 func (l *Ledger) ClaimRun(ctx context.Context, r Run, now time.Time) (ok bool, err error) {
 	it := key(runPK(r.Corp), r.Key())
 	it["corp"], it["day"], it["report"], it["state"], it["owner"], it["until"] = str(string(r.Corp)), str(r.Day), str(r.Report), str(RunClaimed), str(r.Owner), when(r.Until)
+	if r.Object != "" {
+		it["object"], it["version"] = str(r.Object), str(r.Version)
+	}
+	if r.Parts > 0 {
+		it["parts"] = count(r.Parts)
+	}
 	err = l.putNamed(ctx, l.tables.Control, it, "attribute_not_exists(pk) OR #owner = :me AND #state = :claimed OR (#state = :claimed AND #until < :now)",
 		map[string]string{"#state": "state", "#until": "until", "#owner": "owner"}, item{":claimed": str(RunClaimed), ":now": when(now), ":me": str(r.Owner)})
 	if _, refused := refusedRow(err); refused {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// KeepRun notes what a claimed run has come to, its Object, Version and Parts, so that the next attempt goes on from there. Only the owner of the claim may;
+// ErrLost says that somebody else has taken it over.
+func (l *Ledger) KeepRun(ctx context.Context, r Run) error {
+	_, err := l.update(ctx, l.tables.Control, runPK(r.Corp), r.Key(), "SET #object = :object, version = :version, parts = :parts", "#owner = :me AND #state = :claimed",
+		map[string]string{"#state": "state", "#owner": "owner", "#object": "object"},
+		item{":object": str(r.Object), ":version": str(r.Version), ":parts": count(r.Parts), ":me": str(r.Owner), ":claimed": str(RunClaimed)})
+	if _, refused := refusedRow(err); refused {
+		return fmt.Errorf("keep report %s of corp %s: %w", r.Key(), r.Corp, ErrLost)
+	}
+	return err
 }
 
 // FinishRun marks a run done. Only the owner of the claim may; ErrLost says that somebody else has taken it over.
@@ -85,7 +104,7 @@ func (l *Ledger) Runs(ctx context.Context, corp archive.CorpID, f func(Run) bool
 func runOf(it item) Run {
 	return Run{
 		Corp: archive.CorpID(getStr(it, "corp")), Day: getStr(it, "day"), Report: getStr(it, "report"), State: getStr(it, "state"), Owner: getStr(it, "owner"),
-		Until: getTime(it, "until"), Mails: getCount(it, "mails"), Object: getStr(it, "object"), Version: getStr(it, "version"), Done: getTime(it, "done_at"),
+		Until: getTime(it, "until"), Mails: getCount(it, "mails"), Object: getStr(it, "object"), Version: getStr(it, "version"), Parts: getCount(it, "parts"), Done: getTime(it, "done_at"),
 	}
 }
 

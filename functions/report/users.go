@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// spare is how long before its end an invocation begins nothing new: what it has begun then ends in time.
+const spare = 45 * time.Second
+
+// errUnfinished says that the invocation's time is up. What was read is kept, and the next one goes on from there.
+var errUnfinished = errors.New("the invocation's time is up")
+
+// ending says that the invocation has little time left.
+func (r *reporter) ending(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ok && end.Sub(r.real()) < spare
+}
+
+// users lists a corp's members, and those who left in the 24 hours before noon.
+func (r *reporter) users(ctx context.Context, day *today) ([]report.User, error) {
+	if users, err := r.keptUsers(ctx, day); users != nil || err != nil {
+		return users, err
+	}
+	c, err := r.read(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	departments, err := directory.DepartmentNames(c.departments)
+	if err != nil {
+		return nil, fmt.Errorf("departments of corp %s: %w", day.corp.ID, err)
+	}
+	earlier, err := r.parts(ctx, day.making)
+	if err != nil {
+		return nil, err
+	}
+	l := looking{reporter: r, day: day, departments: departments, activity: r.ledger.Activity(day.corp.ID), users: make([]report.User, len(c.members)), state: make([]state, len(c.members))}
+	next := make(chan int)
+	var all sync.WaitGroup
+	for range atOnce {
+		all.Go(func() {
+			for i := range next {
+				l.look(ctx, i, c.members[i])
+			}
+		})
+	}
+	for i, e := range c.members {
+		if u, there := earlier[e.ID]; there {
+			l.users[i], l.state[i] = u, looked
+			if u.ID == "" {
+				l.state[i] = hidden
+			}
+			continue
+		}
+		if l.failed.Load() != nil || r.ending(ctx) {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	all.Wait()
+	if failed := l.failed.Load(); failed != nil {
+		return nil, fmt.Errorf("member of corp %s: %w", day.corp.ID, *failed)
+	}
+	if slices.Contains(l.state, unseen) {
+		return nil, r.keepPart(ctx, day, c.members, &l, earlier)
+	}
+	shown := l.users[:0]
+	for i, s := range l.state {
+		if s == looked {
+			shown = append(shown, l.users[i])
+		}
+	}
+	clear(l.users[len(shown):])
+	return shown, nil
+}
+
+// state is how far one member is.
+type state uint8
+
+const (
+	unseen state = iota
+	looked
+	hidden // left too long ago
+)
+
+// looking is a look at many members at the same time.
+type looking struct {
+	*reporter
+	day         *today
+	departments map[int]string
+	activity    *ledger.Activity
+	users       []report.User
+	state       []state
+	failed      atomic.Pointer[error]
+}
+
+func (l *looking) look(ctx context.Context, i int, e directory.Entry) {
+	u, shown, err := l.user(ctx, l.day.corp.ID, e, l.day.noon, l.departments, l.activity)
+	if err != nil {
+		l.failed.CompareAndSwap(nil, &err)
+		return
+	}
+	if l.users[i], l.state[i] = u, looked; !shown {
+		l.state[i] = hidden
+	}
+}
+
+// keptUsers is the users that R1 of the same noon was made of, if it is made.
+func (r *reporter) keptUsers(ctx context.Context, day *today) ([]report.User, error) {
+	if day.making.Report == string(report.UserStatus) {
+		return nil, nil
+	}
+	run := day.run(report.UserStatus)
+	run, err := r.ledger.RunOf(ctx, run.Corp, run.Day, run.Report)
+	if errors.Is(err, ledger.ErrAbsent) || err == nil && run.Object == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var kept struct {
+		Facts struct{ Users []report.User } `json:"facts"`
+	}
+	err = readFacts(ctx, r, run, objstore.Object{Key: run.Object, VersionID: run.Version}, &kept)
+	return kept.Facts.Users, err
+}
+
+// part is what an attempt looked at whose time was up.
+type part struct {
+	Users  []report.User `json:"users"`
+	Hidden []string      `json:"hidden,omitempty"` // userids of those who left too long ago
+}
+
+func partKey(run ledger.Run, n int) string {
+	return objstore.ReportKey(run.Corp, run.Day, fmt.Sprintf("%s-part-%d.json", run.Report, n))
+}
+
+// parts is what earlier attempts at a run have looked at, by userid; of those who left too long ago a user without an id.
+func (r *reporter) parts(ctx context.Context, run ledger.Run) (map[string]report.User, error) {
+	found := map[string]report.User{}
+	for n := 1; n <= run.Parts; n++ {
+		object, err := r.store.Current(ctx, partKey(run, n))
+		if err != nil {
+			return nil, err
+		}
+		var p part
+		if err := readFacts(ctx, r, run, object, &p); err != nil {
+			return nil, err
+		}
+		for _, u := range p.Users {
+			found[string(u.ID)] = u
+		}
+		for _, id := range p.Hidden {
+			found[id] = report.User{}
+		}
+	}
+	return found, nil
+}
+
+// keepPart keeps what this attempt has looked at, and returns why it ends.
+func (r *reporter) keepPart(ctx context.Context, day *today, members []directory.Entry, l *looking, earlier map[string]report.User) error {
+	var p part
+	for i, e := range members {
+		if _, known := earlier[e.ID]; known {
+			continue
+		}
+		switch l.state[i] {
+		case looked:
+			p.Users = append(p.Users, l.users[i])
+		case hidden:
+			p.Hidden = append(p.Hidden, e.ID)
+		case unseen:
+		}
+	}
+	run := day.making
+	if len(p.Users)+len(p.Hidden) == 0 {
+		return errUnfinished
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("write what was read for report %s of corp %s: %w", run.Key(), run.Corp, err)
+	}
+	run.Parts++
+	if _, _, err := r.keep(ctx, partKey(run, run.Parts), "application/json", body); err != nil {
+		return err
+	}
+	if err := r.ledger.KeepRun(ctx, run); err != nil {
+		return err
+	}
+	return errUnfinished
+}
