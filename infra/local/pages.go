@@ -46,11 +46,18 @@ func (d *day) serve() (*http.Server, error) {
 // pages shows what is in the local archive to the person at the keyboard: its status, and the mails that its functions sent. It reads, and
 // changes nothing.
 type pages struct {
-	mails   *ses.Service
+	mails   post
 	ledger  *ledger.Ledger
 	depths  func() map[string]sqs.Depth
 	now     func() time.Time
 	windows ledger.Windows
+	heads   heads
+}
+
+// post is the mails that were given to SES, the oldest first.
+type post interface {
+	Mails() ([]ses.Mail, error)
+	Raw(id string) ([]byte, error)
 }
 
 func (p *pages) routes() http.Handler {
@@ -98,7 +105,7 @@ func (p *pages) shown(content func(*http.Request) (name string, data any, err er
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'self'")
 		_, _ = w.Write(out.Bytes()) // #nosec G104 G705 -- html/template has escaped it; a reader that went away needs no answer
 	}
 }
@@ -146,50 +153,11 @@ var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
 	},
 }).ParseFS(pageFiles, "page/*.html"))
 
-// dayOfMails is the mails of one day, the newest first.
-type dayOfMails struct {
-	Date  string
-	Mails []listed
-}
-
-// listed is a mail as the mailbox lists it.
-type listed struct {
-	ses.Mail
-	To      string
-	Report  string
-	Urgent  bool
-	Attempt string
-}
-
-func (p *pages) mailbox(*http.Request) (string, any, error) {
-	all, err := p.mails.Mails()
-	if err != nil {
-		return "", nil, err
-	}
-	var days []dayOfMails
-	for _, m := range slices.Backward(all) {
-		raw, err := p.mails.Raw(m.ID)
-		if err != nil {
-			return "", nil, err
-		}
-		date := m.Accepted.UTC().Format(time.DateOnly)
-		if len(days) == 0 || days[len(days)-1].Date != date {
-			days = append(days, dayOfMails{Date: date})
-		}
-		h := headersOf(raw)
-		days[len(days)-1].Mails = append(days[len(days)-1].Mails, listed{
-			Mail: m, To: strings.Join(m.Destinations, ", "), Report: h.Get("X-Wecomvault-Report"), Urgent: strings.EqualFold(h.Get("Importance"), "high"),
-			Attempt: h.Get("X-Wecomvault-Attempt"),
-		})
-	}
-	return "mailbox", days, nil
-}
-
 // shownMail is one mail's page.
 type shownMail struct {
-	ses.Mail
-	To      string
+	listed
 	Message *message
+	Thread  []listed // the mails to the same receivers that refer to the same matter, this one included; nil if it is alone
 }
 
 func (p *pages) mail(r *http.Request) (string, any, error) {
@@ -197,7 +165,23 @@ func (p *pages) mail(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return "mail", shownMail{Mail: m, To: strings.Join(m.Destinations, ", "), Message: msg}, nil
+	page := shownMail{listed: listed{Mail: m, To: strings.Join(m.Destinations, ", ")}, Message: msg}
+	all, err := p.listed()
+	if err != nil {
+		return "", nil, err
+	}
+	if i := slices.IndexFunc(all, func(l listed) bool { return l.ID == m.ID }); i >= 0 {
+		page.listed = all[i]
+	}
+	for _, l := range all {
+		if l.To == page.To && l.inThreadOf(page.listed) {
+			page.Thread = append(page.Thread, l)
+		}
+	}
+	if len(page.Thread) < 2 {
+		page.Thread = nil
+	}
+	return "mail", page, nil
 }
 
 // read reads the mail that a request names.

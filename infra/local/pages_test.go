@@ -93,7 +93,7 @@ func TestPagesSayThatAllIsSimulatedAndEscapeNames(t *testing.T) {
 	if _, body := s.get("/"); !strings.Contains(body, "Key version missing: 4 (12 affected)") || !strings.Contains(body, "unknown: never caught up") {
 		t.Error("the status does not tell the open alarm and the unknown clock")
 	}
-	if _, body := s.get("/mailbox"); !strings.Contains(body, "urgent") || strings.Index(body, "User Status Report") < strings.Index(body, "urgent") {
+	if _, body := s.get("/mailbox"); !strings.Contains(body, "urgent") || strings.Index(body, "R1 User Status Report 2032") < strings.Index(body, "urgent") {
 		t.Error("the newest mail, which is urgent, does not come first")
 	}
 }
@@ -277,7 +277,7 @@ func TestMailboxInABrowser(t *testing.T) {
 		b.check("status")
 		b.click(`nav a[href="/mailbox"]`, `document.querySelector("h1").innerText === "Mailbox"`)
 		b.check("mailbox")
-		b.click("ul.mails li:last-child a", `document.querySelector("h1").innerText.startsWith("User Status Report")`)
+		b.click("ul.mails li:last-child a", `document.querySelector("h1").innerText.includes("R1 User Status Report")`)
 		b.until(`(document.querySelectorAll("details").forEach(d => d.open = true), document.querySelector("iframe") !== null)`)
 		if text := b.words(); !strings.Contains(text, "X-Wecomvault-Report-Id") || !strings.Contains(text, "== Summary ==") {
 			t.Errorf("the mail's page at %d px shows neither headers nor text part:\n%s", width, text)

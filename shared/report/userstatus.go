@@ -154,8 +154,8 @@ func (f UserStatusFacts) state(s Summary, l Language) string {
 	switch {
 	case f.Snapshot.IsZero():
 		words = append(words, l.say("directory not read", "未能读取通讯录"))
-	case s.Wrong.N == 0 && s.Wrong.Unknown > 0:
-		words = append(words, l.say("problems not known", "问题未知"))
+	case s.Wrong.N == 0 && s.SignedUp.Unknown+s.Activated.Unknown+s.LostMobile.Unknown+s.Wrong.Unknown > 0:
+		words = append(words, l.say("nothing wrong as far as is known", "就已知数据无问题"))
 	case s.Wrong.N == 0:
 		words = append(words, l.say("nothing wrong", "无问题"))
 	default:

@@ -376,3 +376,24 @@ func TestMailsLoadNothingAndStyleInline(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSubjectPretendsNothing(t *testing.T) {
+	f := sampleFacts()
+	f.Users, f.Before, f.Capture = f.Users[:1], nil, nil
+	subject := func() string { return userStatus(t, f, View{Language: English}).Subject }
+	if s := subject(); !strings.HasSuffix(s, ": nothing wrong") {
+		t.Errorf("all is well: %q", s)
+	}
+	f.Users[0].DesignatedKnown = false
+	if s := subject(); !strings.HasSuffix(s, ": nothing wrong as far as is known") {
+		t.Errorf("WeCom's list could not be read: %q", s)
+	}
+	f.Capture = &Capture{Handed: 5, Archived: 4}
+	if s := subject(); !strings.Contains(s, ": NOT ALL ACCOUNTED FOR, ") {
+		t.Errorf("a message is missing: %q", s)
+	}
+	f.Snapshot = time.Time{}
+	if s := subject(); strings.Contains(s, "nothing") {
+		t.Errorf("the directory was never read: %q", s)
+	}
+}
