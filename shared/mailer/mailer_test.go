@@ -1,7 +1,10 @@
 package mailer_test
 
 import (
+	"bytes"
 	"context"
+	netmail "net/mail"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	localses "github.com/wecomvault/wecomvault/shared/local/awslocal/ses"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/mailer"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 const self = "MailFunction"
@@ -129,6 +133,37 @@ func TestALateAnswerIsUnsettled(t *testing.T) {
 	})
 	if _, err := m.Send(ctx, "ann@tide.example", called, mail("")); err == nil || fault.ReasonOf(err) != mailer.Unsettled {
 		t.Errorf("%v: %q", err, fault.ReasonOf(err))
+	}
+}
+
+// TestItIsOverAnswersItBeganInTheReceiversMailbox: SES gives each mail a Message-ID of its own, so the two mails about a matter are one thread by what both refer to.
+func TestItIsOverAnswersItBeganInTheReceiversMailbox(t *testing.T) {
+	r, m := bench(t)
+	began := time.Date(2032, 2, 10, 3, 0, 0, 0, time.UTC)
+	alarm := report.Alarm{Cause: report.ServiceExpired, FirstSeen: began}
+	var ids, answers []string
+	for i, news := range []report.News{report.Began, report.Changed, report.Over} {
+		alarm.News, alarm.Ended = news, began.Add(time.Hour)
+		written, err := report.NewMaintenance(report.MaintenanceFacts{Corp: report.Corp{ID: "wwheron", Name: "白鹭物流"}, Now: began.Add(time.Hour), Alarms: []report.Alarm{alarm}}, report.View{Language: report.Chinese})
+		r.OK(err)
+		written.ID = report.ID("thread", string(rune('a'+i)))
+		raw, err := written.Bytes("vault@mail.example", "ann@tide.example", began, "")
+		r.OK(err)
+		id, err := m.Send(t.Context(), "ann@tide.example", called, raw)
+		r.OK(err)
+		got, err := netmail.ReadMessage(bytes.NewReader(rig.Must[[]byte](t)(r.SES.Delivered(id))))
+		r.OK(err)
+		if !strings.Contains(got.Header.Get("Message-ID"), id) || strings.Contains(got.Header.Get("Message-ID"), written.ID) {
+			t.Errorf("the mail arrives as %s", got.Header.Get("Message-ID"))
+		}
+		if got.Header.Get("References") != got.Header.Get("In-Reply-To") {
+			t.Errorf("it answers %s and refers to %s", got.Header.Get("In-Reply-To"), got.Header.Get("References"))
+		}
+		ids, answers = append(ids, got.Header.Get("Message-ID")), append(answers, got.Header.Get("In-Reply-To"))
+	}
+	slices.Sort(ids)
+	if len(slices.Compact(ids)) != 3 || answers[0] == "" || answers[0] != answers[1] || answers[1] != answers[2] {
+		t.Errorf("mails %q answer %q", ids, answers)
 	}
 }
 

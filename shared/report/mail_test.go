@@ -44,6 +44,9 @@ type parsed struct {
 	HTML    string            `json:"html"`
 	Files   []string          `json:"files"`
 	Bodies  []string          `json:"bodies"` // base64
+	Answers string            `json:"answers"`
+	Refers  []string          `json:"refers"`
+	Charset []string          `json:"charset"` // of the text parts and the files that have one
 	Defects []string          `json:"defects"`
 }
 
@@ -61,6 +64,7 @@ func readWithGo(t interface{ Fatal(...any) }, raw []byte) parsed {
 	if p.Subject, err = words.DecodeHeader(m.Header.Get("Subject")); err != nil {
 		t.Fatal(err)
 	}
+	p.Answers, p.Refers = m.Header.Get("In-Reply-To"), strings.Fields(m.Header.Get("References"))
 	for _, a := range []struct {
 		header string
 		into   *string
@@ -91,6 +95,9 @@ func readWithGo(t interface{ Fatal(...any) }, raw []byte) parsed {
 				}
 				walk(part.Header, part)
 			}
+		}
+		if charset := params["charset"]; charset != "" {
+			p.Charset = append(p.Charset, charset)
 		}
 		switch get(header, "Content-Transfer-Encoding") {
 		case "base64":
@@ -126,6 +133,8 @@ def read(raw):
         a = m[k].addresses
         assert len(a) == 1, a
         out[k.lower()] = a[0].display_name + "|" + a[0].addr_spec
+    out["answers"], out["refers"] = str(m["In-Reply-To"] or "").strip(), str(m["References"] or "").split()
+    out["charset"] = [p.get_content_charset() for p in m.walk() if p.get_content_charset()]
     for k in m.keys():
         out["defects"] += [k + ": " + repr(d) for d in m[k].defects]
     for p in m.walk():
@@ -211,6 +220,19 @@ func checkParsed(t *testing.T, m Mail, p parsed) {
 		want.Files, want.Bodies = append(want.Files, a.Name), append(want.Bodies, base64.StdEncoding.EncodeToString(a.Body))
 	}
 	want.Shape = shape
+	want.Charset = []string{"utf-8", "utf-8"}
+	for _, a := range m.Attachments {
+		if strings.Contains(a.ContentType, "charset=utf-8") {
+			want.Charset = append(want.Charset, "utf-8")
+		}
+	}
+	for _, thread := range m.Threads {
+		want.Answers = "<" + thread + "@" + threadDomain + ">"
+		want.Refers = append(want.Refers, want.Answers)
+	}
+	if len(p.Refers) == 0 {
+		p.Refers = nil
+	}
 	p.Header = nil
 	if len(p.Defects) == 0 {
 		p.Defects = nil
