@@ -79,11 +79,11 @@ func TestANoonTooLongForOneInvocationGoesOnInTheNext(t *testing.T) {
 		}
 	}
 	for _, state := range []map[string]any{want, got} {
-		run, is := state["run#CORP 2032-02-10#R1"].(string)
-		if !is {
-			t.Fatal("R1 has no run")
+		for key, value := range state {
+			if text, is := value.(string); is {
+				state[key] = regexp.MustCompile(` parts=\d+`).ReplaceAllString(text, "")
+			}
 		}
-		state["run#CORP 2032-02-10#R1"] = regexp.MustCompile(` parts=\d+`).ReplaceAllString(run, "")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("in pieces (-at once +in pieces):\n%s", diff)
