@@ -384,10 +384,10 @@ func TestUndisturbedHoursOfTheWholeHouseFireNoAlarm(t *testing.T) {
 		}
 	})
 	w := newWatched(t, map[string]string{"WecomUrl": url, "SdkHost": filepath.Join(binaries, "local", "simsdk"), "SdkLib": "", "PollInterval": "100ms"})
-	w.company(url, "wwundisturbed")
 	now := w.Now()
 	start := time.Date(now.Year(), now.Month(), now.Day()+1, 10, 59, 30, 0, time.UTC)
 	w.pass(start.Sub(now))
+	w.company(url, "wwundisturbed") // only now: at whatever hour this runs, one noon comes
 	w.ok(w.Start())
 	w.Host.Tick()
 	s := cloudwatch.NewStore()
@@ -419,6 +419,9 @@ func TestUndisturbedHoursOfTheWholeHouseFireNoAlarm(t *testing.T) {
 	w.ok(err)
 	if len(mails) != 1 {
 		t.Errorf("%d mails were sent at noon", len(mails))
+		for _, m := range mails {
+			t.Logf("%+v", m.Subject)
+		}
 	}
 }
 

@@ -29,11 +29,12 @@ func TestReleasedTemplateIsTheSameButForWhereTheCodeIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, functions := deployable(string(raw))
-	before, err := template.Parse("template.yaml", raw, nil)
+	whole := map[string]string{"Callbacks": "true", "ApiIssuer": "https://login.example"} // with every function
+	before, err := template.Parse("template.yaml", raw, whole)
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := template.Parse("template.yaml", []byte(text), nil)
+	after, err := template.Parse("template.yaml", []byte(text), whole)
 	if err != nil {
 		t.Fatal(err)
 	}

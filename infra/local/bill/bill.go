@@ -154,7 +154,7 @@ func alarmMetrics(properties map[string]any) int {
 // firings is how often a schedule of the template fires in a month.
 func firings(expression string) float64 {
 	for shape, n := range map[string]float64{
-		"rate(1 minute)": monthHours * 60, "rate(5 minutes)": monthHours * 12, "rate(1 hour)": monthHours, "cron(0/10 * * * ? *)": monthHours * 6,
+		"rate(1 minute)": monthHours * 60, "rate(5 minutes)": monthHours * 12, "rate(30 minutes)": monthHours * 2, "rate(1 hour)": monthHours, "cron(0/10 * * * ? *)": monthHours * 6,
 	} {
 		if expression == shape {
 			return n

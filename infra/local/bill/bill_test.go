@@ -112,7 +112,7 @@ func TestWhatStandsInTheTemplateIsBilled(t *testing.T) {
 	if f.schedules["FetchFunction"] != 43800 || f.functions["FetchFunction"].memoryMB == 0 {
 		t.Errorf("fetch is fired %v times a month with %d MB", f.schedules["FetchFunction"], f.functions["FetchFunction"].memoryMB)
 	}
-	known := []string{"rate(1 minute)", "rate(5 minutes)", "rate(1 hour)", "cron(0/10 * * * ? *)", "cron(0 3 * * ? *)"}
+	known := []string{"rate(1 minute)", "rate(5 minutes)", "rate(30 minutes)", "rate(1 hour)", "cron(0/10 * * * ? *)", "cron(0 3 * * ? *)"}
 	for _, fn := range tree.Functions {
 		for _, s := range fn.Schedules {
 			if !slices.Contains(known, s.Expression) {
