@@ -44,7 +44,8 @@ type people struct {
 	by       map[archive.PartyID]directory.Entry
 	members  map[archive.PartyID]directory.Member
 	names    map[int]string
-	snapshot time.Time // when the directory was last read; zero: never
+	snapshot time.Time // when all its departments and members were last read; zero: never
+	failing  bool      // the newest reading, after that, did not come to its end: who is there now is not known
 }
 
 func (r *reporter) people(ctx context.Context, day *today) (*people, error) {
@@ -63,11 +64,27 @@ func (r *reporter) people(ctx context.Context, day *today) (*people, error) {
 		}
 		p.by[archive.PartyID(e.ID)], p.members[archive.PartyID(e.ID)] = e, m
 	}
-	err = r.ledger.Snapshots(ctx, day.corp.ID, func(s ledger.Snapshot) bool {
-		p.snapshot = s.At
+	p.snapshot, p.failing, err = r.lastRead(ctx, day.corp.ID)
+	return p, err
+}
+
+// lastRead is when a corp's departments and members were last read to the end, and whether a later reading was not.
+func (r *reporter) lastRead(ctx context.Context, corp archive.CorpID) (at time.Time, failing bool, err error) {
+	err = r.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
+		if !wasRead(s, directory.PartDepartments) || !wasRead(s, directory.PartMembers) {
+			failing = true
+			return true
+		}
+		at = s.At
 		return false
 	})
-	return p, err
+	return at, failing, err
+}
+
+// wasRead says whether a snapshot read a part to its end. Members without a licence are ones that WeCom will never show.
+func wasRead(s ledger.Snapshot, part directory.Part) bool {
+	o, kept := s.Counts.Parts[part]
+	return !kept || o.Complete || o.Why == "members without licence"
 }
 
 // here says whether a member is there, as far as is known.
@@ -82,11 +99,11 @@ func (p *people) person(id archive.PartyID) report.Person {
 	return report.Person{ID: id, Name: m.Name, Departments: m.Departments, Places: departmentWords(m.Departments, p.names)}
 }
 
-// unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading is older than the day, and the given
-// field where WeCom does not show it.
+// unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading failed or is older than the day, and
+// the given field where WeCom does not show it.
 func (p *people) unread(day *today, source report.Source, field directory.Field, readable func(directory.Member) bool) []report.Unread {
 	var out []report.Unread
-	if !p.snapshot.IsZero() && p.snapshot.Before(day.window.From) {
+	if p.failing || !p.snapshot.IsZero() && p.snapshot.Before(day.window.From) {
 		out = append(out, report.Unread{Source: report.SourceDirectory, Since: p.snapshot})
 	}
 	if readable == nil {

@@ -21,11 +21,8 @@ const atOnce = 16
 func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.UserStatusFacts, error) {
 	c, noon := day.corp, day.noon
 	f := report.UserStatusFacts{Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Day: noon}
-	err := r.ledger.Snapshots(ctx, c.ID, func(s ledger.Snapshot) bool {
-		f.Snapshot = s.At
-		return false
-	})
-	if err != nil {
+	var err error
+	if f.Snapshot, _, err = r.lastRead(ctx, c.ID); err != nil {
 		return f, err
 	}
 	if f.Users, err = r.users(ctx, day); err != nil {

@@ -363,8 +363,8 @@ func saysOfHeads(e directory.Entry) (bool, error) {
 
 // noonRun makes one report of a corp and a day, unless it is done, switched off, or somebody else is about it.
 func (r *reporter) noonRun(ctx context.Context, d daily, day *today) error {
-	if !day.corp.Settings.On(d.kind) {
-		return nil // no run: switched on again, it is made as long as it is not too old
+	if !day.corp.Settings.OnFor(d.kind, day.noon) {
+		return nil // no run: switched on again on the same day, it is made
 	}
 	run := day.run(d.kind)
 	err := r.once(ctx, run, func(ctx context.Context, run ledger.Run) (made, error) {

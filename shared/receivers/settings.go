@@ -69,6 +69,13 @@ type Switch struct {
 // On says whether a report is made at noon. An account admin's urgent alerts can't be switched off.
 func (s Settings) On(k report.Kind) bool { return !s.Switches[k].Off }
 
+// OnFor says whether the report of a noon is made: it is on, and was so at that noon or was switched on again on its day. What was off for longer stays
+// unsaid: nobody who switches a report on asks for those of the days before.
+func (s Settings) OnFor(k report.Kind, noon time.Time) bool {
+	w := s.Switches[k]
+	return !w.Off && (!w.At.After(noon) || w.At.UTC().Format(time.DateOnly) == noon.UTC().Format(time.DateOnly))
+}
+
 // Silent says whether a receiver for whom there is no news gets no mail of a report.
 func (s Settings) Silent(k report.Kind) bool {
 	if silent := s.Switches[k].Silent; silent != nil {
@@ -90,8 +97,11 @@ func (s Settings) CopyTo() string {
 	return s.Control
 }
 
-// Turned is the settings with a report switched.
+// Turned is the settings with a report switched. One that is so already keeps who switched it and when.
 func (s Settings) Turned(k report.Kind, off bool, by string, at time.Time) Settings {
+	if s.Switches[k].Off == off {
+		return s
+	}
 	return s.with(k, func(w *Switch) { w.Off, w.By, w.At = off, by, at })
 }
 
