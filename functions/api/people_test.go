@@ -169,7 +169,7 @@ func TestPeopleAreShownWithinReachByTheDepartmentsLastHeld(t *testing.T) {
 	}
 }
 
-// P6–9: validated with line numbers, previewed, a new version each time, the last one shown and put back.
+// A8: validated with line numbers, previewed, a new version each time, the last one shown and put back.
 func TestAnHRFileIsPreviewedPutIntoForceShownAndPutBack(t *testing.T) {
 	d := newDesk(t)
 	admin := d.token("admin")
@@ -253,7 +253,7 @@ func TestAnHRFileIsPreviewedPutIntoForceShownAndPutBack(t *testing.T) {
 	}
 }
 
-// P6–9: whichever write the function dies after, or before, the same request again gives the one version.
+// A8: whichever write the function dies after, or before, the same request again gives the one version.
 func TestAnImportThatDiedAtAnyWriteIsOneVersionWhenRepeated(t *testing.T) {
 	d := newDesk(t)
 	writes := map[string]bool{"PutObject": true, "PutItem": true}

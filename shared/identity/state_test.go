@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -91,6 +92,13 @@ func TestTheRowThatHoldsAnOldNumberIsFound(t *testing.T) {
 		if row.Line != c.line || ok != (c.line > 0) {
 			t.Errorf("%s is in line %d, want %d", c.value, row.Line, c.line)
 		}
+	}
+	many := "userid,email\n"
+	for i := range 50 {
+		many += fmt.Sprintf("u%d,all@x.example\n", 99-i)
+	}
+	if row, _ := parsed(t, many).Holding(identity.Email, "all@x.example"); row.Line != 2 {
+		t.Errorf("of several rows with one address line %d is named", row.Line)
 	}
 	if only := f.Only("BEA"); len(only.Rows()) != 1 || only.Rows()[0].Line != 3 || len(f.Only("dee").Rows()) != 0 {
 		t.Error("one person's row is not alone")

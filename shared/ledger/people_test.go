@@ -18,7 +18,7 @@ func hrFile(number int, content string) ledger.HRFile {
 	return ledger.HRFile{Corp: corp, Number: number, SHA256: sum, Object: "people/" + sum, Version: "v-" + content, Size: len(content), Rows: 1, By: "test", At: noon.Add(time.Duration(number) * time.Hour)}
 }
 
-// P6–9: a new version each time, and the same file put into force again is the same version.
+// A8: a new version each time, and the same file put into force again is the same version.
 func TestAnHRFileIsOneVersionHoweverOftenItIsPutIntoForce(t *testing.T) {
 	b := newBench(t)
 	if _, ok, err := b.HRFileInForce(t.Context(), corp); ok || err != nil {
