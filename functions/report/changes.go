@@ -165,6 +165,9 @@ func (r *reporter) numberChangeFacts(ctx context.Context, day *today) (report.Nu
 	if err != nil {
 		return report.NumberChangeFacts{}, err
 	}
+	if err := r.accounts(ctx, day, p, rows.Numbers); err != nil {
+		return report.NumberChangeFacts{}, err
+	}
 	return report.NumberChangeFacts{
 		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.Numbers, Reported: m.keep(),
 		Unread: p.unread(day, report.SourceMobile, directory.FieldMobile, mobileReadable),
@@ -179,6 +182,9 @@ func (r *reporter) deletedUsersFacts(ctx context.Context, day *today) (report.De
 	}
 	rows, p, err := r.changes(ctx, day, m, directory.Left, directory.Joined)
 	if err != nil {
+		return report.DeletedUsersFacts{}, err
+	}
+	if err := r.keptOfLeavers(ctx, day, rows.Deleted); err != nil {
 		return report.DeletedUsersFacts{}, err
 	}
 	return report.DeletedUsersFacts{
@@ -197,6 +203,11 @@ func (r *reporter) newUsersFacts(ctx context.Context, day *today) (report.NewUse
 	if err != nil {
 		return report.NewUsersFacts{}, err
 	}
+	unfinished, err := r.unfinished(ctx, day, p, rows.New)
+	if err != nil {
+		return report.NewUsersFacts{}, err
+	}
+	rows.New = append(rows.New, unfinished...)
 	return report.NewUsersFacts{
 		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.New, Reported: m.keep(),
 		Unread: p.unread(day, report.SourceDesignated, directory.FieldDesignated, designatedKnown),

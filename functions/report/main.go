@@ -37,6 +37,7 @@ type settings struct {
 	From          string        `env:"MAIL_FROM"`                        // the sender's address
 	MessageWindow time.Duration `env:"MESSAGE_WINDOW"`                   // how long WeCom is taken to keep messages
 	MediaWindow   time.Duration `env:"MEDIA_WINDOW"`                     // how long WeCom is taken to keep attachments
+	RetentionDays int           `env:"RETENTION_DAYS" optional:"true"`   // how long what is archived is locked
 	Trial         bool          `env:"TRIAL"`                            // Object Lock is in governance mode: every mail says so
 	Egress        string        `env:"EGRESS_ADDRESSES" optional:"true"` // our outgoing addresses, separated by commas
 }
@@ -61,6 +62,7 @@ func main() {
 		log:     log,
 		from:    s.From,
 		windows: ledger.Windows{Messages: s.MessageWindow, Media: s.MediaWindow},
+		keeping: time.Duration(s.RetentionDays) * 24 * time.Hour,
 		trial:   s.Trial,
 		egress:  strings.FieldsFunc(s.Egress, func(r rune) bool { return r == ',' || r == ' ' }),
 		now:     clock.Now, real: clock.Real, owner: newOwner,

@@ -43,6 +43,7 @@ type reporter struct {
 	log     *slog.Logger
 	from    string
 	windows ledger.Windows
+	keeping time.Duration // how long what is archived is locked; 0: not known
 	trial   bool
 	egress  []string
 	now     func() time.Time

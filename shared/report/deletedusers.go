@@ -34,6 +34,7 @@ type DeletedRow struct {
 	Email       string              `json:"email,omitempty"`
 	EmailKnown  bool                `json:"email_known"`
 	KeptUntil   time.Time           `json:"kept_until,omitzero"` // when the last of what is archived of the user may expire; zero: not known
+	Nothing     bool                `json:"nothing,omitempty"`   // nothing is archived of the user
 	Holds       Quantity            `json:"holds"`
 	Open        Quantity            `json:"open"`           // deliveries that are still open
 	Back        bool                `json:"back,omitempty"` // is there again by now
@@ -104,10 +105,19 @@ func NewDeletedUsers(f DeletedUsersFacts, v View) (Mail, error) {
 		return show
 	}
 	kept := func(r DeletedRow) string {
+		if r.Nothing {
+			return l.say("nothing is archived", "没有存档内容")
+		}
 		if r.KeptUntil.IsZero() {
 			return l.say("not known", "未知")
 		}
 		return r.KeptUntil.UTC().Format("2006-01-02")
+	}
+	holds := func(r DeletedRow) string {
+		if !f.Holding {
+			return l.say("none kept by this product", "本产品未设保全")
+		}
+		return r.Holds.text(l)
 	}
 	open := func(r DeletedRow) string {
 		if !f.Delivery {
@@ -150,26 +160,18 @@ func NewDeletedUsers(f DeletedUsersFacts, v View) (Mail, error) {
 			cells := []sheetCell{
 				v.betweenCell(r.When), text(last(r.Mobile, r.MobileKnown, v.number(r.Mobile))), text(v.address(r.Email, r.EmailKnown)), text(kept(r)),
 			}
-			if f.Holding {
-				cells = append(cells, text(r.Holds.text(l)))
-			}
-			return append(cells, text(open(r)), text(lateWord(l, r.Late)), text(v.departure(r)))
+			return append(cells, text(holds(r)), text(open(r)), text(lateWord(l, r.Late)), text(v.departure(r)))
 		},
 		brief: func(r DeletedRow) cell {
 			s := v.departure(r)
 			if r.How != directory.WasRenamed {
 				s += l.sayf("; kept until at least: %s", "；至少保留至：%s", kept(r))
-				if f.Holding {
-					s += l.sayf("; holds: %s", "；保全：%s", r.Holds.text(l))
-				}
+				s += l.sayf("; holds: %s", "；保全：%s", holds(r))
 				s += l.sayf("; open deliveries: %s", "；未完成投递：%s", open(r))
 			}
 			return cell{Text: s, Small: v.between(r.When) + lateMark(l, r.Late)}
 		},
 	}
-	if f.Holding {
-		x.columns = append(x.columns, column{head: l.say("Holds", "保全"), width: 80})
-	}
-	x.columns = append(x.columns, column{head: l.say("Open deliveries", "未完成投递"), width: 120}, column{head: l.say("Late", "延迟"), width: 70}, column{head: l.say("Kind", "离开方式")})
+	x.columns = append(x.columns, column{head: l.say("Holds", "保全"), width: 80}, column{head: l.say("Open deliveries", "未完成投递"), width: 120}, column{head: l.say("Late", "延迟"), width: 70}, column{head: l.say("Kind", "离开方式")})
 	return x.mail()
 }

@@ -28,8 +28,18 @@ type NumberRow struct {
 	When    Between   `json:"when"`
 	Updated time.Time `json:"updated,omitzero"` // when the identity record got the new number; zero: it has not
 	Still   []string  `json:"still,omitempty"`  // what else still holds the old number and goes on matching by it, in words: "HR file 3", "mapping row 12"
+	File    *FileLine `json:"file,omitempty"`   // the row of the company's own file in force that still holds the old number
 	Late    bool      `json:"late,omitempty"`
 }
+
+// FileLine is a row of the company's own file about its people.
+type FileLine struct {
+	Version int `json:"version"`
+	Line    int `json:"line"`
+}
+
+// still says that something goes on matching by the old number.
+func (r NumberRow) still() bool { return len(r.Still) > 0 || r.File != nil }
 
 // what is the change in a word.
 func (r NumberRow) what() directory.Change {
@@ -88,6 +98,9 @@ func NewNumberChange(f NumberChangeFacts, v View) (Mail, error) {
 		default:
 			s = l.say("archive account NOT updated", "存档账户尚未更新")
 		}
+		if r.File != nil {
+			s += l.sayf("; line %[1]d of the HR file (version %[2]d) still holds the old number and goes on matching by it", "；HR 文件（版本 %[2]d）第 %[1]d 行仍为旧手机号，并继续按其匹配", r.File.Line, r.File.Version)
+		}
 		for _, still := range r.Still {
 			s += l.sayf("; %s still holds the old number and goes on matching by it", "；%s 仍为旧手机号，并继续按其匹配", clip(still, 80))
 		}
@@ -109,7 +122,7 @@ func NewNumberChange(f NumberChangeFacts, v View) (Mail, error) {
 			{key: "s", en: "Number set where there was none", zh: "新填手机号", holds: change(directory.MobileSet)},
 			{key: "r", en: "Number removed", zh: "手机号被移除", holds: change(directory.MobileRemoved), alarm: true},
 			{key: "o", en: "Archive account not updated yet", zh: "存档账户尚未更新", holds: notUpdated, alarm: true},
-			{key: "m", en: "The old number is still used for matching", zh: "仍按旧手机号匹配", holds: func(r NumberRow) answer { return is(len(r.Still) > 0) }},
+			{key: "m", en: "The old number is still used for matching", zh: "仍按旧手机号匹配", holds: func(r NumberRow) answer { return is(r.still()) }},
 		},
 		columns: []column{
 			{head: l.say("Change", "变更"), width: 120},

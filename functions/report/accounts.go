@@ -1,0 +1,134 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/identity"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/report"
+)
+
+// accounts says of each changed number when the record of that person got it, and which row of the company's own file still has the old one.
+func (r *reporter) accounts(ctx context.Context, day *today, p *people, rows []report.NumberRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	events, err := r.recent(ctx, day)
+	if err != nil {
+		return err
+	}
+	file, version, err := r.fileInForce(ctx, day.corp.ID)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		row := &rows[i]
+		what := directory.MobileChanged
+		if row.Old == "" {
+			what = directory.MobileSet
+		}
+		if row.New != "" {
+			e := directory.Event{Kind: directory.KindMember, ID: string(row.ID), What: what, Old: row.Old, New: row.New, After: row.When.After, By: row.When.By}
+			row.Updated = identity.Updated(e, p.members[row.ID], events)
+		}
+		if held, ok := file.Holding(identity.Mobile, row.Old); ok {
+			row.File = &report.FileLine{Version: version, Line: held.Line}
+		}
+	}
+	return nil
+}
+
+// fileInForce is the company's own file about its people; version 0: it has none.
+func (r *reporter) fileInForce(ctx context.Context, corp archive.CorpID) (file identity.File, version int, err error) {
+	newest, ok, err := r.ledger.HRFileInForce(ctx, corp)
+	if err != nil || !ok {
+		return identity.File{}, 0, err
+	}
+	content, err := r.store.Get(ctx, objstore.Object{Key: newest.Object, VersionID: newest.Version})
+	if err != nil {
+		return identity.File{}, 0, err
+	}
+	file, problems := identity.Parse(content)
+	if !identity.Usable(problems) { // it was checked before it was put into force
+		return identity.File{}, 0, fmt.Errorf("version %d of the HR file of corp %s can't be read any more", newest.Number, corp)
+	}
+	return file, newest.Number, nil
+}
+
+// keptOfLeavers says until when at least what is archived of each is kept: what is archived is locked for so long from when it was kept, which is not before it was said.
+func (r *reporter) keptOfLeavers(ctx context.Context, day *today, rows []report.DeletedRow) error {
+	activity := r.ledger.Activity(day.corp.ID)
+	for i := range rows {
+		_, last, err := activity.Of(ctx, rows[i].ID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case last.IsZero():
+			rows[i].Nothing = true
+		case r.keeping > 0:
+			rows[i].KeptUntil = last.Add(r.keeping)
+		}
+	}
+	return nil
+}
+
+// unfinished is who joined before the day and is not captured yet for want of something that people do: those who joined in the last days, and those on WeCom's list,
+// however long they are there, who never activated. Whom else to put on the list is the company's choice.
+func (r *reporter) unfinished(ctx context.Context, day *today, p *people, told []report.NewRow) ([]report.NewRow, error) {
+	events, err := r.recent(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	done := map[archive.PartyID]bool{}
+	for _, row := range told {
+		done[row.ID] = true
+	}
+	joined := map[archive.PartyID]report.Between{}
+	for _, e := range events { // the last one counts
+		if e.What == directory.Joined {
+			joined[archive.PartyID(e.ID)] = report.BetweenOf(e)
+		}
+	}
+	var rows []report.NewRow
+	for id, m := range p.members {
+		when, isNew := joined[id]
+		listed := m.DesignatedKnown && m.Designated
+		waits := m.Status == directory.StatusNotActivated
+		if done[id] || !p.here(id) || !(isNew && (waits || m.DesignatedKnown && !m.Designated) || listed && waits) {
+			continue
+		}
+		rows = append(rows, report.NewRow{
+			Person: p.person(id), Joined: when, Status: report.Status(m.Status), Mobile: m.Mobile, MobileReadable: m.MobileReadable,
+			Archiving: report.Archiving{Designated: m.Designated, DesignatedKnown: m.DesignatedKnown, Email: m.Email, EmailReadable: m.EmailReadable},
+		})
+	}
+	slices.SortFunc(rows, func(a, b report.NewRow) int { return cmp.Compare(a.ID, b.ID) })
+	err = inParallel(len(rows), func(i int) error {
+		if !rows[i].Joined.By.IsZero() {
+			return nil
+		}
+		since, err := r.firstSeen(ctx, day, rows[i].ID)
+		rows[i].Joined.By = since
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("members of corp %s who are not activated: %w", day.corp.ID, err)
+	}
+	return slices.DeleteFunc(rows, func(row report.NewRow) bool { return !row.Joined.By.Before(day.noon) }), nil // after the day: the next report's
+}
+
+// firstSeen is when a member was first seen to be there; whether it was before is not known.
+func (r *reporter) firstSeen(ctx context.Context, day *today, id archive.PartyID) (time.Time, error) {
+	history, err := r.ledger.EntryHistory(ctx, day.corp.ID, directory.KindMember, string(id))
+	if err != nil || len(history) == 0 {
+		return time.Time{}, err
+	}
+	return history[0].At, nil
+}
