@@ -201,7 +201,7 @@ func (l *listener) note(ctx context.Context, corp archive.CorpID, n directory.No
 	if err := l.ledger.PutNotice(ctx, corp, n); err != nil {
 		return err
 	}
-	return l.jobs.Send(ctx, corp, queue.DirectoryJob{Corp: corp, Kind: n.Kind, ID: n.ID, NewID: n.NewID})
+	return l.jobs.Send(ctx, corp, queue.DirectoryJob{Corp: corp, Kind: n.Kind, ID: n.ID, NewID: n.NewID, At: n.At, Says: n.Says})
 }
 
 // chatData has fetch poll, unless it does so anyway before anybody would notice.

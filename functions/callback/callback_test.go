@@ -151,7 +151,7 @@ func TestEachChangeOfContactsIsNotedAndLookedAt(t *testing.T) {
 			if diff := cmp.Diff([]directory.Notice{c.want}, r.notices(c.want.Kind, c.want.ID)); diff != "" {
 				t.Errorf("notices (-want +got)\n%s", diff)
 			}
-			want := queue.DirectoryJob{Corp: corp, Kind: c.want.Kind, ID: c.want.ID, NewID: c.want.NewID}
+			want := queue.DirectoryJob{Corp: corp, Kind: c.want.Kind, ID: c.want.ID, NewID: c.want.NewID, At: c.want.At, Says: c.want.Says}
 			for _, body := range jobs {
 				if job, err := queue.Decode[queue.DirectoryJob](body); err != nil || job != want {
 					t.Errorf("job %s, want %+v", body, want)

@@ -7,6 +7,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/reading"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/wire"
 )
@@ -43,7 +44,7 @@ func TestTheDemonstrationsPartiesAreNamed(t *testing.T) {
 	for _, c := range day.Corps {
 		id := archive.CorpID(c.Corp)
 		for part, o := range r.snapshot(id).Counts.Parts {
-			if !o.Complete && o.Why != notHeld {
+			if !o.Complete && o.Why != reading.NotHeld {
 				t.Errorf("%s of %s: %+v", part, id, o)
 			}
 		}

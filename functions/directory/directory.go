@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +16,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/reading"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
@@ -80,27 +78,26 @@ func (r *refresher) refresh(ctx context.Context, corp archive.CorpID) (err error
 	if err != nil {
 		return err
 	}
-	read, kept, err := r.read(ctx, corp, newest)
+	read, next, kept, err := r.read(ctx, corp, newest)
 	if err != nil {
 		return fmt.Errorf("read the directory of corp %s: %w", corp, err)
 	}
-	o := directory.Observation{Asked: at, Answered: r.now(), Reading: read.Reading}
+	o := directory.Observation{Asked: at, Answered: r.now(), Reading: read}
 	if o.Answered.Before(at) {
 		o.Answered = at // our clock was set
 	}
-	changes, err := directory.Compare(newest.entries, read.Reading, at)
+	changes, err := directory.Compare(newest.Entries, read, at)
 	if err != nil {
 		return fmt.Errorf("compare the directory of corp %s: %w", corp, err)
 	}
-	s := ledger.Snapshot{Corp: corp, At: at, Until: o.Answered, Counts: directory.Counts{Parts: read.Parts, Changed: len(changes), Next: read.stopped}}
+	s := ledger.Snapshot{Corp: corp, At: at, Until: o.Answered, Counts: directory.Counts{Parts: read.Parts, Changed: len(changes), Next: next}}
 	for _, e := range changes {
 		if e.Gone {
 			s.Counts.Gone++
 		}
 	}
 	if len(kept) > 0 {
-		key := objstore.DirectoryKey(corp, archive.HashHex(kept)[:32]+".jsonl.gz")
-		object, err := r.store.PutBlob(ctx, key, "application/gzip", kept)
+		object, err := r.store.PutBlob(ctx, reading.AnswersKey(corp, kept), "application/gzip", kept)
 		if err != nil {
 			return err
 		}
@@ -123,8 +120,13 @@ func (r *refresher) write(ctx context.Context, newest known, s ledger.Snapshot, 
 	if err != nil {
 		return err
 	}
+	for _, earlier := range newest.unsettled {
+		if err := r.record(ctx, earlier, again.alone[earlier.At.UnixMilli()]); err != nil {
+			return err
+		}
+	}
 	others := slices.DeleteFunc(slices.Clone(changes), func(e directory.Entry) bool { return followed(e.Kind) })
-	all := compare(newest.held, changes, o, again)
+	all := compare(newest.held, changes, o, again.who)
 	if len(all)+len(others) > 0 {
 		if err := settling.settle(ctx, all, func() error { return r.ledger.PutSnapshot(ctx, s) }); err != nil {
 			return err
@@ -133,11 +135,40 @@ func (r *refresher) write(ctx context.Context, newest known, s ledger.Snapshot, 
 			return err
 		}
 	}
-	if err := r.ledger.SettleHeads(ctx, s.Corp, newest.entries); err != nil {
+	if err := r.ledger.SettleHeads(ctx, s.Corp, newest.Entries); err != nil {
+		return err
+	}
+	if err := r.record(ctx, s, alone(all)); err != nil {
 		return err
 	}
 	s.Settled = true
 	return r.ledger.PutSnapshot(ctx, s)
+}
+
+// alone lists the entries of which an observation says something new that is taken from no complete list.
+func alone(all []*news) []who {
+	var list []who
+	for _, n := range all {
+		if slices.ContainsFunc(n.looks, func(l directory.Look) bool { return l.Part == "" }) {
+			list = append(list, who{n.Kind, n.ID})
+		}
+	}
+	return list
+}
+
+// record keeps in S3 when a whole reading was made and what it counts for, so that with the answers the history can be made again. It is kept when all that
+// follows from the reading is, or by the next run: what S3 has and what the ledger has comes to the same.
+func (r *refresher) record(ctx context.Context, s ledger.Snapshot, alone []who) error {
+	kept := reading.Record{Corp: s.Corp, Asked: s.At, Answered: s.Until, Object: s.Object, Version: s.Version, Counts: s.Counts}
+	for _, w := range alone {
+		kept.Alone = append(kept.Alone, reading.Who{Kind: w.kind, ID: w.id})
+	}
+	key, content, err := kept.Written()
+	if err != nil {
+		return err
+	}
+	_, err = r.store.PutBlob(ctx, key, "application/json", content)
+	return err
 }
 
 func (r *refresher) report(ctx context.Context, s ledger.Snapshot) {
@@ -145,7 +176,7 @@ func (r *refresher) report(ctx context.Context, s ledger.Snapshot) {
 	level := slog.LevelInfo
 	for part, o := range s.Counts.Parts {
 		attributes = append(attributes, slog.Group(string(part), slog.Int("read", o.Read), slog.Bool("complete", o.Complete), slog.String("why", o.Why)))
-		if !o.Complete && o.Why != notHeld {
+		if !o.Complete && o.Why != reading.NotHeld {
 			level = slog.LevelWarn
 		}
 	}
@@ -154,19 +185,15 @@ func (r *refresher) report(ctx context.Context, s ledger.Snapshot) {
 
 // known is what the ledger holds of a corp before a reading.
 type known struct {
-	entries []directory.Entry
-	rooms   []archive.RoomID  // that messages name
-	robots  []archive.PartyID // likewise
-	next    string            // the room at which the last reading ran out of time
-
-	held      map[who]ledger.Held // the departments and members among entries
-	unsettled []time.Time         // the newest snapshots, as long as what follows from them may not be written
+	reading.Known
+	held      map[who]ledger.Held // the departments and members among the entries
+	unsettled []ledger.Snapshot   // the newest snapshots, as long as what follows from them may not be written
 }
 
 func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, error) {
 	k := known{held: map[who]ledger.Held{}}
 	err := r.ledger.Helds(ctx, corp, func(h ledger.Held) bool {
-		k.entries = append(k.entries, h.Entry)
+		k.Entries = append(k.Entries, h.Entry)
 		if followed(h.Kind) {
 			k.held[who{h.Kind, h.ID}] = h
 		}
@@ -176,14 +203,14 @@ func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, err
 		return k, err
 	}
 	err = r.ledger.Rooms(ctx, corp, func(id archive.RoomID) bool {
-		k.rooms = append(k.rooms, id)
+		k.Rooms = append(k.Rooms, id)
 		return true
 	})
 	if err != nil {
 		return k, err
 	}
 	err = r.ledger.Robots(ctx, corp, func(id archive.PartyID) bool {
-		k.robots = append(k.robots, id)
+		k.Robots = append(k.Robots, id)
 		return true
 	})
 	if err != nil {
@@ -192,55 +219,41 @@ func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, err
 	first := true
 	err = r.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
 		if first {
-			k.next, first = s.Counts.Next, false
+			k.Next, first = s.Counts.Next, false
 		}
 		if s.Settled || s.Until.IsZero() { // the latter is of a version that kept no looks
 			return false
 		}
-		k.unsettled = append(k.unsettled, s.At)
+		k.unsettled = append(k.unsettled, s)
 		return true
 	})
 	return k, err
 }
 
 // read asks WeCom with every secret that is held, and returns its answers too, packed.
-func (r *refresher) read(ctx context.Context, corp archive.CorpID, k known) (*gathering, []byte, error) {
-	var packed bytes.Buffer
-	zip := gzip.NewWriter(&packed)
-	lines := json.NewEncoder(zip)
-	lines.SetEscapeHTML(false)
-	var unwritten error
-	keep := func(a wecom.Answer) {
-		if err := lines.Encode(a); err != nil && unwritten == nil {
-			unwritten = err
-		}
-	}
-	g := newGathering(k)
+func (r *refresher) read(ctx context.Context, corp archive.CorpID, k known) (read directory.Reading, next string, kept []byte, err error) {
+	keeper, readers := reading.NewKeeper(), reading.Readers{}
 	for _, kind := range []secrets.Kind{secrets.Archive, secrets.Contacts, secrets.Customer} {
 		secret, err := r.vault.Secret(ctx, corp, kind)
 		if errors.Is(err, secrets.ErrAbsent) {
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return read, "", nil, err
 		}
 		tokens := r.server.Tokens(corp, func(context.Context) (string, error) { return secret.Reveal(), nil })
-		g.readers[kind] = wecom.NewReader(tokens, r.pause, keep)
+		readers[kind] = wecom.NewReader(tokens, r.pause, keeper.Of(kind))
 	}
+	keeper.Held(readers)
 	budget, cancel := context.WithTimeout(ctx, r.budget)
 	defer cancel()
-	g.gather(budget)
+	read, next = reading.Gather(budget, readers, k.Known)
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return read, "", nil, err
 	}
-	if err := zip.Close(); err != nil {
-		unwritten = err
+	if len(readers) == 0 {
+		return read, next, nil, nil
 	}
-	if unwritten != nil {
-		return nil, nil, fmt.Errorf("pack WeCom's answers: %w", unwritten)
-	}
-	if len(g.readers) == 0 {
-		return g, nil, nil
-	}
-	return g, packed.Bytes(), nil
+	kept, err = keeper.Bytes()
+	return read, next, kept, err
 }

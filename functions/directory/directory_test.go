@@ -15,6 +15,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	local "github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/reading"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
 
@@ -238,7 +239,7 @@ func TestASecretAddedLaterNamesEarlierParties(t *testing.T) {
 	r.talk(corp)
 	s := r.refreshed(corp)
 	early := r.at
-	if o := s.Counts.Parts[directory.PartExternals]; o.Complete || o.Why != notHeld {
+	if o := s.Counts.Parts[directory.PartExternals]; o.Complete || o.Why != reading.NotHeld {
 		t.Errorf("externals without a secret: %+v", o)
 	}
 	if p := r.party(customer, early); p != (archive.Party{ID: archive.PartyID(customer), Kind: archive.KindExternal}) {
@@ -337,7 +338,7 @@ func TestOneHangingCorpDelaysNoOther(t *testing.T) {
 	if o := s.Counts.Parts[directory.PartMembers]; !o.Complete {
 		t.Errorf("the other corp's members: %+v", o)
 	}
-	if o := r.snapshot(corp).Counts.Parts[directory.PartMembers]; o.Complete || o.Why != outOfTime {
+	if o := r.snapshot(corp).Counts.Parts[directory.PartMembers]; o.Complete || o.Why != "out of time" {
 		t.Errorf("the hanging corp's members: %+v", o)
 	}
 }
@@ -410,7 +411,7 @@ func TestACompanyWithoutSecretsIsSaidToBeUnread(t *testing.T) {
 	r.ok(r.ledger.PutCorp(t.Context(), ledger.Corp{ID: "wwbare", Added: r.at}))
 	s := r.refreshed("wwbare")
 	for part, o := range s.Counts.Parts {
-		if o.Complete || o.Why != notHeld {
+		if o.Complete || o.Why != reading.NotHeld {
 			t.Errorf("%s: %+v", part, o)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/financesdk/gateway"
+	"github.com/wecomvault/wecomvault/shared/reading"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
@@ -82,7 +83,7 @@ func (r *refresher) examine(ctx context.Context, corp archive.CorpID) (examined,
 		found.Held = true
 		tokens := r.server.Tokens(corp, func(context.Context) (string, error) { return secret.Reveal(), nil })
 		found.Seen, err = x.try(ctx, wecom.NewReader(tokens, r.pause, nil))
-		found.Why, found.Code = because(err), wecom.CodeOf(err)
+		found.Why, found.Code = reading.Because(err), wecom.CodeOf(err)
 		var refusal *wecom.Error
 		if errors.As(err, &refusal) {
 			found.Address = gateway.FromIP(refusal.Message)

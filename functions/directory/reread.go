@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -16,8 +12,8 @@ import (
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
-	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/reading"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
@@ -38,7 +34,11 @@ func (r *refresher) reread(ctx context.Context, job queue.DirectoryJob) error {
 		if id == "" {
 			continue
 		}
-		found, err := r.rereadOne(ctx, job.Corp, who{job.Kind, id})
+		keeper := reading.NewKeeper()
+		if id == job.ID && job.Says != "" {
+			keeper.Told(directory.Notice{Kind: job.Kind, ID: id, At: job.At, Says: job.Says, NewID: job.NewID})
+		}
+		found, err := r.rereadOne(ctx, job.Corp, who{job.Kind, id}, keeper)
 		if err != nil {
 			return fmt.Errorf("look at a %s of corp %s again: %w", job.Kind, job.Corp, err)
 		}
@@ -52,7 +52,7 @@ func (r *refresher) reread(ctx context.Context, job queue.DirectoryJob) error {
 	return r.jobs.SendLater(ctx, job.Corp, job, lag)
 }
 
-func (r *refresher) rereadOne(ctx context.Context, corp archive.CorpID, w who) (fresh bool, err error) {
+func (r *refresher) rereadOne(ctx context.Context, corp archive.CorpID, w who, keeper *reading.Keeper) (fresh bool, err error) {
 	if !followed(w.kind) {
 		return false, fault.Newf(fault.Permanent, "no-such-kind", "a %s is not looked at alone", w.kind)
 	}
@@ -60,8 +60,8 @@ func (r *refresher) rereadOne(ctx context.Context, corp archive.CorpID, w who) (
 	if err != nil {
 		return false, err
 	}
-	seen, err := r.ask(ctx, corp, w)
-	if err != nil || len(seen) == 0 {
+	seen, err := r.ask(ctx, corp, w, keeper)
+	if err != nil {
 		return false, err
 	}
 	n := &news{Held: held, state: held.Fields != "", marks: map[string]string{}}
@@ -70,16 +70,24 @@ func (r *refresher) rereadOne(ctx context.Context, corp archive.CorpID, w who) (
 	}
 	for _, o := range seen {
 		looks, _ := o.Looks()
+		fresh := false
 		for _, l := range looks {
 			if said(held, l) {
 				continue
 			}
-			n.looks = append(n.looks, l)
+			n.looks, fresh = append(n.looks, l), true
 			n.Marks[lane("", l.Via)], n.Restless = markOf(l), true
 		}
+		keeper.Looked(reading.Who{Kind: w.kind, ID: w.id}, o, fresh)
 		if err := n.becomes(held, o); err != nil {
 			return false, err
 		}
+	}
+	if err := r.keep(ctx, corp, keeper); err != nil {
+		return false, err
+	}
+	if len(seen) == 0 {
+		return false, nil
 	}
 	settling, err := r.settling(ctx, corp, directory.Observation{})
 	if err != nil {
@@ -89,62 +97,23 @@ func (r *refresher) rereadOne(ctx context.Context, corp archive.CorpID, w who) (
 	return len(n.looks) > 0, settling.settle(ctx, []*news{n}, func() error { return nil })
 }
 
-// becomes changes the entry's state to what a look at it alone says, by which the field that its secret does not see is as it was.
+// becomes changes the entry's state to what a look at it alone says.
 func (n *news) becomes(held ledger.Held, o directory.Observation) error {
-	for _, f := range o.Refused {
-		if f.Says == directory.Deleted && held.Fields != "" && !held.Gone {
-			n.At, n.Gone, n.changed = o.Asked, true, true
-		}
+	after, changed, err := reading.Becomes(held.Entry, o)
+	if changed {
+		n.Entry, n.changed, n.state = after, true, true
 	}
-	reading := o.Reading
-	if len(reading.Members) == 1 {
-		m := reading.Members[0]
-		m.Listed = true
-		if held.Fields != "" {
-			before, err := directory.Parse[directory.Member](held.Fields)
-			if err != nil {
-				return fmt.Errorf("member %s: %w", held.ID, err)
-			}
-			m.Listed = before.Listed || held.Gone
-			if !m.MobileReadable {
-				m.Mobile, m.MobileReadable = before.Mobile, before.MobileReadable
-			}
-			if !m.EmailReadable {
-				m.Email, m.EmailReadable = before.Email, before.EmailReadable
-			}
-		}
-		reading.Members = []directory.ReadMember{m}
-	}
-	var newest []directory.Entry
-	if held.Fields != "" {
-		newest = append(newest, held.Entry)
-	}
-	changes, err := directory.Compare(newest, reading, o.Asked)
-	if err != nil {
-		return err
-	}
-	for _, e := range changes {
-		if e.Kind == n.Kind && e.ID == n.ID {
-			n.Entry, n.changed, n.state = e, true, true
-		}
-	}
-	return nil
+	return err
 }
 
 // ask looks at one entry with each secret in turn, until one shows it or says that there is none. A secret that sees only a part of the company
 // may refuse what another shows, and is then heard too.
-func (r *refresher) ask(ctx context.Context, corp archive.CorpID, w who) ([]directory.Observation, error) {
-	var packed bytes.Buffer
-	zip := gzip.NewWriter(&packed)
-	lines := json.NewEncoder(zip)
-	lines.SetEscapeHTML(false)
-	var unwritten error
-	keep := func(a wecom.Answer) { unwritten = errors.Join(unwritten, lines.Encode(a)) }
+func (r *refresher) ask(ctx context.Context, corp archive.CorpID, w who, keeper *reading.Keeper) ([]directory.Observation, error) {
 	var seen []directory.Observation
 	for _, kind := range order {
-		reader := wecom.NewReader(r.tokens.of(corp, kind, r), r.pause, keep)
+		reader := wecom.NewReader(r.tokens.of(corp, kind, r), r.pause, keeper.Of(kind))
 		o := directory.Observation{Asked: r.now(), Via: string(kind)}
-		known, err := look(ctx, reader, w, &o)
+		known, err := reading.One(ctx, reader, reading.Who{Kind: w.kind, ID: w.id}, &o)
 		o.Answered = r.now()
 		if o.Answered.Before(o.Asked) {
 			o.Answered = o.Asked
@@ -156,62 +125,21 @@ func (r *refresher) ask(ctx context.Context, corp archive.CorpID, w who) ([]dire
 			return nil, err
 		}
 		seen = append(seen, o)
-		// Which entry was looked at, and when, stands after its answers, so that the history can be made of what is kept in S3 alone.
-		said, err := json.Marshal(map[string]string{"kind": string(w.kind), "id": w.id, "via": o.Via,
-			"asked": o.Asked.UTC().Format(time.RFC3339Nano), "answered": o.Answered.UTC().Format(time.RFC3339Nano)})
-		if err != nil {
-			return nil, fmt.Errorf("write what was looked at: %w", err)
-		}
-		keep(wecom.Answer{Call: "again", Asked: string(said)})
 		if known {
 			break
 		}
 	}
-	if err := errors.Join(unwritten, zip.Close()); err != nil {
-		return nil, fmt.Errorf("pack WeCom's answers: %w", err)
-	}
-	if len(seen) == 0 {
-		return nil, nil
-	}
-	key := objstore.DirectoryKey(corp, "again", archive.HashHex(packed.Bytes())[:32]+".jsonl.gz")
-	_, err := r.store.PutBlob(ctx, key, "application/gzip", packed.Bytes())
-	return seen, err
+	return seen, nil
 }
 
-// look asks one secret. known says that it told what is so, and not only that it does not see the entry.
-func look(ctx context.Context, reader *wecom.Reader, w who, o *directory.Observation) (known bool, err error) {
-	switch w.kind {
-	case directory.KindDepartment:
-		var number int
-		if number, err = strconv.Atoi(w.id); err != nil {
-			return false, fault.Newf(fault.Permanent, "no-such-department", "department %s is no number", w.id)
-		}
-		var d wecom.Department
-		var named bool
-		if d, named, err = reader.Department(ctx, number); err == nil {
-			o.Reading.Departments = []directory.ReadDepartment{{ID: number, Named: named, Department: directory.Department{
-				Name: d.Name, NameEn: d.NameEn, Parent: d.Parent, Order: d.Order, Leaders: d.Leaders,
-			}}}
-		}
-	case directory.KindMember:
-		var m wecom.Member
-		if m, err = reader.Member(ctx, archive.PartyID(w.id)); err == nil {
-			m.ID = archive.PartyID(w.id) // QUIRK: userids are not case-sensitive, and WeCom answers with the form of its own
-			o.Reading.Members = []directory.ReadMember{asRead(m, true, wecom.ShowsSensitive([]wecom.Member{m}))}
-		}
+// keep keeps what a look at one entry was answered, and what WeCom had told of it.
+func (r *refresher) keep(ctx context.Context, corp archive.CorpID, keeper *reading.Keeper) error {
+	kept, err := keeper.Bytes()
+	if err != nil {
+		return err
 	}
-	switch {
-	case err == nil:
-		return true, nil
-	case wecom.NotThere(err):
-		o.Refused = []directory.Refusal{{Kind: w.kind, ID: w.id, Says: directory.Deleted}}
-		return true, nil
-	case wecom.NotShown(err):
-		o.Refused = []directory.Refusal{{Kind: w.kind, ID: w.id, Says: directory.Hidden}}
-		return false, nil
-	default:
-		return false, err
-	}
+	_, err = r.store.PutBlob(ctx, reading.AgainKey(corp, kept), "application/gzip", kept)
+	return err
 }
 
 // tokenCache keeps the access tokens of jobs, each of which makes one call or two: WeCom counts how often it is asked for one. Safe for

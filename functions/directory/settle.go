@@ -343,10 +343,17 @@ func (s *settling) each(ctx context.Context, all []*news, do func(context.Contex
 	return errors.Join(failed...)
 }
 
-// touched lists the entries that have looks of snapshots which were not settled.
-func (s *settling) touched(ctx context.Context, held map[who]ledger.Held, unsettled []time.Time) (map[who]bool, error) {
+// leftover is what snapshots that were not settled left behind.
+type leftover struct {
+	who   map[who]bool    // the entries that have looks of them
+	alone map[int64][]who // those that have looks of them which are taken from no complete list, by when the snapshot began, in milliseconds
+}
+
+// touched finds what snapshots that were not settled left behind.
+func (s *settling) touched(ctx context.Context, held map[who]ledger.Held, unsettled []ledger.Snapshot) (leftover, error) {
+	found := leftover{map[who]bool{}, map[int64][]who{}}
 	if len(unsettled) == 0 {
-		return nil, nil
+		return found, nil
 	}
 	var all []*news
 	for w, h := range held {
@@ -354,19 +361,23 @@ func (s *settling) touched(ctx context.Context, held map[who]ledger.Held, unsett
 			all = append(all, &news{Held: h})
 		}
 	}
-	var mu sync.Mutex
-	found := map[who]bool{}
-	err := s.each(ctx, all, func(ctx context.Context, n *news) error {
-		life, err := s.ledger.Life(ctx, s.corp, n.Kind, n.ID)
-		if slices.ContainsFunc(life.Looks.Looks, func(l directory.Look) bool {
-			return slices.ContainsFunc(unsettled, l.Asked.Equal)
-		}) {
-			mu.Lock()
-			found[who{n.Kind, n.ID}] = true
-			mu.Unlock()
-		}
+	slices.SortFunc(all, func(a, b *news) int { return compareWho(a.Entry, b.Entry) })
+	err := s.each(ctx, all, func(ctx context.Context, n *news) (err error) {
+		n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID)
 		return err
 	})
+	for _, n := range all {
+		w := who{n.Kind, n.ID}
+		for _, l := range n.life.Looks.Looks {
+			if !slices.ContainsFunc(unsettled, func(s ledger.Snapshot) bool { return l.Asked.Equal(s.At) }) {
+				continue
+			}
+			found.who[w] = true
+			if at := l.Asked.UnixMilli(); l.Part == "" && !slices.Contains(found.alone[at], w) {
+				found.alone[at] = append(found.alone[at], w)
+			}
+		}
+	}
 	return found, err
 }
 

@@ -112,7 +112,9 @@ func commands() []command {
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N] [-wait]: try set-aside items again; -wait tells until nothing changes any more", redrive},
 		{"replay", replayUsage, replay},
 		{"doctor", doctorUsage, examine},
-		{"rebuild", "rebuild -corp ID [-kms-key ARN]: make the ledger of a corp anew from the bucket, where the table of cursors and batches is lost for good", rebuild},
+		{"rebuild", "rebuild -corp ID [-kms-key ARN]: make the ledger of a corp anew from the bucket, where the table of cursors and batches is lost for good\n" +
+			"  rebuild directory [-corp ID] [-mend [-kms-key ARN]]: make the history of departments and members anew from WeCom's answers in the bucket and hold the ledger's " +
+			"against it, one JSON object a difference; -mend writes what differs, and makes the table if it is lost", rebuild},
 		{"fsck", "fsck [-corp ID]: check the archive against its ledger, mend what can be mended, one JSON object a finding", fsck},
 	}
 }

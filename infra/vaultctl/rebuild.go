@@ -36,6 +36,9 @@ type rebuilder struct {
 
 // rebuild is for the day when the table is lost and there is no backup: a restored table knows more. What can't be had from anywhere is said.
 func rebuild(ctx context.Context, p *program, args []string) error {
+	if len(args) > 0 && args[0] == "directory" {
+		return rebuildDirectory(ctx, p, args[1:])
+	}
 	f := flags("rebuild")
 	id, kmsKey := f.String("corp", "", ""), f.String("kms-key", "", "")
 	if err := parse(f, args); err != nil {

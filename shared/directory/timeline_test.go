@@ -1,12 +1,15 @@
 package directory_test
 
 import (
+	cmp2 "cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -73,7 +76,9 @@ func TestFewLooksMakeTheHistoryOfAll(t *testing.T) {
 			t.Fatalf("-all +few\n%s", diff)
 		}
 		for _, l := range few {
-			if !slices.ContainsFunc(all, func(a directory.Look) bool { return a.Same(l) && a.Asked.Equal(l.Asked) && a.Answered.Equal(l.Answered) }) {
+			if !slices.ContainsFunc(all, func(a directory.Look) bool {
+				return a.Same(l) && a.Asked.Equal(l.Asked) && a.Answered.Equal(l.Answered)
+			}) {
 				t.Fatalf("nobody made %+v", l)
 			}
 		}
@@ -108,4 +113,36 @@ func TestTheLooksOfAQuietYearAreFew(t *testing.T) {
 	if n := len(line.Unpack(directory.KindMember, "a", directory.Pack(directory.KindMember, "a", looks, glances))); n > 40 {
 		t.Errorf("%d looks", n)
 	}
+}
+
+// What a packer keeps of observations in the order of time is what Pack leaves of all looks.
+func TestAPackerKeepsWhatPackLeaves(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := rapid.SampledFrom([]func(*rapid.T) []directory.Observation{quiet, looked}).Draw(t, "story")(t)
+		type span struct{ asked, answered int64 }
+		at := map[span][]directory.Observation{}
+		for _, o := range list {
+			key := span{o.Asked.UnixMilli(), o.Answered.UnixMilli()}
+			at[key] = append(at[key], o)
+		}
+		times := slices.SortedFunc(maps.Keys(at), func(a, b span) int {
+			return cmp2.Or(cmp2.Compare(a.asked, b.asked), cmp2.Compare(a.answered, b.answered))
+		})
+		var p directory.Packer
+		for _, key := range times {
+			var looks []directory.Look
+			var glances []directory.Glance
+			for _, o := range at[key] {
+				l, g := o.Looks()
+				looks, glances = append(looks, l...), append(glances, g...)
+			}
+			p.Take(looks, glances)
+		}
+		for _, id := range []string{"a", "b"} {
+			looks, glances := taken(directory.KindMember, id, list...)
+			if diff := cmp.Diff(directory.Pack(directory.KindMember, id, looks, glances), p.Packed(directory.KindMember, id), cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("-at once +in order\n%s", diff)
+			}
+		}
+	})
 }

@@ -56,6 +56,9 @@ type DirectoryJob struct {
 	ID    string         `json:"id"`               // of which a change was told
 	NewID string         `json:"new_id,omitempty"` // the userid that replaces it
 	Again bool           `json:"again,omitempty"`  // the first look found nothing new
+
+	At   time.Time         `json:"at,omitzero"`    // when WeCom told, by its clock
+	Says directory.Telling `json:"says,omitempty"` // what it told
 }
 
 // MailEvent is what SES says of a mail, in the form that the template's rules give to its events. Nobody enqueues it with Send.

@@ -1,4 +1,4 @@
-package main
+package reading
 
 import (
 	"context"
@@ -12,38 +12,64 @@ import (
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
 
+// NotHeld is why a part could not be read for which no secret is held.
+const NotHeld = "no secret"
+
 // Why a part could not be read, beside "errcode 48002" and the like.
 const (
-	notHeld    = "no secret"
+	notHeld    = NotHeld
 	noAnswer   = "no answer"
 	outOfTime  = "out of time"
 	oddAnswer  = "odd answer"
 	unlicensed = "members without licence"
 )
 
+// Readers are what asks WeCom, by the secrets that are held.
+type Readers map[secrets.Kind]*wecom.Reader
+
+// Known is what is known of a corp before a reading and decides what is asked.
+type Known struct {
+	Entries []directory.Entry
+	Rooms   []archive.RoomID  // that messages name
+	Robots  []archive.PartyID // likewise
+	Next    string            // the room at which the last reading ran out of time
+}
+
 // gathering is one reading of a corp's directory while it is made.
 type gathering struct {
 	directory.Reading
-	known
-	readers map[secrets.Kind]*wecom.Reader
+	known   Known
+	readers Readers
 	stopped string // the first room that there was no time for
 }
 
-func newGathering(k known) *gathering {
-	return &gathering{Reading: directory.Reading{Parts: map[directory.Part]directory.Outcome{}}, known: k, readers: map[secrets.Kind]*wecom.Reader{}}
+// Gather reads every part of a corp's directory that the secrets allow. Its order puts first what reports need. next is the first room that there was no
+// time for.
+func Gather(ctx context.Context, readers Readers, k Known) (read directory.Reading, next string) {
+	g := newGathering(readers, k)
+	g.people(ctx)
+	g.rest(ctx)
+	return g.Reading, g.stopped
 }
 
-// gather reads every part that the secrets allow. Its order puts first what reports need.
-func (g *gathering) gather(ctx context.Context) {
+func newGathering(readers Readers, k Known) *gathering {
+	return &gathering{Reading: directory.Reading{Parts: map[directory.Part]directory.Outcome{}}, known: k, readers: readers}
+}
+
+// people reads departments and members.
+func (g *gathering) people(ctx context.Context) {
 	g.designated(ctx)
 	g.contacts(ctx)
+}
+
+func (g *gathering) rest(ctx context.Context) {
 	g.externals(ctx)
 	g.robotsSeen(ctx)
 	g.roomsSeen(ctx)
 }
 
-// because says in a word why a part is not complete.
-func because(err error) string {
+// Because says in a word why a part is not complete.
+func Because(err error) string {
 	switch {
 	case err == nil:
 		return ""
@@ -61,7 +87,7 @@ func because(err error) string {
 }
 
 func outcome(kind secrets.Kind, read int, err error) directory.Outcome {
-	return directory.Outcome{Read: read, Complete: err == nil, Via: string(kind), Why: because(err)}
+	return directory.Outcome{Read: read, Complete: err == nil, Via: string(kind), Why: Because(err)}
 }
 
 // designated reads which members are archived, and under which edition.
@@ -352,7 +378,7 @@ func (g *gathering) robotsSeen(ctx context.Context) {
 		return
 	}
 	var failed error
-	for _, id := range g.robots {
+	for _, id := range g.known.Robots {
 		robot, err := reader.Robot(ctx, id)
 		if err != nil && !refused(err) {
 			failed = err
@@ -404,7 +430,7 @@ func (g *gathering) roomsSeen(ctx context.Context) {
 // roomKinds is what is known of rooms before they are read.
 func (g *gathering) roomKinds() map[archive.RoomID]string {
 	kinds := map[archive.RoomID]string{}
-	for _, e := range g.entries {
+	for _, e := range g.known.Entries {
 		if room, err := directory.Parse[directory.Room](e.Fields); err == nil && e.Kind == directory.KindRoom {
 			kinds[archive.RoomID(e.ID)] = room.Kind
 		}
@@ -413,14 +439,14 @@ func (g *gathering) roomKinds() map[archive.RoomID]string {
 }
 
 func (g *gathering) inTurn(before map[archive.RoomID]string) []archive.RoomID {
-	all := slices.Concat(g.Groups, g.rooms)
+	all := slices.Concat(g.Groups, g.known.Rooms)
 	slices.Sort(all)
 	var fresh, later, sooner []archive.RoomID
 	for _, id := range slices.Compact(all) {
 		switch _, known := before[id]; {
 		case !known:
 			fresh = append(fresh, id)
-		case string(id) < g.next:
+		case string(id) < g.known.Next:
 			later = append(later, id)
 		default:
 			sooner = append(sooner, id)

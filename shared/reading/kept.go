@@ -1,0 +1,245 @@
+package reading
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/secrets"
+	"github.com/wecomvault/wecomvault/shared/wecom"
+)
+
+// The lines among WeCom's answers that are none: what has to be known to read them again. Each has what it says in "asked".
+const (
+	lineHeld   = "#held"   // the secrets that were held, in order
+	lineLooked = "#looked" // a look at one entry alone: alone
+	lineTold   = "#told"   // what WeCom told of an entry: told
+)
+
+type looked struct {
+	Who
+	Via      string    `json:"via"`
+	Asked    time.Time `json:"asked"`
+	Answered time.Time `json:"answered"`
+	New      bool      `json:"new"` // it said something else than was known, and is part of the history
+}
+
+type told struct {
+	Who
+	At    time.Time         `json:"at"`
+	Says  directory.Telling `json:"says"`
+	NewID string            `json:"new_id,omitempty"`
+}
+
+// Keeper packs WeCom's answers as they come: JSON lines, compressed. The same answers are the same bytes. It is for one goroutine.
+type Keeper struct {
+	packed bytes.Buffer
+	zip    *gzip.Writer
+	lines  *json.Encoder
+	failed error
+}
+
+// NewKeeper returns an empty Keeper.
+func NewKeeper() *Keeper {
+	k := &Keeper{}
+	k.zip = gzip.NewWriter(&k.packed)
+	k.lines = json.NewEncoder(k.zip)
+	k.lines.SetEscapeHTML(false)
+	return k
+}
+
+func (k *Keeper) keep(a wecom.Answer) {
+	if k.failed == nil {
+		k.failed = k.lines.Encode(a)
+	}
+}
+
+// Of keeps the answers that the secret of a kind is given: for wecom.NewReader.
+func (k *Keeper) Of(kind secrets.Kind) func(wecom.Answer) {
+	return func(a wecom.Answer) {
+		a.Via = string(kind)
+		k.keep(a)
+	}
+}
+
+func (k *Keeper) note(line string, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		k.failed = errors.Join(k.failed, err)
+		return
+	}
+	k.keep(wecom.Answer{Call: line, Asked: string(b)})
+}
+
+// Held keeps which secrets a whole reading had.
+func (k *Keeper) Held(readers Readers) {
+	var kinds []secrets.Kind
+	for _, kind := range order {
+		if readers[kind] != nil {
+			kinds = append(kinds, kind)
+		}
+	}
+	k.note(lineHeld, kinds)
+}
+
+var order = [...]secrets.Kind{secrets.Archive, secrets.Contacts, secrets.Customer}
+
+// Looked keeps that an entry was looked at alone, by o.Via and when. fresh says that it showed something else than was known.
+func (k *Keeper) Looked(w Who, o directory.Observation, fresh bool) {
+	k.note(lineLooked, looked{Who: w, Via: o.Via, Asked: o.Asked.UTC(), Answered: o.Answered.UTC(), New: fresh})
+}
+
+// Told keeps what WeCom told.
+func (k *Keeper) Told(n directory.Notice) {
+	k.note(lineTold, told{Who: Who{n.Kind, n.ID}, At: n.At.UTC(), Says: n.Says, NewID: n.NewID})
+}
+
+// Bytes ends the keeping.
+func (k *Keeper) Bytes() ([]byte, error) {
+	if err := errors.Join(k.failed, k.zip.Close()); err != nil {
+		return nil, fmt.Errorf("pack WeCom's answers: %w", err)
+	}
+	return k.packed.Bytes(), nil
+}
+
+// opened is what a Keeper kept.
+type opened struct {
+	by     map[secrets.Kind][]wecom.Answer
+	held   []secrets.Kind
+	looked []looked
+	told   []told
+}
+
+func open(kept []byte) (opened, error) {
+	o := opened{by: map[secrets.Kind][]wecom.Answer{}}
+	zip, err := gzip.NewReader(bytes.NewReader(kept))
+	if err != nil {
+		return o, fmt.Errorf("WeCom's answers that were kept can't be unpacked: %w", err)
+	}
+	lines := json.NewDecoder(bufio.NewReader(zip))
+	for {
+		var a wecom.Answer
+		err := lines.Decode(&a)
+		if errors.Is(err, io.EOF) {
+			return o, nil
+		}
+		if err == nil {
+			err = o.add(a)
+		}
+		if err != nil {
+			return o, errors.New("WeCom's answers that were kept are not in the form in which they were written")
+		}
+	}
+}
+
+func (o *opened) add(a wecom.Answer) error {
+	switch a.Call {
+	case lineHeld:
+		return json.Unmarshal([]byte(a.Asked), &o.held)
+	case lineLooked:
+		var l looked
+		err := json.Unmarshal([]byte(a.Asked), &l)
+		o.looked = append(o.looked, l)
+		return err
+	case lineTold:
+		var t told
+		err := json.Unmarshal([]byte(a.Asked), &t)
+		o.told = append(o.told, t)
+		return err
+	default:
+		o.by[secrets.Kind(a.Via)] = append(o.by[secrets.Kind(a.Via)], a)
+		return nil
+	}
+}
+
+// Record is what is kept of one reading of the whole directory beside the answers, which it may share with the reading before: it is written when all that
+// follows from the reading is.
+type Record struct {
+	Corp     archive.CorpID   `json:"corp"`
+	Asked    time.Time        `json:"asked"`
+	Answered time.Time        `json:"answered"`
+	Object   string           `json:"object"` // the answers; "": no secret was held
+	Version  string           `json:"version,omitempty"`
+	Counts   directory.Counts `json:"counts"`
+	Alone    []Who            `json:"alone,omitempty"` // those of whom it was a look alone, on no complete list, that showed something new
+}
+
+// steps of the keys below a corp's directory.
+const (
+	snapshots = "snapshots"
+	again     = "again"
+)
+
+// Snapshots and Again are what the keys of a corp's records, and of its looks at single entries, begin with.
+func Snapshots(corp archive.CorpID) string { return objstore.DirectoryKey(corp, snapshots) + "/" }
+
+// Again is what the keys of looks at single entries begin with.
+func Again(corp archive.CorpID) string { return objstore.DirectoryKey(corp, again) + "/" }
+
+// AnswersKey is where the answers of a whole reading are kept, AgainKey where those of looks at one entry are.
+func AnswersKey(corp archive.CorpID, kept []byte) string {
+	return objstore.DirectoryKey(corp, archive.HashHex(kept)[:32]+".jsonl.gz")
+}
+
+// AgainKey is where the answers of looks at one entry are kept.
+func AgainKey(corp archive.CorpID, kept []byte) string {
+	return objstore.DirectoryKey(corp, again, archive.HashHex(kept)[:32]+".jsonl.gz")
+}
+
+// Written is a record's key and content.
+func (r Record) Written() (key string, content []byte, err error) {
+	r.Asked, r.Answered = r.Asked.UTC(), r.Answered.UTC()
+	content, err = json.Marshal(r)
+	if err != nil {
+		return "", nil, fmt.Errorf("write the record of a reading of corp %s: %w", r.Corp, err)
+	}
+	name := fmt.Sprintf("%013d-%s.json", max(r.Asked.UnixMilli(), 0), archive.HashHex(content)[:16])
+	return objstore.DirectoryKey(r.Corp, snapshots, r.Asked.Format(time.DateOnly), name), content, nil
+}
+
+// ParseRecord reads what Written wrote.
+func ParseRecord(content []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(content, &r); err != nil || r.Asked.IsZero() || r.Answered.Before(r.Asked) || strings.TrimSpace(string(r.Corp)) == "" {
+		return r, errors.New("it is no record of a reading")
+	}
+	return r, nil
+}
+
+// Replay reads departments and members out of the answers to a whole reading again. It fails if they are not those of the record.
+func Replay(ctx context.Context, r Record, kept []byte) (directory.Reading, error) {
+	o := opened{}
+	if r.Object != "" {
+		var err error
+		if o, err = open(kept); err != nil {
+			return directory.Reading{}, err
+		}
+	}
+	readers := Readers{}
+	for _, kind := range o.held {
+		readers[kind] = wecom.NewReplay(o.by[kind])
+	}
+	g := newGathering(readers, Known{})
+	g.people(ctx)
+	if err := ctx.Err(); err != nil {
+		return directory.Reading{}, err
+	}
+	for _, part := range []directory.Part{directory.PartDepartments, directory.PartMembers, directory.PartDesignated} {
+		want, got := r.Counts.Parts[part], g.Parts[part]
+		if want.Complete && (!got.Complete || got.Read != want.Read || got.Via != want.Via) {
+			return directory.Reading{}, fmt.Errorf("the answers that were kept show %d %s by the secret %q, and %d were read by %q: they are not whole", got.Read, part, got.Via, want.Read, want.Via)
+		}
+		g.Parts[part] = want
+	}
+	return g.Reading, nil
+}

@@ -1,0 +1,98 @@
+package reading
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/fault"
+	"github.com/wecomvault/wecomvault/shared/wecom"
+)
+
+// Who is a department or member of one corp.
+type Who struct {
+	Kind directory.Kind `json:"kind"`
+	ID   string         `json:"id"`
+}
+
+// One looks at one department or member with one secret. known says that it told what is so, and not only that it does not see the entry.
+func One(ctx context.Context, reader *wecom.Reader, w Who, o *directory.Observation) (known bool, err error) {
+	switch w.Kind {
+	case directory.KindDepartment:
+		var number int
+		if number, err = strconv.Atoi(w.ID); err != nil {
+			return false, fault.Newf(fault.Permanent, "no-such-department", "department %s is no number", w.ID)
+		}
+		var d wecom.Department
+		var named bool
+		if d, named, err = reader.Department(ctx, number); err == nil {
+			o.Reading.Departments = []directory.ReadDepartment{{ID: number, Named: named, Department: directory.Department{
+				Name: d.Name, NameEn: d.NameEn, Parent: d.Parent, Order: d.Order, Leaders: d.Leaders,
+			}}}
+		}
+	case directory.KindMember:
+		var m wecom.Member
+		if m, err = reader.Member(ctx, archive.PartyID(w.ID)); err == nil {
+			m.ID = archive.PartyID(w.ID) // QUIRK: userids are not case-sensitive, and WeCom answers with the form of its own
+			o.Reading.Members = []directory.ReadMember{asRead(m, true, wecom.ShowsSensitive([]wecom.Member{m}))}
+		}
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case wecom.NotThere(err):
+		o.Refused = []directory.Refusal{{Kind: w.Kind, ID: w.ID, Says: directory.Deleted}}
+		return true, nil
+	case wecom.NotShown(err):
+		o.Refused = []directory.Refusal{{Kind: w.Kind, ID: w.ID, Says: directory.Hidden}}
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// Becomes is an entry's state after a look at it alone: what its secret does not show is as it was. before has no Fields if WeCom never showed the entry.
+// changed says that it is another than it was.
+func Becomes(before directory.Entry, o directory.Observation) (after directory.Entry, changed bool, err error) {
+	after = before
+	for _, f := range o.Refused {
+		if f.Says == directory.Deleted && before.Fields != "" && !before.Gone {
+			after.At, after.Gone, changed = o.Asked, true, true
+		}
+	}
+	reading := o.Reading
+	if len(reading.Members) == 1 {
+		m := reading.Members[0]
+		m.Listed = true
+		if before.Fields != "" {
+			was, err := directory.Parse[directory.Member](before.Fields)
+			if err != nil {
+				return before, false, fmt.Errorf("member %s: %w", before.ID, err)
+			}
+			m.Listed = was.Listed || before.Gone
+			if !m.MobileReadable {
+				m.Mobile, m.MobileReadable = was.Mobile, was.MobileReadable
+			}
+			if !m.EmailReadable {
+				m.Email, m.EmailReadable = was.Email, was.EmailReadable
+			}
+		}
+		reading.Members = []directory.ReadMember{m}
+	}
+	var newest []directory.Entry
+	if before.Fields != "" {
+		newest = append(newest, before)
+	}
+	changes, err := directory.Compare(newest, reading, o.Asked)
+	if err != nil {
+		return before, false, err
+	}
+	for _, e := range changes {
+		if e.Kind == before.Kind && e.ID == before.ID {
+			after, changed = e, true
+		}
+	}
+	return after, changed, nil
+}
