@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/directory"
@@ -12,42 +13,6 @@ import (
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
-
-// facts is what a report is made of, which can be cut down to what somebody may see.
-type facts[F any] interface {
-	Within(holds func(departments []int) bool) F
-	Quiet() bool
-}
-
-// builder makes a mail of kept facts, of no more than what holds holds. quiet says that there is no news in it.
-type builder func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (m report.Mail, quiet bool, err error)
-
-func of[F facts[F]](build func(F, report.View) (report.Mail, error)) builder {
-	return func(kept json.RawMessage, holds func(departments []int) bool, v report.View) (report.Mail, bool, error) {
-		var f F
-		if err := json.Unmarshal(kept, &f); err != nil {
-			return report.Mail{}, false, fmt.Errorf("the facts of the report can't be read")
-		}
-		within := f.Within(holds)
-		m, err := build(within, v)
-		return m, within.Quiet(), err
-	}
-}
-
-// builders are the reports that can be previewed: those of each noon.
-func builders() map[report.Kind]builder {
-	return map[report.Kind]builder{
-		report.UserStatus:    of(report.NewUserStatus),
-		report.MissingMobile: of(report.NewMissingMobile),
-		report.NumberChange:  of(report.NewNumberChange),
-		report.DeletedUsers:  of(report.NewDeletedUsers),
-		report.NewUsers:      of(report.NewNewUsers),
-		report.GroupsBreach:  of(report.NewGroupsBreach),
-		report.Maintenance:   of(report.NewMaintenance),
-		report.MissingEmail:  of(report.NewMissingEmail),
-		report.Coverage:      of(report.NewCoverage),
-	}
-}
 
 // zone is shown beside UTC, as in the mails: WeCom's companies keep China's time.
 var zone = time.FixedZone("UTC+8", 8*60*60)
@@ -89,8 +54,7 @@ func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
 		return answer{}, err
 	}
 	kind := report.Kind(c.segment["report"])
-	build, ok := builders()[kind]
-	if !ok {
+	if !slices.Contains(report.Kinds(), kind) {
 		return answer{}, absent("report that can be previewed")
 	}
 	co, err := a.company(ctx, c)
@@ -146,7 +110,7 @@ func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
 	if !scope.All() {
 		view.Departments = []string{co.name(department)}
 	}
-	mail, quiet, err := build(kept.Facts, scope.HoldsAny, view)
+	mail, quiet, err := report.Again(kind, kept.Facts, scope.HoldsAny, view)
 	if err != nil {
 		return answer{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/mail"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,8 +61,8 @@ func newChoices(name string) choices {
 	}
 }
 
-// apply changes c and keeps the given secrets.
-func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp) error {
+// apply changes c, which keep writes, and keeps the given secrets.
+func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp, keep func(ledger.Corp) error) error {
 	given := map[string]bool{}
 	ch.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if given["name"] {
@@ -88,6 +89,12 @@ func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp) error {
 		if err != nil {
 			return err
 		}
+		for i, r := range receivers {
+			// Who stays keeps a name and reports of their own.
+			if at := slices.IndexFunc(c.ReportTo, func(was ledger.Receiver) bool { return was.Address == r.Address }); at >= 0 {
+				receivers[i].Name, receivers[i].Reports = c.ReportTo[at].Name, c.ReportTo[at].Reports
+			}
+		}
 		c.ReportTo = receivers
 	}
 	for _, s := range []struct {
@@ -105,7 +112,7 @@ func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp) error {
 			return err
 		}
 	}
-	if err := p.ledger.PutCorp(ctx, *c); err != nil {
+	if err := keep(*c); err != nil {
 		return err
 	}
 	if *ch.archiveFile == "" {
@@ -169,7 +176,7 @@ func corpsAdd(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	c := ledger.Corp{ID: id, Name: *ch.id, Added: clock.Now()}
-	if err := ch.apply(ctx, p, &c); err != nil {
+	if err := ch.apply(ctx, p, &c, func(c ledger.Corp) error { return p.ledger.PutCorp(ctx, c) }); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(p.out, "corp %s is added; fetch follows it from its next start on, within a minute\n", id)
@@ -188,7 +195,12 @@ func corpsSet(ctx context.Context, p *program, args []string) error {
 	if err := p.audit(ctx, "corps set", c.ID, "settings"); err != nil {
 		return err
 	}
-	if err := ch.apply(ctx, p, &c); err != nil {
+	// Under its rev: somebody may change the account admins over the API meanwhile.
+	err = ch.apply(ctx, p, &c, func(c ledger.Corp) error {
+		_, err := p.ledger.ChangeCorp(ctx, c)
+		return changedMeanwhile(err, "corp "+string(c.ID))
+	})
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(p.out, "corp %s is changed\n", c.ID)

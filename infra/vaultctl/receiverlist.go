@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -19,10 +20,12 @@ import (
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
-const receiversUsage = "receivers list -corp ID | add -corp ID -address ADDRESS -department N -reports R1,… [-name NAME] [-lang zh|en] | " +
-	"change -corp ID -id ID [-name NAME] [-address ADDRESS] [-lang zh|en] [-reports R1,…] [-department N] [-use-wecom name,address,lang,reports] | remove -corp ID -id ID | " +
+const receiversUsage = "receivers list -corp ID [-id ID] | add -corp ID -address ADDRESS -department N -reports R1,… [-name NAME] [-lang zh|en] [-key WORD] | " +
+	"change -corp ID -id ID [-name NAME] [-address ADDRESS] [-lang zh|en] [-reports R1,…] [-department N] [-use-wecom name,address,lang,reports] [-rev N] | remove -corp ID -id ID [-rev N] | " +
 	"heads -corp ID | settings -corp ID [-operations ADDRESS] [-control ADDRESS] [-alert ADDRESS] [-lang zh|en] [-on R1,…] [-off R1,…] [-silent R1,…] [-tell R1,…] | " +
-	"suppressed -corp ID | lift -corp ID -address ADDRESS: who gets which reports of which departments; heads of department follow WeCom; whose address is dead or complained"
+	"departments -corp ID | reports -corp ID | preview -corp ID -report R1 -department N [-lang zh|en] [-html FILE] | mails -corp ID [-address ADDRESS] [-most N] | " +
+	"suppressed -corp ID | lift -corp ID -address ADDRESS: who gets which reports of which departments; heads of department follow WeCom; what was mailed and what became of it; " +
+	"whose address is dead or complained. -rev N changes only what list shows with that rev; -key WORD adds no second one if the command is repeated"
 
 // receiverPublic is a receiver as list prints it.
 type receiverPublic struct {
@@ -40,38 +43,71 @@ type receiverPublic struct {
 	Editable     []string      `json:"editable"`
 	Unreachable  string        `json:"unreachable,omitempty"`
 	Synced       string        `json:"synced,omitempty"` // of heads: when WeCom's directory was last read
+	Suppressed   *fatePublic   `json:"suppressed,omitempty"`
+	Heard        *fatePublic   `json:"last_heard,omitempty"` // what SES last said of a mail to the address
 	Rev          int           `json:"rev"`
 }
 
+// fatePublic is what became of mails to an address, in SES's words.
+type fatePublic struct {
+	Fate   string `json:"fate"`
+	Detail string `json:"detail,omitempty"`
+	At     string `json:"at"`
+}
+
+// word is a language as the commands and the API take it.
+func word(l report.Language) string {
+	if l == report.English {
+		return "en"
+	}
+	return "zh"
+}
+
 func receiversList(ctx context.Context, p *program, args []string) error {
-	return p.listReceivers(ctx, "receivers list", args, func(routing.Receiver) bool { return true })
+	f := flags("receivers list")
+	id := f.String("id", "", "")
+	return p.listReceivers(ctx, f, args, func(r routing.Receiver) bool { return *id == "" || r.ID == *id })
 }
 
 func receiversHeads(ctx context.Context, p *program, args []string) error {
-	return p.listReceivers(ctx, "receivers heads", args, func(r routing.Receiver) bool { return r.Source == routing.Head })
+	return p.listReceivers(ctx, flags("receivers heads"), args, func(r routing.Receiver) bool { return r.Source == routing.Head })
 }
 
 // listReceivers shows whole addresses, so that it is audited first.
-func (p *program) listReceivers(ctx context.Context, name string, args []string, show func(routing.Receiver) bool) error {
-	c, err := p.ofCorp(ctx, flags(name), args)
+func (p *program) listReceivers(ctx context.Context, f *flag.FlagSet, args []string, show func(routing.Receiver) bool) error {
+	c, err := p.ofCorp(ctx, f, args)
 	if err != nil {
 		return err
 	}
-	if err := p.audit(ctx, name, c.ID, "receivers"); err != nil {
+	if err := p.audit(ctx, f.Name(), c.ID, "receivers"); err != nil {
 		return err
 	}
 	company, synced, err := p.ledger.Company(ctx, c)
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(p.out)
+	var shown []routing.Receiver
+	var addresses []string
 	for _, r := range routing.List(company) {
-		if !show(r) {
-			continue
+		if show(r) {
+			shown, addresses = append(shown, r), append(addresses, r.Address)
 		}
+	}
+	boxes, err := p.ledger.Letterboxes(ctx, c.ID, addresses)
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(p.out)
+	for _, r := range shown {
 		out := receiverPublic{
-			ID: r.ID, Source: string(r.Source), Name: r.Name, Address: r.Address, Language: string(r.Language), Reports: r.Reports, Departments: departmentNames(r.Departments, company.Names, c),
+			ID: r.ID, Source: string(r.Source), Name: r.Name, Address: r.Address, Language: word(r.Language), Reports: r.Reports, Departments: departmentNames(r.Departments, company.Names, c),
 			Gone: r.Missing, WeComName: r.WeComName, WeComAddress: r.WeComAddress, Edited: r.Edited, Editable: r.Editable(), Unreachable: r.Unreachable, Rev: r.Rev,
+		}
+		if s := boxes[r.Address].Suppressed; s != nil {
+			out.Suppressed = &fatePublic{string(s.Reason), s.Detail, rfc3339(s.Since)}
+		}
+		if h := boxes[r.Address].Heard; h != nil {
+			out.Heard = &fatePublic{string(h.Fate), h.Detail, rfc3339(h.At)}
 		}
 		if r.Source == routing.Head && !synced.IsZero() {
 			out.Synced = rfc3339(synced)
@@ -130,7 +166,7 @@ func changedMeanwhile(err error, id string) error {
 func receiversAdd(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers add")
 	id, name, address, lang := f.String("corp", "", ""), f.String("name", "", ""), f.String("address", "", ""), f.String("lang", "zh", "")
-	department, reports := f.Int("department", 0, ""), f.String("reports", "", "")
+	department, reports, repeat := f.Int("department", 0, ""), f.String("reports", "", ""), f.String("key", "", "")
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -149,14 +185,28 @@ func receiversAdd(ctx context.Context, p *program, args []string) error {
 	if row, err = row.Checked(company.Tree); err != nil {
 		return err
 	}
-	if err := row.Alone(company.Entered); err != nil {
-		return err
-	}
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return fmt.Errorf("name a receiver: %w", err)
 	}
+	if *repeat != "" {
+		sum := sha256.Sum256([]byte(string(c.ID) + "\x00" + p.actor + "\x00" + *repeat))
+		random = [8]byte(sum[:8])
+	}
 	row.ID = routing.RowID(random)
+	for _, there := range company.Entered {
+		if there.ID != row.ID {
+			continue
+		}
+		if there.Name != row.Name || there.Address != row.Address || there.Language != row.Language || there.Department != row.Department || !slices.Equal(there.Reports, row.Reports) {
+			return fmt.Errorf("-key %s added another receiver before, %s, or that one was changed since: take a new word for a new receiver", *repeat, row.ID)
+		}
+		_, err := fmt.Fprintf(p.out, "receiver %s is there already, by the same key\n", row.ID)
+		return err
+	}
+	if err := row.Alone(company.Entered); err != nil {
+		return err
+	}
 	if err := p.audit(ctx, "receivers add", c.ID, "receiver "+row.ID); err != nil {
 		return err
 	}
@@ -169,7 +219,7 @@ func receiversAdd(ctx context.Context, p *program, args []string) error {
 
 func receiversChange(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers change")
-	corp, id := f.String("corp", "", ""), f.String("id", "", "")
+	corp, id, rev := f.String("corp", "", ""), f.String("id", "", ""), f.Int("rev", anyRev, "")
 	ch := receiverChange{
 		name: f.String("name", "", ""), address: f.String("address", "", ""), lang: f.String("lang", "", ""), reports: f.String("reports", "", ""),
 		department: f.Int("department", 0, ""), wecom: f.String("use-wecom", "", ""),
@@ -186,6 +236,10 @@ func receiversChange(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := asRead(r, *rev); err != nil {
+		return err
+	}
+	delete(ch.given, "rev")
 	if len(ch.given) == 2 {
 		return &usageError{"receivers change: name at least one thing to change"}
 	}
@@ -229,6 +283,17 @@ func receiversChange(ctx context.Context, p *program, args []string) error {
 	}
 	_, err = fmt.Fprintf(p.out, "receiver %s is changed; it holds from the next mail on\n", r.ID)
 	return err
+}
+
+// anyRev is -rev where it is not given.
+const anyRev = -1
+
+// asRead refuses to change what is not any more as somebody has read it.
+func asRead(r routing.Receiver, rev int) error {
+	if rev != anyRev && r.Rev != rev {
+		return changedMeanwhile(fmt.Errorf("receiver %s has rev %d: %w", r.ID, r.Rev, ledger.ErrLost), r.ID)
+	}
+	return nil
 }
 
 // receiverChange is the flags of receivers change.
@@ -314,7 +379,7 @@ func (p *program) receiver(ctx context.Context, c ledger.Corp, id string) (routi
 
 func receiversRemove(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers remove")
-	corp, id := f.String("corp", "", ""), f.String("id", "", "")
+	corp, id, rev := f.String("corp", "", ""), f.String("id", "", ""), f.Int("rev", anyRev, "")
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -327,6 +392,9 @@ func receiversRemove(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	if err := r.Removable(); err != nil {
+		return err
+	}
+	if err := asRead(r, *rev); err != nil {
 		return err
 	}
 	if err := p.audit(ctx, "receivers remove", c.ID, "receiver "+r.ID); err != nil {

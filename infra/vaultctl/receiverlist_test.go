@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +17,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
+	"github.com/wecomvault/wecomvault/shared/objstore"
 )
 
 // shell runs the receivers commands against a company with a head of department.
@@ -63,7 +68,7 @@ func TestAReceiverIsAddedChangedAndRemovedFromTheShell(t *testing.T) {
 	text, err := s.do("add", "-address", "Lin@Tide.example", "-department", "2", "-reports", "r5,R1", "-name", "Lin")
 	s.OK(err)
 	id := strings.Fields(text)[1]
-	want := receiverPublic{ID: id, Source: "entered", Name: "Lin", Address: "Lin@tide.example", Language: "zh-Hans", Departments: []string{"2 潜水"}, Rev: 1,
+	want := receiverPublic{ID: id, Source: "entered", Name: "Lin", Address: "Lin@tide.example", Language: "zh", Departments: []string{"2 潜水"}, Rev: 1,
 		Reports: s.list()[id].Reports, Editable: []string{"name", "address", "language", "reports", "department"}}
 	got := s.list()[id]
 	if diff := cmp.Diff(want, got); diff != "" || len(got.Reports) != 2 || got.Reports[0] != "R1" {
@@ -162,5 +167,168 @@ func TestReportsAreSwitchedAndAddressesSetFromTheShell(t *testing.T) {
 	var usage *usageError
 	if _, err := s.do("settings", "-off", "R99"); !errors.As(err, &usage) {
 		t.Errorf("a report that is none: %v", err)
+	}
+}
+
+// What the API does, a shell does too: each operation of its description has its command here.
+func TestEachOperationOfTheAPIHasItsCommand(t *testing.T) {
+	commandsOf := map[string]string{
+		"getDescription": "", // a shell has vaultctl's own usage
+		"listCorps":      "corps list", "getCorp": "corps list", "getSettings": "receivers settings", "changeSettings": "receivers settings",
+		"listDepartments": "receivers departments", "listReports": "receivers reports", "previewReport": "receivers preview",
+		"listReceivers": "receivers list", "getReceiver": "receivers list", "addReceiver": "receivers add", "changeReceiver": "receivers change", "removeReceiver": "receivers remove",
+		"listMails": "receivers mails", "listSuppressions": "receivers suppressed", "getSuppression": "receivers suppressed", "liftSuppression": "receivers lift",
+		"getStatus": "status", "listPeople": "people", "getPerson": "people", "listHRFiles": "people", "importHRFile": "people", "getHRFile": "people",
+	}
+	text, err := os.ReadFile("../../functions/api/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range doc.Paths {
+		for method, raw := range methods {
+			var op struct {
+				ID string `json:"operationId"`
+			}
+			if method == "parameters" {
+				continue
+			}
+			if err := json.Unmarshal(raw, &op); err != nil {
+				t.Fatal(err)
+			}
+			line, known := commandsOf[op.ID]
+			if !known {
+				t.Errorf("%s %s (%s) has no command", method, path, op.ID)
+			}
+			delete(commandsOf, op.ID)
+			if line == "" {
+				continue
+			}
+			name, second, _ := strings.Cut(line, " ")
+			i := slices.IndexFunc(commands(), func(c command) bool { return c.name == name })
+			if i < 0 {
+				t.Errorf("there is no vaultctl %s", name)
+				continue
+			}
+			if second == "" {
+				continue
+			}
+			var usage *usageError
+			err := commands()[i].run(t.Context(), &program{out: io.Discard}, []string{second, "-no-such-flag"})
+			if !errors.As(err, &usage) || !strings.Contains(err.Error(), "no-such-flag") {
+				t.Errorf("vaultctl %s: %v", line, err)
+			}
+		}
+	}
+	if len(commandsOf) > 0 {
+		t.Errorf("the API has none of %v", commandsOf)
+	}
+}
+
+func TestAKeyAddsOneReceiverHoweverOftenTheCommandIsRepeated(t *testing.T) {
+	s := newShell(t)
+	add := []string{"add", "-address", "lin@tide.example", "-department", "2", "-reports", "R1", "-key", "monday"}
+	for range 2 {
+		_, err := s.do(add...)
+		s.OK(err)
+	}
+	entered, _, err := s.ledger.Receivers(t.Context(), tide)
+	if err != nil || len(entered) != 1 {
+		t.Errorf("%v %v", entered, err)
+	}
+	add[2] = "yan@tide.example"
+	if _, err := s.do(add...); err == nil || !strings.Contains(err.Error(), "-key monday") {
+		t.Errorf("the key for another: %v", err)
+	}
+}
+
+func TestAChangeOfWhatWasReadBeforeIsRefused(t *testing.T) {
+	s := newShell(t)
+	text, err := s.do("add", "-address", "lin@tide.example", "-department", "2", "-reports", "R1")
+	s.OK(err)
+	id := strings.Fields(text)[1]
+	_, err = s.do("change", "-id", id, "-name", "Lin", "-rev", "1")
+	s.OK(err)
+	for _, args := range [][]string{{"change", "-id", id, "-name", "Bo", "-rev", "1"}, {"remove", "-id", id, "-rev", "1"}, {"change", "-id", "h-yu", "-name", "Bo", "-rev", "3"}} {
+		if _, err := s.do(args...); err == nil || !strings.Contains(err.Error(), "meanwhile") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	_, err = s.do("remove", "-id", id, "-rev", "2")
+	s.OK(err)
+	var usage *usageError
+	if _, err := s.do("change", "-id", "h-yu", "-rev", "0"); !errors.As(err, &usage) {
+		t.Errorf("nothing to change: %v", err)
+	}
+}
+
+func TestAShellShowsDepartmentsReportsAndTheFateOfMails(t *testing.T) {
+	s := newShell(t)
+	text, err := s.do("departments")
+	s.OK(err)
+	if text != `{"id":1,"name":"root","parent":0,"gone":false}`+"\n"+`{"id":2,"name":"潜水","parent":1,"gone":false}`+"\n" {
+		t.Error(text)
+	}
+	_, err = s.do("settings", "-off", "R4")
+	s.OK(err)
+	text, err = s.do("reports")
+	s.OK(err)
+	if strings.Count(text, `"on":false`) != 1 || !strings.Contains(text, `"R12"`) {
+		t.Error(text)
+	}
+	for i, to := range []string{"yu@tide.example", "admin@tide.example"} {
+		m := ledger.MailRow{Corp: tide, Day: fmt.Sprintf("2033-03-%02d", i+1), Report: "R1", To: to, Object: "mails/a", Version: "v", At: noon}
+		s.OK(s.ledger.PlanMail(t.Context(), m))
+		_, err := s.ledger.SetFate(t.Context(), m, ledger.Bounced, "permanent-general", noon)
+		s.OK(err)
+		s.OK(s.ledger.Hear(t.Context(), tide, to, ledger.Heard{Fate: ledger.Bounced, Detail: "permanent-general", Mail: m.Key(), At: noon}))
+	}
+	text, err = s.do("mails")
+	s.OK(err)
+	if strings.Count(text, `"fate":"bounced"`) != 2 || !strings.HasPrefix(text, `{"day":"2033-03-02"`) {
+		t.Error(text)
+	}
+	text, err = s.do("mails", "-address", "yu@tide.example", "-most", "1")
+	s.OK(err)
+	if strings.Count(text, "\n") != 1 || !strings.Contains(text, "yu@") {
+		t.Error(text)
+	}
+	if h := s.list()["h-yu"].Heard; h == nil || h.Fate != "bounced" || h.Detail != "permanent-general" {
+		t.Errorf("%+v", h)
+	}
+}
+
+func TestAShellPreviewsWhatAReceiverWouldGet(t *testing.T) {
+	s := newShell(t)
+	s.program.aws, s.program.where.ReportsBucket = s.Config(rig.Operator), s.Name("ReportsBucket")
+	if _, err := s.do("preview", "-report", "R5", "-department", "1"); err == nil || !strings.Contains(err.Error(), "has not been made yet") {
+		t.Errorf("before the first noon: %v", err)
+	}
+	kept := `{"facts":{"corp":{"ID":"` + string(tide) + `","Name":"Tide Salvage"},"day":"2033-03-01T12:00:00Z","snapshot":"2033-03-01T11:00:00Z",` +
+		`"rows":[{"id":"eda","name":"Eda Below","departments":[2],"status":1,"fresh":true},{"id":"fay","name":"Fay Root","departments":[1],"status":1,"fresh":true}]}}`
+	object, err := s.Store(s.Config(rig.Operator), "ReportsBucket").PutBlob(t.Context(), objstore.ReportKey(tide, "2033-03-01", "R5.json"), "application/json", []byte(kept))
+	s.OK(err)
+	run := ledger.Run{Corp: tide, Day: "2033-03-01", Report: "R5", Owner: "o", Until: noon, Object: object.Key, Version: object.VersionID, Done: noon}
+	_, err = s.ledger.ClaimRun(t.Context(), run, noon)
+	s.OK(err)
+	s.OK(s.ledger.FinishRun(t.Context(), run))
+	html := filepath.Join(t.TempDir(), "mail.html")
+	text, err := s.do("preview", "-report", "r5", "-department", "2", "-lang", "en", "-html", html)
+	s.OK(err)
+	page, err := os.ReadFile(html)
+	s.OK(err)
+	if !strings.Contains(text, "Eda") || strings.Contains(text, "Fay") || !strings.Contains(text, "Subject: ") || !strings.Contains(text, "2033-03-01 (it would be mailed)") ||
+		!strings.Contains(string(page), "Eda") || strings.Contains(string(page), "Fay") {
+		t.Errorf("%s\n%s", text, page)
+	}
+	for _, wrong := range [][]string{{"-report", "R99", "-department", "1"}, {"-report", "R7", "-department", "2"}, {"-report", "R5", "-department", "9"}, {"-report", "R5", "-department", "1", "-lang", "fr"}} {
+		if _, err := s.do(append([]string{"preview"}, wrong...)...); err == nil {
+			t.Errorf("%v is previewed", wrong)
+		}
 	}
 }
