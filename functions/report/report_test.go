@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -226,14 +227,14 @@ func TestFactsThatWereKeptStand(t *testing.T) {
 	d := newDesk(t)
 	c := d.company("wwkept")
 	sent := 0
-	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+	d.Fault(oneByOne(func(q awslocal.FaultRequest) awslocal.FaultDecision {
 		if q.Caller == "ReportFunction" && q.Operation == "PutItem" {
 			if sent++; sent == 3 { // the claim, the first mail, the second
 				return awslocal.FaultDecision{Act: awslocal.CutInstead}
 			}
 		}
 		return awslocal.FaultDecision{}
-	})
+	}))
 	if err := d.due(d.Context()); err == nil {
 		t.Fatal("the fault was not met")
 	}
@@ -266,10 +267,20 @@ func TestFactsThatWereKeptStand(t *testing.T) {
 	}
 }
 
+// oneByOne lets a fault plan look at one request at a time: the function makes several at once.
+func oneByOne(plan func(awslocal.FaultRequest) awslocal.FaultDecision) func(awslocal.FaultRequest) awslocal.FaultDecision {
+	var mu sync.Mutex
+	return func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		mu.Lock()
+		defer mu.Unlock()
+		return plan(q)
+	}
+}
+
 // writes counts a function's calls that change something, and refuses or fails the n-th.
 func (d *desk) writes(n int, act awslocal.Act) (count *int) {
 	count = new(int)
-	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+	d.Fault(oneByOne(func(q awslocal.FaultRequest) awslocal.FaultDecision {
 		if q.Caller != "ReportFunction" || !strings.HasPrefix(q.Operation, "Put") && !strings.HasPrefix(q.Operation, "Update") && !strings.HasPrefix(q.Operation, "Send") {
 			return awslocal.FaultDecision{}
 		}
@@ -278,7 +289,7 @@ func (d *desk) writes(n int, act awslocal.Act) (count *int) {
 			return awslocal.FaultDecision{Act: act}
 		}
 		return awslocal.FaultDecision{}
-	})
+	}))
 	return count
 }
 
