@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/receivers"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
@@ -28,11 +29,12 @@ type letters struct {
 	dead    int // receivers that get none any more: bounced, or complained
 
 	unheard map[string]bool // alerts that did not reach their receiver, by key
+	mailed  map[string]bool // addresses that reports of the last days were made for, sent or not
 }
 
 func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	oldest := f.now.AddDate(0, 0, -mailDays).UTC().Format(time.DateOnly)
-	f.letters.unheard = map[string]bool{}
+	f.letters.unheard, f.letters.mailed = map[string]bool{}, map[string]bool{}
 	err := w.ledger.Mails(ctx, f.corp.ID, func(m ledger.MailRow) bool {
 		if _, unheard := m.Unheard(); unheard && m.Report == string(report.Maintenance) {
 			f.letters.unheard[m.Key()] = true
@@ -40,6 +42,10 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 		switch {
 		case m.Day < oldest:
 			return false
+		case !strings.Contains(m.Report, toUsers):
+			f.letters.mailed[m.To] = true
+		}
+		switch {
 		case m.State == ledger.MailPlanned || m.State == ledger.MailSending:
 			if f.now.Sub(dueAt(m)) > lateAfter {
 				f.letters.late++
@@ -78,12 +84,26 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	return nil
 }
 
-// suppressed lists the suppressions that matter: an address that no report goes to any more concerns nobody.
-func (w *watcher) suppressed(ctx context.Context, corp ledger.Corp) ([]ledger.Suppression, error) {
-	all, err := w.ledger.Suppressions(ctx, corp.ID)
+// toUsers marks the mails of a report that go to the users whom it concerns: of their addresses the report itself tells.
+const toUsers = "-user"
+
+// suppressed lists the suppressions that matter: an address that no report goes to any more concerns nobody. Who gets reports is an account admin, a
+// mailbox of the settings, a receiver who was entered, and any other for whom one was made in the last days: a head of department.
+func (w *watcher) suppressed(ctx context.Context, f facts) ([]ledger.Suppression, error) {
+	all, err := w.ledger.Suppressions(ctx, f.corp.ID)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	entered, _, err := w.ledger.Receivers(ctx, f.corp.ID)
+	if err != nil {
+		return nil, err
+	}
+	settings := f.corp.Settings
 	return slices.DeleteFunc(all, func(s ledger.Suppression) bool {
-		return !slices.ContainsFunc(corp.ReportTo, func(r ledger.Receiver) bool { return r.Address == s.Address })
-	}), err
+		return !f.letters.mailed[s.Address] && !slices.Contains([]string{settings.Operations, settings.Control, settings.Alert}, s.Address) &&
+			!slices.ContainsFunc(f.corp.ReportTo, func(r ledger.Receiver) bool { return r.Address == s.Address }) &&
+			!slices.ContainsFunc(entered, func(r receivers.Row) bool { return r.Address == s.Address })
+	}), nil
 }
 
 // dueAt is when a mail should have been sent: the noon of a daily report, although it may be planned later; else the moment it was planned.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/receivers"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 func TestTheOtherReceiversHearOfASuppressedOne(t *testing.T) {
@@ -29,6 +31,39 @@ func TestTheOtherReceiversHearOfASuppressedOne(t *testing.T) {
 	h.watched()
 	if open, _ := h.alarms(); len(open) != 0 {
 		t.Errorf("lifted, and open: %q", open)
+	}
+}
+
+// R14: an admin is told of a dead address whoever it is, if reports go there.
+func TestAnAdminHearsOfEveryReceiverWhoseAddressIsDead(t *testing.T) {
+	h := newHouse(t)
+	h.well()
+	c, err := h.op.Corp(t.Context(), corp)
+	h.OK(err)
+	c.ReportTo = []ledger.Receiver{{Address: "admin@tide.example"}}
+	h.OK(h.op.PutCorp(t.Context(), c))
+	c.Settings.Operations = "operations@tide.example"
+	_, err = h.op.ChangeCorp(t.Context(), c)
+	h.OK(err)
+	_, err = h.op.PutReceiver(t.Context(), corp, receivers.Row{ID: "r-0102030405060708", Address: "entered@tide.example", Language: "en", Department: 1, Reports: []report.Kind{report.NewUsers}})
+	h.OK(err)
+	mail := func(name, to string, days int) {
+		day := h.at.AddDate(0, 0, -days)
+		m := ledger.MailRow{Corp: corp, Day: day.Format(time.DateOnly), Report: name, To: to, At: day}
+		h.OK(h.op.PlanMail(t.Context(), m))
+		h.OK(h.op.RefuseMail(t.Context(), m, "receiver-suppressed", day, day))
+	}
+	mail("R6", "head@tide.example", 2)
+	mail("R2-user", "user@tide.example", 1)
+	mail("R6", "former-head@tide.example", 9)
+	for i, address := range []string{"operations", "entered", "head", "user", "former-head"} {
+		_, err := h.op.Suppress(t.Context(), ledger.Suppression{Corp: corp, Address: address + "@tide.example", Reason: ledger.Bounced, Since: h.at.Add(time.Duration(-i) * time.Hour)})
+		h.OK(err)
+	}
+	h.watched()
+	open, all := h.alarms()
+	if !slices.Contains(open, "receiver-suppressed") || all["receiver-suppressed"].Affected != 3 {
+		t.Errorf("open %q: %+v", open, all["receiver-suppressed"])
 	}
 }
 

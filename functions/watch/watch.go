@@ -180,7 +180,7 @@ func (w *watcher) look(ctx context.Context, corp ledger.Corp) (facts, error) {
 	if f.clocks, err = w.ledger.Clocks(ctx, corp.ID, w.windows, f.now); err != nil {
 		return f, err
 	}
-	if f.suppressed, err = w.suppressed(ctx, corp); err != nil {
+	if f.suppressed, err = w.suppressed(ctx, f); err != nil {
 		return f, err
 	}
 	f.alarms, err = w.ledger.Alarms(ctx, corp.ID)
