@@ -16,5 +16,5 @@ func (v View) subject(c Corp, k Kind, at time.Time, state string) string {
 	if v.late() != "" {
 		state = l.say("late: ", "延迟：") + state
 	}
-	return s + l.say(": ", "：") + state
+	return clean(s + l.say(": ", "：") + state)
 }
