@@ -21,6 +21,15 @@ const (
 	asia     = 4 // below trading
 )
 
+// The group of Harbour Finance with customers, and these.
+const (
+	deals = "wrDEALS000000000000000000000000"
+	li    = "wmLI0000000000000000000000000000"
+	sun   = "wmSUN000000000000000000000000000"
+)
+
+var names = map[string]string{li: "Li", sun: "孙悦"}
+
 // person is a member of Harbour Finance with what a member needs.
 func person(id, name string, department int, mobile, email string) wecomsim.Member {
 	return wecomsim.Member{UserID: id, Name: name, Department: []int{department}, MainDepartment: department, IsLeaderInDept: []int{0}, Mobile: mobile, Email: email, Status: 1}
@@ -60,6 +69,13 @@ func foundBoth(ctx context.Context, w *world) error {
 		w.permit[harbour] = append(w.permit[harbour], m.UserID)
 	}
 	change.Permit = map[int][]string{1: w.permit[harbour]}
+	// A group with two customers, who have both agreed.
+	for _, id := range []string{li, sun} {
+		change.Externals = append(change.Externals, wecomsim.External{ID: id, Name: names[id], Type: 1, FollowUsers: []wecomsim.Follow{{UserID: "chen", CreateTime: 1_800_000_000}}})
+		change.Consents = append(change.Consents, wecomsim.Consent{RoomID: deals, External: id, Status: "Agree", Changed: 1_800_000_000},
+			wecomsim.Consent{UserID: "chen", External: id, Status: "Agree", Changed: 1_800_000_000})
+	}
+	change.Rooms = []wecomsim.Room{{ID: deals, Kind: wecomsim.RoomExternal, Name: "Deals", Owner: "chen", Members: []string{"chen", "an", li, sun}, CreateTime: 1_800_000_000}}
 	if err := w.sim.ChangeContacts(ctx, change); err != nil {
 		return err
 	}
@@ -85,7 +101,7 @@ func enrolBoth(ctx context.Context, w *world) error {
 		return err
 	}
 	for _, line := range []string{
-		"receivers settings -corp " + harbour + " -operations ops@harbour.example -control control@harbour.example -lang zh -off R12",
+		"receivers settings -corp " + harbour + " -operations ops@harbour.example -control control@harbour.example -lang zh",
 		"receivers add -corp " + harbour + " -address boss@harbour.example -name Boss -department 1 -reports R2,R3,R4,R5,R6,R8 -lang en",
 		"receivers add -corp " + harbour + " -address trading@harbour.example -name Trading -department 2 -reports R1,R3,R4,R5 -lang zh",
 		"receivers add -corp " + harbour + " -address asia@harbour.example -name Asia -department 4 -reports R1,R2,R5,R8 -lang en",

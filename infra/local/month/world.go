@@ -36,7 +36,7 @@ func (p pass) title() string {
 }
 
 // The month: it has a leap day.
-const wholeMonth = 3
+const wholeMonth = 30
 
 var firstDay = time.Date(2028, time.February, 10, 0, 0, 0, 0, time.UTC)
 
@@ -57,10 +57,10 @@ type world struct {
 	line     *progress.Line
 	corps    []archive.CorpID
 	fetching sync.WaitGroup
-	unheard  map[archive.CorpID]bool // corps whose chat data WeCom refuses
-	keys     map[uint32]wecomsim.Key // made by WeCom, and not yet given to the product
-	faults   map[string]int          // ids of faults that are on, by name
-	permit   map[archive.CorpID][]string
+	unheard  map[archive.CorpID]bool     // corps whose chat data WeCom refuses
+	key      *wecomsim.Key               // made by WeCom last
+	still    bool                        // the schedules stand still
+	permit   map[archive.CorpID][]string // who is designated
 	weather  *weather
 }
 
@@ -69,7 +69,7 @@ const marker = "wecomvault-data"
 
 // play plays the month and returns the mails that came of it.
 func play(ctx context.Context, o options, p pass, line *progress.Line) (got []letter, notes string, err error) {
-	w := &world{options: o, pass: p, line: line, unheard: map[archive.CorpID]bool{}, keys: map[uint32]wecomsim.Key{}, faults: map[string]int{}, permit: map[archive.CorpID][]string{}}
+	w := &world{options: o, pass: p, line: line, unheard: map[archive.CorpID]bool{}, permit: map[archive.CorpID][]string{}}
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
