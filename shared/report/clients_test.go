@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -287,5 +289,32 @@ func TestItIsOverAnswersItBegan(t *testing.T) {
 	key.News = Began
 	if again, _ := answered(key); again == keyBegan {
 		t.Error("the next such matter goes on with the thread of one that is over")
+	}
+}
+
+// TestEveryGuideThatAMailLinksIsWritten: no link is dead, whatever address the guide is put under; without an address there is none.
+func TestEveryGuideThatAMailLinksIsWritten(t *testing.T) {
+	linked := map[string]bool{}
+	for _, d := range letters() {
+		for _, v := range views() {
+			for _, a := range parseHTML(t, d.mail(t, v).HTML, func(*node, string) {}).of("a") {
+				page := strings.TrimPrefix(a.attr["href"], v.GuideURL+"/")
+				linked[page] = true
+				text, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", filepath.FromSlash(page)+".md"))
+				if err != nil {
+					t.Errorf("%s links a guide that is not there: %v", d.name, err)
+				}
+				if !strings.Contains(string(text), "("+string(d.kind)+")") {
+					t.Errorf("%s links %s, which is about something else", d.name, page)
+				}
+			}
+			v.GuideURL = ""
+			if m := d.mail(t, v); strings.Contains(m.HTML, "<a ") || strings.Contains(m.Text, "http") {
+				t.Errorf("%s has a link though the guide has no address", d.name)
+			}
+		}
+	}
+	if want := len(Kinds()) * len(Languages()); len(linked) != want {
+		t.Errorf("%d guides are linked, of %d", len(linked), want)
 	}
 }
