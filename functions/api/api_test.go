@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -296,6 +298,42 @@ func TestWhoAsksForReceiversIsShownThoseWithinReach(t *testing.T) {
 		if x.StatusCode != http.StatusOK || !slices.Equal(ids, want) {
 			t.Errorf("%s: %d %v, want %v", claim, x.StatusCode, ids, want)
 		}
+	}
+}
+
+// By the template as it is: no operation is reached without a token that counts.
+func TestNoOperationIsReachedWithATokenThatDoesNotCount(t *testing.T) {
+	d := newDesk(t)
+	good := d.token("admin")
+	parts := strings.Split(good, ".")
+	with := func(claims map[string]any) string {
+		all := map[string]any{"sub": "person-7", "aud": "wecomvault", "wecomvault_roles": "admin"}
+		maps.Copy(all, claims)
+		text, err := d.issuer.Token(all)
+		d.OK(err)
+		return text
+	}
+	other, err := openid.New(d.issuer.URL(), func() time.Time { return noon })
+	d.OK(err)
+	forged, err := other.Token(map[string]any{"sub": "person-7", "aud": "wecomvault", "wecomvault_roles": "admin"})
+	d.OK(err)
+	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + parts[1] + "."
+	for _, op := range operationsOf(t) {
+		path := strings.NewReplacer("{corp}", string(corp), "{report}", "R1", "{receiver}", "h-ann", "{suppression}", "0000000000000000", "{userid}", "ann", "{version}", "1").Replace(op.path)
+		for name, token := range map[string]string{
+			"none": "", "forged": forged, "of no algorithm": none, "run out": with(map[string]any{"exp": noon.Unix()}), "for others": with(map[string]any{"aud": "other"}),
+			"of another issuer": with(map[string]any{"iss": "https://id.example"}), "changed": parts[0] + "." + parts[1] + "x." + parts[2],
+		} {
+			if x := d.ask(token, op.method, path, ""); x.StatusCode != http.StatusUnauthorized || x.body["message"] != "Unauthorized" {
+				t.Errorf("%s with a token %s: %d %s", op.ID, name, x.StatusCode, x.text)
+			}
+		}
+		if x := d.ask(good, op.method, path, ""); x.StatusCode == http.StatusUnauthorized {
+			t.Errorf("%s with a good one: %d", op.ID, x.StatusCode)
+		}
+	}
+	if d.log.Len() > 0 && strings.Contains(d.log.String(), "status=401") {
+		t.Error("the function was asked")
 	}
 }
 

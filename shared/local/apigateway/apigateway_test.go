@@ -236,6 +236,38 @@ func TestTokensOfANewKeyAndOfTheOldOnePass(t *testing.T) {
 	}
 }
 
+// API Gateway keeps an issuer's keys for two hours, unless a token names one that it does not know.
+func TestATokenOfAWithdrawnKeyPassesNoLongerThanTheKeysAreKept(t *testing.T) {
+	for _, aNewOneCame := range []bool{true, false} {
+		d := newDoor(t)
+		old := d.token(map[string]any{"exp": d.now.Add(24 * time.Hour).Unix()})
+		ask := func(token string) int {
+			r, _ := d.ask(http.MethodGet, "/v1/x", token, "", "")
+			return r.StatusCode
+		}
+		if ask(old) != http.StatusNoContent {
+			t.Fatal("it never passed")
+		}
+		if err := d.issuer.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		d.issuer.Withdraw()
+		if ask(old) != http.StatusNoContent {
+			t.Error("the keys are kept for a while")
+		}
+		if aNewOneCame {
+			if ask(d.token(nil)) != http.StatusNoContent {
+				t.Error("the new key's token does not pass")
+			}
+		} else {
+			d.now = d.now.Add(2 * time.Hour)
+		}
+		if ask(old) != http.StatusUnauthorized {
+			t.Errorf("a withdrawn key's token passes still; a new one came: %t", aNewOneCame)
+		}
+	}
+}
+
 func TestTheEventIsPayloadTwo(t *testing.T) {
 	d := newDoor(t)
 	token := d.token(map[string]any{"roles": []string{"a", "b c"}, "n": 7, "big": 20330301120000, "yes": true, "deep": []any{[]any{1}}})

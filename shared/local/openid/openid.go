@@ -50,6 +50,13 @@ func (i *Issuer) Rotate() error {
 	return nil
 }
 
+// Withdraw leaves the newest key alone: tokens of the older ones count no more, once whoever checks them asks for the keys again.
+func (i *Issuer) Withdraw() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys = i.keys[len(i.keys)-1:]
+}
+
 // Token issues a token with the claims beside iss, iat and exp; claims may also replace those. It is good for an hour.
 func (i *Issuer) Token(claims map[string]any) (string, error) {
 	i.mu.Lock()
