@@ -49,11 +49,16 @@ type reporter struct {
 	now     func() time.Time
 	real    func() time.Time
 	owner   func() (string, error)
+
+	given time.Duration // the time of the invocation that is under way
 }
 
 // due makes every report that is due and not done, and sends the jobs of mails again that seem to be lost. One corp's trouble does not
 // keep the others from their reports.
 func (r *reporter) due(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok {
+		r.given = end.Sub(r.real())
+	}
 	corps, err := r.ledger.Corps(ctx)
 	if err != nil {
 		return err

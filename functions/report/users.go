@@ -16,7 +16,8 @@ import (
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
-// spare is how long before its end an invocation begins nothing new: what it has begun then ends in time.
+// spare is how long before its end an invocation begins nothing new: what it has begun then ends in time. It is no more than a sixth of what the
+// invocation was given, or one with a short time-out would never begin anything.
 const spare = 45 * time.Second
 
 // errUnfinished says that the invocation's time is up. What was read is kept, and the next one goes on from there.
@@ -25,7 +26,7 @@ var errUnfinished = errors.New("the invocation's time is up")
 // ending says that the invocation has little time left.
 func (r *reporter) ending(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
-	return ok && end.Sub(r.real()) < spare
+	return ok && end.Sub(r.real()) < min(spare, r.given/6)
 }
 
 // users lists a corp's members, and those who left in the 24 hours before noon.
