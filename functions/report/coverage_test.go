@@ -54,7 +54,7 @@ func (d *desk) watched(id archive.CorpID) ledger.Corp {
 	d.OK(d.operator.PutEntries(ctx, id, []directory.Entry{{Kind: directory.KindMember, ID: "dropped", At: late, Fields: directory.Fields(dropped)}}))
 	d.OK(d.operator.PutMessages(ctx, "b", []archive.Message{{Corp: id, Seq: 9, MsgID: "m9", From: "dropped", To: []archive.PartyID{"lena"}, Time: noon.Add(-5 * 24 * time.Hour),
 		Type: "text", Action: archive.Send, Known: true}}, &ledger.People{}))
-	for i, s := range []consent.Subject{{External: "wm-rosa", Member: "lena"}, {External: "wm-rosa", Room: "wr-quay"}} {
+	for i, s := range []consent.Subject{{External: "wm-rosa", Member: "lena"}, {External: "wm-rosa", Room: "wr-quay"}, {Room: "wr-quay"}} { // the last is nobody's consent
 		found := noon.Add(-time.Duration(i+1) * time.Hour)
 		change := ledger.ConsentChange{Found: found, Change: consent.Change{Subject: s, Old: consent.Agreed, New: consent.Disagreed, After: found.Add(-time.Hour), By: found, Source: consent.Poll}}
 		before := change

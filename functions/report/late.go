@@ -108,7 +108,7 @@ func heardBy[F remembering](ctx context.Context, r *reporter, run ledger.Run) (h
 func missed(day *today, runs map[time.Time]ledger.Run, closed map[time.Time]bool, now time.Time, kind report.Kind) func(time.Time) bool {
 	done := func(noon time.Time) bool { return runs[noon].State == ledger.RunDone }
 	for _, noon := range noons(day.corp.Added, now) {
-		if noon.Before(day.noon) && !done(noon) {
+		if noon.Before(day.noon) && !done(noon) && day.corp.Settings.OnFor(kind, noon) {
 			return func(time.Time) bool { return false }
 		}
 	}
@@ -118,7 +118,6 @@ func missed(day *today, runs map[time.Time]ledger.Run, closed map[time.Time]bool
 			first = noon
 		}
 	}
-	decided := day.corp.Settings.Switches[kind].At // before it the report may have been off
 	return func(by time.Time) bool {
 		noon := windowOf(by)
 		switch {
@@ -127,7 +126,7 @@ func missed(day *today, runs map[time.Time]ledger.Run, closed map[time.Time]bool
 		case done(noon):
 			return runs[noon].Object != "" // else there was nobody to tell
 		default:
-			return noon.After(decided)
+			return day.corp.Settings.OnFor(kind, noon)
 		}
 	}
 }

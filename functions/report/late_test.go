@@ -107,11 +107,15 @@ func TestWhatHappenedWhileAReportWasOffOrBeforeThereWasOneIsNotToldLate(t *testi
 	c := d.observed("wwsilence")
 	d.left(c.ID, "before", noon.Add(-50*time.Hour)) // before the company was added
 	d.OK(d.due(d.Context()))
-	d.settings(c, func(c *ledger.Corp) { c.Settings = c.Settings.Turned(report.DeletedUsers, true, "test", noon.Add(time.Hour)) })
+	d.settings(c, func(c *ledger.Corp) {
+		c.Settings = c.Settings.Turned(report.DeletedUsers, true, "test", noon.Add(time.Hour))
+	})
 	d.left(c.ID, "quiet", noon.Add(25*time.Hour))
 	d.at = noon.Add(6*24*time.Hour + time.Second)
 	d.OK(d.due(d.Context()))
-	d.settings(c, func(c *ledger.Corp) { c.Settings = c.Settings.Turned(report.DeletedUsers, false, "test", noon.Add(6*24*time.Hour)) })
+	d.settings(c, func(c *ledger.Corp) {
+		c.Settings = c.Settings.Turned(report.DeletedUsers, false, "test", noon.Add(6*24*time.Hour))
+	})
 	d.at = noon.Add(9*24*time.Hour + time.Second)
 	d.OK(d.due(d.Context()))
 	if got := d.toldOfLeavers(c.ID); len(got) != 0 {

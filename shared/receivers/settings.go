@@ -64,6 +64,7 @@ type Switch struct {
 	Silent *bool     `json:"silent,omitempty"` // nothing is mailed on a day without news; nil: the report's default
 	By     string    `json:"by,omitempty"`
 	At     time.Time `json:"at,omitzero"`
+	Since  time.Time `json:"since,omitzero"` // when it was last switched on or off
 }
 
 // On says whether a report is made at noon. An account admin's urgent alerts can't be switched off.
@@ -73,7 +74,7 @@ func (s Settings) On(k report.Kind) bool { return !s.Switches[k].Off }
 // unsaid: nobody who switches a report on asks for those of the days before.
 func (s Settings) OnFor(k report.Kind, noon time.Time) bool {
 	w := s.Switches[k]
-	return !w.Off && (!w.At.After(noon) || w.At.UTC().Format(time.DateOnly) == noon.UTC().Format(time.DateOnly))
+	return !w.Off && (!w.Since.After(noon) || w.Since.UTC().Format(time.DateOnly) == noon.UTC().Format(time.DateOnly))
 }
 
 // Silent says whether a receiver for whom there is no news gets no mail of a report.
@@ -102,7 +103,12 @@ func (s Settings) Turned(k report.Kind, off bool, by string, at time.Time) Setti
 	if s.Switches[k].Off == off {
 		return s
 	}
-	return s.with(k, func(w *Switch) { w.Off, w.By, w.At = off, by, at })
+	return s.with(k, func(w *Switch) {
+		if w.Off != off {
+			w.Since = at
+		}
+		w.Off, w.By, w.At = off, by, at
+	})
 }
 
 // Quietened is the settings with a report silent, or not, on a day without news.

@@ -457,14 +457,16 @@ func (v View) covered(all []DayOf) section {
 	l := v.Language
 	all = all[max(len(all)-trendDays, 0):]
 	sec := section{Heading: l.say("Coverage: users on WeCom's list with something archived", "覆盖率：存档名单中已有存档内容的用户")}
+	known := false
 	for _, d := range all {
-		if !d.Covered.Known || !d.Listed.Known {
-			continue
+		words := l.say("not known", "未知")
+		if d.Covered.Known && d.Listed.Known {
+			known = true
+			words = l.sayf("%[1]d of %[2]d", "%[2]d 人中 %[1]d 人", d.Covered.N, d.Listed.N)
 		}
-		words := l.sayf("%[1]d of %[2]d", "%[2]d 人中 %[1]d 人", d.Covered.N, d.Listed.N)
 		sec.Bars = append(sec.Bars, bar{Label: d.Day.UTC().Format("2006-01-02"), Value: words, Line: words, Percent: share64(d.Covered.N, d.Listed.N)})
 	}
-	if len(sec.Bars) == 0 {
+	if !known {
 		return section{}
 	}
 	return sec
