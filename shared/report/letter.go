@@ -99,7 +99,12 @@ func (lt letter) mail() (Mail, error) {
 		}
 	}
 	lt.Sections = sections
-	lt.Lead = append(lt.View.first(), lt.Lead...)
+	if late := lt.View.late(); late != "" {
+		lt.Banners = append(lt.Banners, late)
+	}
+	if scope := lt.View.scope(); scope != "" {
+		lt.Lead = append([]string{scope}, lt.Lead...)
+	}
 	if err := letterPage.Execute(&html, lt); err != nil {
 		return Mail{}, fmt.Errorf("write html part: %w", err)
 	}
