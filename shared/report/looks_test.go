@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -151,5 +153,64 @@ func TestPicturesOfEveryMail(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestThePageWorksWithAMouseAndAKeyboardAndNoNetwork clicks where a hand would, on a phone and on a desk, and sees that nothing is asked for.
+func TestThePageWorksWithAMouseAndAKeyboardAndNoNetwork(t *testing.T) {
+	ctx := browser(t)
+	var asked []string
+	var mu sync.Mutex
+	if err := chromedp.Listen(ctx, func(event any) {
+		if e, ok := event.(*network.EventRequestWillBeSent); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, e.Request.URL)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	m := userStatus(t, sampleFacts(), views()[0])
+	first := `document.querySelector("#rows tbody tr").cells[1].textContent`
+	until := func(expression string) {
+		t.Helper()
+		if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(10*time.Second))); err != nil {
+			t.Errorf("%s never held: %v", expression, err)
+		}
+	}
+	click := func(selector string) {
+		t.Helper()
+		if err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
+			t.Fatalf("click %s: %v", selector, err)
+		}
+	}
+	for _, width := range []int64{360, 1200} {
+		open(ctx, t, pageOf(t, m), width)
+		click(`.number[data-key="l"]`)
+		until(shownRows + ` === 1 && ` + first + ` === "tanwen"`)
+		click(`#all`)
+		until(shownRows + ` === 11`)
+		click(`thead th:nth-child(2) button`)
+		until(first + ` === "OliverGrant" || ` + first + ` === "duanhao"`)
+		up := ask[string](ctx, t, first)
+		click(`thead th:nth-child(2) button`)
+		until(first + ` !== "` + up + `"`)
+		if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("#search"), "谭")); err != nil {
+			t.Fatal(err)
+		}
+		until(shownRows + ` === 1 && ` + first + ` === "tanwen"`)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, url := range asked {
+		if !strings.HasPrefix(url, "file://") {
+			t.Errorf("the page asks for %s", url)
+		}
+	}
+	if len(asked) < 2 {
+		t.Errorf("only %d requests were seen, not even those of the pages", len(asked))
 	}
 }
