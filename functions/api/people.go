@@ -13,6 +13,9 @@ import (
 // filesRead is how many versions of the HR file a single person's record is made of: the newest ones.
 const filesRead = 20
 
+// longestUserID is WeCom's limit, in bytes.
+const longestUserID = 64
+
 // personAnswer is a person as a list has it.
 type personAnswer struct {
 	UserID      archive.PartyID       `json:"userid"`
@@ -97,6 +100,9 @@ func (a *api) getPerson(ctx context.Context, c *call) (answer, error) {
 		return answer{}, err
 	}
 	id := archive.PartyID(c.segment["userid"])
+	if len(id) > longestUserID { // more than a key holds
+		return answer{}, absent("person")
+	}
 	held, err := a.ledger.Held(ctx, c.corp.ID, directory.KindMember, string(id))
 	if err != nil {
 		return answer{}, err
