@@ -77,6 +77,9 @@ func month(ctx context.Context, args []string, out io.Writer) (err error) {
 		if err := os.MkdirAll(p.data, 0o700); err != nil {
 			return fmt.Errorf("make the folder for the data: %w", err)
 		}
+		if p.seed != 0 {
+			fmt.Fprintf(out, "Again, with every schedule doubled and functions killed: -seed %d\n", p.seed)
+		}
 		from := clock.Real()
 		got, notes, err := play(ctx, o, p, line)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	patience = 2 * time.Minute        // how long something may take that comes by itself
+	patience = 6 * time.Minute        // how long something may take that comes by itself
 	hurry    = 700 * time.Millisecond // how long a hidden job rests: in an account its pauses grow to hours
 	glance   = 40 * time.Millisecond
 )
@@ -69,6 +69,12 @@ func (w *world) settle(ctx context.Context) error {
 			released = clock.Real()
 			if err := errors.Join(w.Queues.ReleaseInFlight(), w.endClaims(ctx)); err != nil {
 				return err
+			}
+			if jobs, _ := w.Queued(); jobs == 0 {
+				// Whoever planned what is missing died before he was done: the schedule, which comes every ten minutes, goes on with it.
+				if err := w.invoke(ctx, "ReportFunction"); err != nil {
+					return err
+				}
 			}
 		}
 		rest(ctx, glance)

@@ -32,7 +32,7 @@ func (p pass) title() string {
 	if p.seed == 0 {
 		return "The month, undisturbed"
 	}
-	return fmt.Sprintf("The month, every schedule doubled, functions killed (-seed %d)", p.seed)
+	return fmt.Sprintf("The month, disturbed (-seed %d)", p.seed)
 }
 
 // The month: it has a leap day.
