@@ -29,7 +29,8 @@ type listener struct {
 	ledger   *ledger.Ledger
 	jobs     *queue.Queue[queue.DirectoryJob]
 	settings func(context.Context, archive.CorpID, secrets.Kind) (secrets.Callback, error)
-	wake     func(context.Context, archive.CorpID) error // has fetch poll a corp at once
+	wake     func(context.Context, archive.CorpID) error   // has fetch poll a corp at once
+	ask      func(context.Context, queue.ConsentJob) error // has consent ask WeCom at once
 	poll     time.Duration
 	log      *slog.Logger
 	now      func() time.Time // of events: WeCom's requests must be of about now
@@ -154,9 +155,12 @@ func (l *listener) hear(ctx context.Context, a address, r *http.Request) (string
 		return "", err
 	}
 	n, named := notice(e)
+	job, agreed := consented(a.corp, e)
 	switch {
 	case named:
 		err = l.note(ctx, a.corp, n)
+	case agreed:
+		err = l.ask(ctx, job)
 	case e.Name == callback.ChatDataNotify:
 		err = l.chatData(ctx, a.corp)
 	}
@@ -164,7 +168,7 @@ func (l *listener) hear(ctx context.Context, a address, r *http.Request) (string
 		return "", err
 	}
 	l.log.InfoContext(ctx, "callback", slog.String("corp", string(a.corp)), slog.String("event", e.Name), slog.String("change", e.Change),
-		slog.String("id", e.ID), slog.Bool("noted", named), slog.Bool("odd", e.Odd))
+		slog.String("id", e.ID), slog.Bool("noted", named || agreed), slog.Bool("odd", e.Odd))
 	return "", nil
 }
 
@@ -195,6 +199,18 @@ func notice(e callback.Event) (n directory.Notice, ok bool) {
 		return n, false
 	}
 	return n, true
+}
+
+// consented is what an event says of consent: that a contact agreed, or that somebody came into a group with external contacts. That one disagreed, or took
+// it back, has no event; the rounds find it.
+func consented(corp archive.CorpID, e callback.Event) (job queue.ConsentJob, ok bool) {
+	switch {
+	case e.Name == callback.ChangeExternalContact && e.Change == callback.MsgAuditApproved && e.Member != "" && e.External != "":
+		return queue.ConsentJob{Corp: corp, Member: e.Member, External: e.External}, true
+	case e.Name == callback.ChangeExternalChat && e.Room != "" && (e.Change == callback.ChatCreate || e.Change == callback.ChatUpdate && e.Detail == "add_member"):
+		return queue.ConsentJob{Corp: corp, Room: e.Room}, true
+	}
+	return job, false
 }
 
 func (l *listener) note(ctx context.Context, corp archive.CorpID, n directory.Notice) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -48,6 +49,8 @@ type rig struct {
 
 	mu    sync.Mutex
 	woken []archive.CorpID
+	asked []queue.ConsentJob
+	deaf  error // what asking consent ends with
 }
 
 func newRig(t *testing.T, config func(r *local.Rig) aws.Config) *rig {
@@ -62,6 +65,12 @@ func newRig(t *testing.T, config func(r *local.Rig) aws.Config) *rig {
 			defer r.mu.Unlock()
 			r.woken = append(r.woken, corp)
 			return nil
+		},
+		ask: func(_ context.Context, job queue.ConsentJob) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.asked = append(r.asked, job)
+			return r.deaf
 		},
 	}
 	r.enter(corp, secrets.Contacts, token, key)
@@ -108,6 +117,52 @@ func (r *rig) notices(kind directory.Kind, id string) []directory.Notice {
 	life, err := r.Ledger(r.Config(local.Operator)).Life(r.Context(), corp, kind, id)
 	r.OK(err)
 	return life.Notices
+}
+
+func TestWhatWeComTellsOfConsentIsAskedOfConsent(t *testing.T) {
+	for name, c := range map[string]struct {
+		elements string
+		want     queue.ConsentJob // none if its corp is ""
+	}{
+		"a contact agreed": {"<Event>change_external_contact</Event><ChangeType>msg_audit_approved</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>",
+			queue.ConsentJob{Corp: corp, Member: "ines", External: "wmA"}},
+		"somebody came into a group": {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>update</ChangeType><UpdateDetail>add_member</UpdateDetail><JoinScene>1</JoinScene>",
+			queue.ConsentJob{Corp: corp, Room: "wrA"}},
+		"a new group":             {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>create</ChangeType>", queue.ConsentJob{Corp: corp, Room: "wrA"}},
+		"somebody left a group":   {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>update</ChangeType><UpdateDetail>del_member</UpdateDetail>", queue.ConsentJob{}},
+		"a new contact":           {"<Event>change_external_contact</Event><ChangeType>add_external_contact</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>", queue.ConsentJob{}},
+		"agreed, naming nobody":   {"<Event>change_external_contact</Event><ChangeType>msg_audit_approved</ChangeType><UserID>ines</UserID>", queue.ConsentJob{}},
+		"a group without its id":  {"<Event>change_external_chat</Event><ChangeType>create</ChangeType>", queue.ConsentJob{}},
+		"an event of another app": {"<Event>change_weather</Event><ChangeType>msg_audit_approved</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>", queue.ConsentJob{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, asFunction)
+			q := r.event(c.elements, r.now)
+			if status, body := r.post(contactsPath, q); status != http.StatusOK || body != "" {
+				t.Fatalf("%d %q\n%s", status, body, r.log.String())
+			}
+			var want []queue.ConsentJob
+			if c.want.Corp != "" {
+				want = append(want, c.want)
+			}
+			if diff := cmp.Diff(want, r.asked); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+			if jobs := r.Take("DirectoryQueue"); len(jobs) > 0 {
+				t.Errorf("directory is asked too: %v", jobs)
+			}
+			if c.want.Corp == "" {
+				return
+			}
+			r.deaf = errors.New("Lambda is away")
+			if status, _ := r.post(contactsPath, q); status != http.StatusInternalServerError {
+				t.Errorf("WeCom is answered %d, and does not tell it again", status)
+			}
+			if strings.Contains(r.log.String(), "wmA") || strings.Contains(r.log.String(), "ines") {
+				t.Errorf("the log names somebody: %s", r.log.String())
+			}
+		})
+	}
 }
 
 func TestEachChangeOfContactsIsNotedAndLookedAt(t *testing.T) {

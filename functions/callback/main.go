@@ -33,6 +33,7 @@ type settings struct {
 	Jobs      string        `env:"DIRECTORY_QUEUE_URL"`        // where directory is asked to look again
 	Secrets   string        `env:"SECRETS_PREFIX"`             // what the names of the corps' secrets begin with
 	Fetch     string        `env:"FETCH_FUNCTION"`             // that is woken when WeCom tells of new chat data
+	Consent   string        `env:"CONSENT_FUNCTION"`           // that asks again when WeCom tells of consent
 	Poll      time.Duration `env:"POLL_INTERVAL" default:"5s"` // how long fetch rests between polls
 }
 
@@ -48,11 +49,12 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
+	functions := lambda.NewFromConfig(aws)
 	l := &listener{
 		ledger:   ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Directory: s.Directory}),
 		jobs:     queue.New[queue.DirectoryJob](sqs.NewFromConfig(aws), s.Jobs),
 		settings: secrets.New(secretsmanager.NewFromConfig(aws), s.Secrets).Callback,
-		wake:     wakeOf(lambda.NewFromConfig(aws), s.Fetch), poll: s.Poll,
+		wake:     wakeOf(functions, s.Fetch), ask: askOf(functions, s.Consent), poll: s.Poll,
 		log: log, now: clock.Now, real: clock.Real,
 	}
 	lambdas.Run(lambdas.Function{Log: log, HTTP: l.handler()})
@@ -61,13 +63,28 @@ func main() {
 // wakeOf returns a function that has fetch follow a corp at once, which is not waited for. Whoever follows it so far hands it over and ends.
 func wakeOf(client *lambda.Client, function string) func(context.Context, archive.CorpID) error {
 	return func(ctx context.Context, corp archive.CorpID) error {
-		payload, err := json.Marshal(map[string][]archive.CorpID{"corps": {corp}})
-		if err != nil {
-			return fmt.Errorf("encode an event for fetch: %w", err)
-		}
-		if _, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: lambdatypes.InvocationTypeEvent, Payload: payload}); err != nil {
+		if err := start(ctx, client, function, map[string][]archive.CorpID{"corps": {corp}}); err != nil {
 			return fmt.Errorf("wake fetch for corp %s: %w", corp, err)
 		}
 		return nil
 	}
+}
+
+// askOf returns a function that has consent ask WeCom about a pair or a group, which is not waited for.
+func askOf(client *lambda.Client, function string) func(context.Context, queue.ConsentJob) error {
+	return func(ctx context.Context, job queue.ConsentJob) error {
+		if err := start(ctx, client, function, job); err != nil {
+			return fmt.Errorf("have consent ask for corp %s: %w", job.Corp, err)
+		}
+		return nil
+	}
+}
+
+func start(ctx context.Context, client *lambda.Client, function string, event any) error {
+	payload, err := json.Marshal(event)
+	if err != nil {
+		return fmt.Errorf("encode an event: %w", err)
+	}
+	_, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: lambdatypes.InvocationTypeEvent, Payload: payload})
+	return err
 }

@@ -101,11 +101,7 @@ func (r *record) ask(ctx context.Context) ([]ledger.Round, error) {
 }
 
 func (r *record) round(ctx context.Context, kind string, budget time.Duration) (ledger.Round, error) {
-	var last ledger.Round
-	err := r.ledger.Rounds(ctx, r.corp, kind, func(l ledger.Round) bool {
-		last = l
-		return false
-	})
+	last, err := r.lastRound(ctx, r.corp, kind)
 	if err != nil {
 		return last, err
 	}
@@ -170,15 +166,7 @@ func (r *record) askPairs(ctx, limited context.Context, round *ledger.Round, las
 		list, none, err := r.reader.SingleAgreements(limited, pairs)
 		p.made(max(1, r.calls-before))
 		answered := r.now()
-		var said []consent.Statement
-		for _, a := range list {
-			said = append(said, consent.Statement{Subject: consent.Subject{Member: a.Member, External: a.External}, Source: consent.Poll,
-				State: consent.ParseState(string(a.Status)), Since: a.Changed, Asked: asked, Answered: answered})
-		}
-		for _, p := range none {
-			said = append(said, consent.Statement{Subject: consent.Subject{Member: p.Member, External: p.External}, Source: consent.Poll,
-				Why: missing, Asked: asked, Answered: answered})
-		}
+		said := paired(list, none, asked, answered)
 		if bad := r.take(ctx, said, last); bad != nil {
 			return bad
 		}

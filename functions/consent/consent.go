@@ -29,6 +29,8 @@ import (
 // that nothing is owed. Then the round, which says of all other subjects in it that WeCom said the same again; the groups' alarms; the wish for a
 // mail. A crash between any two leaves an answer that is asked for again, or a debt that the next run pays first.
 type keeper struct {
+	tokens tokenCache
+
 	ledger  *ledger.Ledger
 	vault   *secrets.Store
 	server  *wecom.Client
@@ -42,9 +44,9 @@ type keeper struct {
 	pairPace, roomPace time.Duration // from one call to the next
 }
 
-// function is what the schedule calls. What its event says of time does not matter: consent is asked for as it is now.
+// function is what the schedule calls, and callback. What an event says of time does not matter: consent is asked for as it is now.
 func (k *keeper) function() lambdas.Function {
-	return lambdas.Function{Log: k.log, Schedule: func(ctx context.Context, _ []byte) error { return k.run(ctx) }}
+	return lambdas.Function{Log: k.log, Schedule: k.begin}
 }
 
 // run brings every corp's record up to date. The corps don't wait for each other: each has its own limits at WeCom, and a time of its own.
@@ -79,14 +81,8 @@ func (k *keeper) keep(ctx context.Context, corp archive.CorpID) (err error) {
 	if err != nil {
 		return fmt.Errorf("ask for consent of corp %s: %w", corp, err)
 	}
-	news, err := r.groups(ctx)
-	if err != nil {
-		return fmt.Errorf("groups of corp %s: %w", corp, err)
-	}
-	if news {
-		if err := k.reports.Send(ctx, corp, queue.ReportJob{Corp: corp, Report: groupsBreach}); err != nil {
-			return err
-		}
+	if err := r.alert(ctx); err != nil {
+		return err
 	}
 	k.report(ctx, r, rounds)
 	return nil
@@ -129,10 +125,15 @@ type room struct {
 	gone bool
 }
 
+// record is that of which nothing is known yet.
+func (k *keeper) record(corp archive.CorpID) *record {
+	return &record{keeper: k, corp: corp, standings: map[string]ledger.Standing{}, words: map[string]string{}, subjects: map[string]consent.Subject{},
+		rooms: map[archive.RoomID]room{}, members: map[archive.PartyID]directory.Member{}, externals: map[archive.PartyID]bool{}}
+}
+
 // open reads what is known of a corp.
 func (k *keeper) open(ctx context.Context, corp archive.CorpID) (*record, error) {
-	r := &record{keeper: k, corp: corp, standings: map[string]ledger.Standing{}, words: map[string]string{}, subjects: map[string]consent.Subject{},
-		rooms: map[archive.RoomID]room{}, members: map[archive.PartyID]directory.Member{}, externals: map[archive.PartyID]bool{}}
+	r := k.record(corp)
 	secret, err := k.vault.Secret(ctx, corp, secrets.Archive)
 	switch {
 	case err == nil:

@@ -1,4 +1,4 @@
-// scheduled: consent keeps who agreed to being archived, who disagreed and who has not chosen, per member and external contact and per group, over time:
+// scheduled, called: consent keeps who agreed to being archived, who disagreed and who has not chosen, per member and external contact and per group, over time:
 // it asks WeCom within its limits, counts in what messages say, and raises and closes the alarms about groups. It owns what is asked of WeCom about
 // consent and what a missing answer means: unknown, and never agreed. It mails nothing and sees no message.
 package main

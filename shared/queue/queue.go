@@ -61,6 +61,15 @@ type DirectoryJob struct {
 	Says directory.Telling `json:"says,omitempty"` // what it told
 }
 
+// ConsentJob asks consent to ask WeCom about one pair, or one group, of which WeCom told. It goes to the function itself, by no queue: what is lost, the next
+// round asks.
+type ConsentJob struct {
+	Corp     archive.CorpID  `json:"corp"`
+	Member   archive.PartyID `json:"member,omitempty"`
+	External archive.PartyID `json:"external,omitempty"`
+	Room     archive.RoomID  `json:"room,omitempty"`
+}
+
 // MailEvent is what SES says of a mail, in the form that the template's rules give to its events. Nobody enqueues it with Send.
 type MailEvent struct {
 	Event        string `json:"event"`  // SES's eventType: "Send", "Bounce" and so on
