@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 )
 
@@ -335,5 +337,27 @@ func TestNeitherAnswersNorLogsSayWhatTheyMustNot(t *testing.T) {
 		if strings.Contains(d.log.String(), secret) {
 			t.Errorf("the log says %q:\n%s", secret, d.log.String())
 		}
+	}
+}
+
+func TestWhatWasBoughtFromWeComIsEntered(t *testing.T) {
+	d := newDesk(t)
+	token, place := d.token("admin"), "/v1/corps/wwreed/settings"
+	tag := d.ask(token, "GET", place, "").Header.Get("ETag")
+	for body, field := range map[string]string{
+		`{"service":{"end":"soon"}}`: "service.end", `{"service":{"start":"2032-02-31"}}`: "service.start", `{"service":{"seats":-1}}`: "service.seats",
+		`{"service":{"start":"2032-03-01","end":"2032-02-01"}}`: "service.end", `{"service":{"edition":"` + strings.Repeat("e", 61) + `"}}`: "service.edition",
+	} {
+		if x := d.ask(token, "PUT", place, body, "If-Match", tag); x.StatusCode != 422 || !strings.Contains(x.text, `"`+field+`"`) {
+			t.Errorf("%s: %d %s", body, x.StatusCode, x.text)
+		}
+	}
+	x := d.ask(token, "PUT", place, `{"service":{"edition":"service","seats":40,"start":"2032-01-01","end":"2032-12-31"}}`, "If-Match", tag)
+	if x = d.ask(token, "PUT", place, `{"service":{"seats":41}}`, "If-Match", x.Header.Get("ETag")); x.StatusCode != 200 {
+		t.Fatalf("%d %s", x.StatusCode, x.text)
+	}
+	got, _ := d.ask(token, "GET", place, "").body["service"].(map[string]any)
+	if diff := cmp.Diff(map[string]any{"edition": "service", "seats": 41.0, "start": "2032-01-01", "end": "2032-12-31"}, got); diff != "" {
+		t.Errorf("entered (-want +got):\n%s", diff)
 	}
 }

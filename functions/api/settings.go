@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/receivers"
@@ -18,7 +19,60 @@ type settingsAnswer struct {
 	Control    string         `json:"control"`
 	Alert      string         `json:"alert"`
 	Language   string         `json:"language"` // of who has none of their own
+	Service    serviceAnswer  `json:"service"`
 	Reports    []switchAnswer `json:"reports"`
+}
+
+// serviceAnswer is what was bought from WeCom, as it was entered; "" and 0 were not.
+type serviceAnswer struct {
+	Edition string `json:"edition"`
+	Seats   int    `json:"seats"`
+	Start   string `json:"start"`
+	End     string `json:"end"`
+}
+
+func serviceOf(s receivers.Service) serviceAnswer {
+	date := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.Format(time.DateOnly)
+	}
+	return serviceAnswer{Edition: s.Edition, Seats: s.Seats, Start: date(s.Start), End: date(s.End)}
+}
+
+// serviceBody changes it. What is left out stays; "" and 0 take away.
+type serviceBody struct {
+	Edition *string `json:"edition"`
+	Seats   *int    `json:"seats"`
+	Start   *string `json:"start"`
+	End     *string `json:"end"`
+}
+
+// over lays the body over what there is.
+func (b *serviceBody) over(s receivers.Service) (receivers.Service, error) {
+	if b == nil {
+		return s, nil
+	}
+	if b.Edition != nil {
+		s.Edition = *b.Edition
+	}
+	if b.Seats != nil {
+		s.Seats = *b.Seats
+	}
+	for name, day := range map[string]struct {
+		from *string
+		to   *time.Time
+	}{"service.start": {b.Start, &s.Start}, "service.end": {b.End, &s.End}} {
+		if day.from == nil {
+			continue
+		}
+		var err error
+		if *day.to, err = receivers.Day(*day.from); err != nil {
+			return s, wrong(fieldProblem{name, "it is no date", "write it as YYYY-MM-DD, or empty for none"})
+		}
+	}
+	return s, nil
 }
 
 // adminAnswer is an account admin: who gets urgent alerts, whatever is switched off.
@@ -40,7 +94,7 @@ type switchAnswer struct {
 
 func settingsOf(c ledger.Corp) settingsAnswer {
 	s := c.Settings
-	out := settingsAnswer{Admins: []adminAnswer{}, Operations: s.Operations, Control: s.Control, Alert: s.Alert, Language: s.Language, Reports: []switchAnswer{}}
+	out := settingsAnswer{Admins: []adminAnswer{}, Operations: s.Operations, Control: s.Control, Alert: s.Alert, Language: s.Language, Service: serviceOf(s.Service), Reports: []switchAnswer{}}
 	for _, r := range c.Admins() {
 		admin := adminAnswer{Name: r.Name, Address: r.Address, Language: "zh"}
 		if l, err := report.ParseLanguage(r.Language); err == nil {
@@ -75,6 +129,7 @@ type settingsBody struct {
 	Control    *string      `json:"control"`
 	Alert      *string      `json:"alert"`
 	Language   *string      `json:"language"`
+	Service    *serviceBody `json:"service"`
 	Reports    []switchBody `json:"reports"`
 }
 
@@ -112,6 +167,9 @@ func (a *api) changeSettings(ctx context.Context, c *call) (answer, error) {
 		if f.from != nil {
 			*f.into = *f.from
 		}
+	}
+	if s.Service, err = body.Service.over(s.Service); err != nil {
+		return answer{}, err
 	}
 	by := "api:" + clip(c.person.Subject)
 	for _, w := range body.Reports {

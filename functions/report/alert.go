@@ -373,6 +373,8 @@ func alarm(a ledger.Alarm, news report.News, held []archive.KeyVersion) report.A
 	switch out.Cause {
 	case report.MediaAtRisk, report.MediaLost:
 		out.Attachments = report.Known(whole(a.Affected))
+	case report.ServiceEnding:
+		out.Messages = report.Known(0) // as yet
 	case report.ReceiverDead:
 		out.Messages, out.Receivers = report.Known(0), report.Known(whole(a.Affected))
 	default:

@@ -190,6 +190,11 @@ func (w *watcher) judge(f facts) wanted {
 	if f.lost > 0 {
 		all.open(f, report.MediaLost, "", ledger.Alarm{Affected: f.lost})
 	}
+	if end := f.corp.Settings.Service.End; !end.IsZero() {
+		if step, near := ending(end, f.now); near {
+			all.open(f, report.ServiceEnding, end.Format(time.DateOnly), ledger.Alarm{Detail: step})
+		}
+	}
 	// Whom it concerns can't be told by mail: the other receivers are.
 	if n := len(f.suppressed); n > 0 {
 		since := f.suppressed[0].Since
@@ -201,6 +206,24 @@ func (w *watcher) judge(f facts) wanted {
 		all.open(f, report.ReceiverDead, "", ledger.Alarm{Affected: n, Since: since, Detail: fmt.Sprint(n)})
 	}
 	return all
+}
+
+// reminders is how many days before the service ends that was bought its end is told, and told again.
+func reminders() []int { return []int{1, 7, 14, 30} }
+
+// ending says which reminder of the service's end is due: an alarm whose detail changes is told again. end is the last day of the service, in UTC; once it is past the
+// reminder stays until another end is entered.
+func ending(end, now time.Time) (step string, near bool) {
+	left := end.AddDate(0, 0, 1).Sub(now)
+	if left <= 0 {
+		return "past", true
+	}
+	for _, days := range reminders() {
+		if left <= time.Duration(days)*24*time.Hour {
+			return fmt.Sprint(days), true
+		}
+	}
+	return "", false
 }
 
 // judgeFetching asks whether messages come.

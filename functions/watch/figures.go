@@ -156,7 +156,7 @@ func groupOf(alarm string) string {
 		return setAsideBursts
 	case report.Unaccounted:
 		return unaccounted
-	case report.NotOpening, report.SetAsideWaiting, report.MediaAtRisk, report.MediaLost, report.MessagesAtRisk, report.NeverCaughtUp, report.ReceiverDead:
+	case report.NotOpening, report.SetAsideWaiting, report.MediaAtRisk, report.MediaLost, report.MessagesAtRisk, report.NeverCaughtUp, report.ReceiverDead, report.ServiceEnding:
 		return ""
 	default: // a refusal of WeCom's that has no cause of its own stops fetching too
 		return corpsStandingStill

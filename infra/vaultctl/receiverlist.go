@@ -22,7 +22,7 @@ import (
 
 const receiversUsage = "receivers list -corp ID [-id ID] | add -corp ID -address ADDRESS -department N -reports R1,… [-name NAME] [-lang zh|en] [-key WORD] | " +
 	"change -corp ID -id ID [-name NAME] [-address ADDRESS] [-lang zh|en] [-reports R1,…] [-department N] [-use-wecom name,address,lang,reports] [-rev N] | remove -corp ID -id ID [-rev N] | " +
-	"heads -corp ID | settings -corp ID [-operations ADDRESS] [-control ADDRESS] [-alert ADDRESS] [-lang zh|en] [-on R1,…] [-off R1,…] [-silent R1,…] [-tell R1,…] | " +
+	"heads -corp ID | settings -corp ID [-operations ADDRESS] [-control ADDRESS] [-alert ADDRESS] [-lang zh|en] [-on R1,…] [-off R1,…] [-silent R1,…] [-tell R1,…] [-edition NAME] [-seats N] [-service-start YYYY-MM-DD] [-service-end YYYY-MM-DD] | " +
 	"departments -corp ID | reports -corp ID | preview -corp ID -report R1 -department N [-lang zh|en] [-html FILE] | mails -corp ID [-address ADDRESS] [-most N] | " +
 	"suppressed -corp ID | lift -corp ID -address ADDRESS: who gets which reports of which departments; heads of department follow WeCom; what was mailed and what became of it; " +
 	"whose address is dead or complained. -rev N changes only what list shows with that rev; -key WORD adds no second one if the command is repeated"
@@ -421,6 +421,7 @@ func receiversSettings(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers settings")
 	id := f.String("corp", "", "")
 	operations, control, alert, lang := f.String("operations", "", ""), f.String("control", "", ""), f.String("alert", "", ""), f.String("lang", "", "")
+	edition, seats, start, end := f.String("edition", "", ""), f.Int("seats", 0, ""), f.String("service-start", "", ""), f.String("service-end", "", "")
 	on, off, silent, tell := f.String("on", "", ""), f.String("off", "", ""), f.String("silent", "", ""), f.String("tell", "", "")
 	if err := parse(f, args); err != nil {
 		return err
@@ -435,6 +436,22 @@ func receiversSettings(ctx context.Context, p *program, args []string) error {
 	} {
 		if said[name] {
 			*field.to = *field.from
+		}
+	}
+	if said["edition"] {
+		c.Settings.Service.Edition = *edition
+	}
+	if said["seats"] {
+		c.Settings.Service.Seats = *seats
+	}
+	for name, day := range map[string]struct {
+		from *string
+		to   *time.Time
+	}{"service-start": {start, &c.Settings.Service.Start}, "service-end": {end, &c.Settings.Service.End}} {
+		if said[name] {
+			if *day.to, err = routing.Day(*day.from); err != nil {
+				return &usageError{"-" + name + ": " + err.Error()}
+			}
 		}
 	}
 	now := clock.Now()
@@ -473,6 +490,24 @@ func receiversSettings(ctx context.Context, p *program, args []string) error {
 	return p.showSettings(c)
 }
 
+// servicePublic is what was bought from WeCom as settings prints it; "" and 0 were not entered.
+type servicePublic struct {
+	Edition string `json:"edition"`
+	Seats   int    `json:"seats"`
+	Start   string `json:"start"`
+	End     string `json:"end"`
+}
+
+func serviceOf(s routing.Service) servicePublic {
+	date := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.Format(time.DateOnly)
+	}
+	return servicePublic{Edition: s.Edition, Seats: s.Seats, Start: date(s.Start), End: date(s.End)}
+}
+
 func (p *program) showSettings(c ledger.Corp) error {
 	out := struct {
 		Corp       archive.CorpID `json:"corp"`
@@ -481,9 +516,11 @@ func (p *program) showSettings(c ledger.Corp) error {
 		Control    string         `json:"control"`
 		Alert      string         `json:"alert"`
 		Language   string         `json:"language"`
+		Service    servicePublic  `json:"service"`
 		Reports    []switchPublic `json:"reports"`
 		Rev        int            `json:"rev"`
-	}{Corp: c.ID, Operations: c.Settings.Operations, Control: c.Settings.Control, Alert: c.Settings.Alert, Language: c.Settings.Language, Rev: c.Settings.Rev}
+	}{Corp: c.ID, Operations: c.Settings.Operations, Control: c.Settings.Control, Alert: c.Settings.Alert, Language: c.Settings.Language, Rev: c.Settings.Rev,
+		Service: serviceOf(c.Settings.Service)}
 	for _, a := range c.ReportTo {
 		out.Admins = append(out.Admins, a.Address)
 	}

@@ -161,6 +161,21 @@ func TestReportsAreSwitchedAndAddressesSetFromTheShell(t *testing.T) {
 	if !c.Settings.On("R3") || c.Settings.On("R4") || c.Settings.Operations != "" || c.Settings.Alert == "" || c.Settings.Rev != 2 {
 		t.Errorf("the settings are %+v", c.Settings)
 	}
+	text, err = s.do("settings", "-edition", "service", "-seats", "40", "-service-start", "2032-01-01", "-service-end", "2032-12-31")
+	s.OK(err)
+	if !strings.Contains(text, `"service":{"edition":"service","seats":40,"start":"2032-01-01","end":"2032-12-31"}`) {
+		t.Errorf("what was bought is %s", text)
+	}
+	if text, err = s.do("settings", "-seats", "41"); err != nil || !strings.Contains(text, `"seats":41,"start":"2032-01-01"`) {
+		t.Errorf("one field changed: %s, %v", text, err)
+	}
+	var mistyped *usageError
+	if _, err := s.do("settings", "-service-end", "2033"); !errors.As(err, &mistyped) {
+		t.Errorf("a date that is none: %v", err)
+	}
+	if _, err := s.do("settings", "-service-end", "2031-12-31"); err == nil || !strings.HasPrefix(err.Error(), "service.end: ") {
+		t.Errorf("an end before the start: %v", err)
+	}
 	if _, err := s.do("settings", "-control", "nowhere"); err == nil || !strings.HasPrefix(err.Error(), "control: ") {
 		t.Errorf("a control mailbox that is none: %v", err)
 	}

@@ -27,13 +27,14 @@ const (
 	MediaLost         Cause = "media-lost"          // WeCom says that they are gone
 	ReceiverDead      Cause = "receiver-suppressed" // a receiver gets no mails any more: his address bounced for good, or he complained
 	Unaccounted       Cause = "unaccounted"         // fsck found what it could not mend
+	ServiceEnding     Cause = "service-ending"      // the end that was entered of what was bought is near, or past; its object is the day
 )
 
 // Causes lists the causes that have texts of their own.
 func Causes() []Cause {
 	return []Cause{
 		KeyMissing, KeyDoesNotFit, ServiceNotOpened, ServiceExpired, AddressNotTrusted, SecretRefused, AccessForbidden, CertRefused, LibraryMissing,
-		LibraryDies, RateLimited, NeverCaughtUp, NotFetching, MessagesAtRisk, NotOpening, SetAsideWaiting, MostlySetAside, MediaAtRisk, MediaLost, ReceiverDead, Unaccounted,
+		LibraryDies, RateLimited, NeverCaughtUp, NotFetching, MessagesAtRisk, NotOpening, SetAsideWaiting, MostlySetAside, MediaAtRisk, MediaLost, ReceiverDead, Unaccounted, ServiceEnding,
 	}
 }
 
@@ -134,7 +135,7 @@ var causeTexts = map[Cause]causeText{
 		risk:     riskMessages,
 		steps: []causeStep{
 			{both{"Renew the service in WeCom's admin console, under chat archiving (会话内容存档).", "在企业微信管理后台的“会话内容存档”中续费。"}, ""},
-			{both{"Enter the new end date in your own calendar: WeCom offers no way to read it.", "请自行记录新的到期日：企业微信没有提供可读取到期日的接口。"}, ""},
+			{both{"Enter the new end date here, to be reminded of it: WeCom offers no way to read it.", "请在此录入新的到期日以便提醒：企业微信没有提供可读取到期日的接口。"}, "vaultctl receivers settings -corp {corp} -service-end YYYY-MM-DD"},
 			doctor,
 		},
 	},
@@ -312,6 +313,17 @@ var causeTexts = map[Cause]causeText{
 			{both{"See who it is:", "查看是哪些收件人："}, "vaultctl receivers suppressed -corp {corp}"},
 			{both{"Name other receivers in their place:", "改用其他收件人："}, "vaultctl corps set -corp {corp} -report-to ADDRESS,ADDRESS"},
 			{both{"If the address works again, let mails go there again:", "如果该地址已恢复，重新允许发送："}, "vaultctl receivers lift -corp {corp} -address ADDRESS"},
+		},
+	},
+	ServiceEnding: {
+		title:    both{"Chat archiving in WeCom ends on {reason}", "企业微信会话内容存档将于 {reason} 到期"},
+		what:     both{"The service that was bought from WeCom ends on {reason}, as it was entered here. From then on WeCom refuses to hand out messages, and nothing is captured. Reminders come 30, 14, 7 and 1 days before.", "按此处录入的信息，向企业微信购买的服务将于 {reason} 到期。到期后企业微信将拒绝交付消息，不会存档任何内容。到期前 30、14、7、1 天会提醒。"},
+		often:    both{"the order in WeCom has not been renewed yet.", "企业微信中的订单尚未续费。"},
+		possible: both{"it was renewed, and the new end was not entered here: WeCom offers no way to read it.", "已续费，但未在此录入新的到期日：企业微信没有提供可读取到期日的接口。"},
+		risk:     riskNone,
+		steps: []causeStep{
+			{both{"Renew the service in WeCom's admin console, under chat archiving (会话内容存档).", "在企业微信管理后台的“会话内容存档”中续费。"}, ""},
+			{both{"Enter the new end: the reminder then ends by itself.", "录入新的到期日：提醒会自动结束。"}, "vaultctl receivers settings -corp {corp} -service-end YYYY-MM-DD"},
 		},
 	},
 	Unaccounted: {
