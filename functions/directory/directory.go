@@ -24,7 +24,8 @@ import (
 // refresher brings the directory of every corp up to date.
 //
 // Order of effects, per corp: WeCom's answers into S3, write-once under their own hash; what departments and members were seen to be, the
-// snapshot, and what follows (see settling); the other changed states. A crash between any two leaves changes for the next run to find
+// snapshot, and what follows (see settling); the other changed states; the wish that members who are gone be looked at alone, which alone tells in
+// which way they went and may be lost. A crash before that leaves changes for the next run to find
 // again. What could not be read stays as it was, and the snapshot says so: a failed or partial reading makes nobody vanish.
 type refresher struct {
 	glances glanceCache
@@ -103,10 +104,29 @@ func (r *refresher) refresh(ctx context.Context, corp archive.CorpID) (err error
 		}
 		s.Object, s.Version = object.Key, object.VersionID
 	}
-	if err := r.write(ctx, newest, s, o, changes); err != nil {
+	if err := errors.Join(r.write(ctx, newest, s, o, changes), r.lookAfter(ctx, corp, changes)); err != nil {
 		return err
 	}
 	r.report(ctx, s)
+	return nil
+}
+
+// mostVanished is how many members that a list lacks are looked at alone: where a whole part of the company goes out of view, which it is of each does not
+// matter.
+const mostVanished = 200
+
+// lookAfter has the members that the lists lack now looked at alone: WeCom says of each in which way it went. A wish that is lost leaves that open.
+func (r *refresher) lookAfter(ctx context.Context, corp archive.CorpID, changes []directory.Entry) error {
+	n := 0
+	for _, e := range changes {
+		if e.Kind != directory.KindMember || !e.Gone || n == mostVanished {
+			continue
+		}
+		n++
+		if err := r.jobs.Send(ctx, corp, queue.DirectoryJob{Corp: corp, Kind: e.Kind, ID: e.ID, Again: true}); err != nil {
+			return fmt.Errorf("have members of corp %s looked at who are gone: %w", corp, err)
+		}
+	}
 	return nil
 }
 

@@ -216,12 +216,14 @@ func (f *folding) presence() {
 			}
 			showed[w.via], seen = true, w.asked
 		case saysQuit, string(Deleted):
+			how := WasDeleted
+			if w.says == saysQuit {
+				how = Quit
+			}
 			if here {
-				how := WasDeleted
-				if w.says == saysQuit {
-					how = Quit
-				}
 				end(w, how)
+			} else {
+				f.explain(w, how)
 			}
 			clear(showed)
 			ever, nowhere = true, w.asked
@@ -243,6 +245,22 @@ func (f *folding) presence() {
 		}
 	}
 	f.Here, f.Since = here, seen
+}
+
+// explained is how soon after a list lacked an entry a look at it alone says in which way it went. Later looks may be of what came after.
+const explained = time.Hour
+
+// explain makes of a departure that a list alone showed the one that a look at the entry alone tells of soon after. By stays: it was gone by then.
+func (f *folding) explain(w word, how Departure) {
+	if len(f.stays) == 0 {
+		return
+	}
+	left := f.stays[len(f.stays)-1].left
+	if left == nil || left.How != UnlistedSince && left.How != OutOfView || w.asked.Sub(left.By) > explained {
+		return
+	}
+	i := slices.IndexFunc(f.Events, func(e Event) bool { return e.Key() == left.Key() })
+	f.Events[i].How, left.How = how, how
 }
 
 // stayOf is the number of the stay that a word falls into, from 0; ok is false outside all of them, and where it may be of either side.
