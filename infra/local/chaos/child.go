@@ -37,10 +37,13 @@ func (o options) newRun(name, corpus string) (run, error) {
 	if err := os.MkdirAll(r.Data, 0o700); err != nil {
 		return r, fmt.Errorf("make the folder of a run: %w", err)
 	}
-	var err, other error
-	r.Listen, err = freePort()
-	r.Simulator, other = freePort()
-	return r, errors.Join(err, other)
+	for _, address := range []*string{&r.Listen, &r.Simulator, &r.API} {
+		var err error
+		if *address, err = freePort(); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
 }
 
 // toTheEnd plays a run to its end and returns its end state.

@@ -163,18 +163,27 @@ func (w *writer) company(ctx context.Context, place, n int) (company, error) {
 }
 
 func (w *writer) people(ctx context.Context, corp string) error {
-	n := wecomsim.ChangeContacts{Corp: corp, Departments: []wecomsim.Department{{ID: 1, Name: "All"}, {ID: 2, Name: "Desk", Parent: 1}}, Permit: map[int][]string{}}
+	n := wecomsim.ChangeContacts{Corp: corp, Departments: []wecomsim.Department{{ID: 1, Name: "All"}, {ID: 2, Name: "Desk", Parent: 1, Leaders: []string{headOfDesk}}, {ID: 3, Name: "Back office", Parent: 1}}, Permit: map[int][]string{}}
 	for i := range members {
-		n.Members = append(n.Members, wecomsim.Member{UserID: member(i), Name: fmt.Sprintf("Person %d", i), Department: []int{2}, Mobile: fmt.Sprintf("1380000%04d", i), Status: 1 + i%2*3})
+		n.Members = append(n.Members, wecomsim.Member{UserID: member(i), Name: fmt.Sprintf("Person %d", i), Department: []int{2 + i%2}, IsLeaderInDept: []int{0},
+			Mobile: fmt.Sprintf("1380000%04d", i), Email: member(i) + "@" + corp + ".example", Status: 1 + i%2*3})
 		n.Permit[1] = append(n.Permit[1], member(i))
 	}
+	n.Members[0].IsLeaderInDept[0] = 1
+	n.Members = append(n.Members, wecomsim.Member{UserID: leaves, Name: "Leaving Person", Department: []int{2}, IsLeaderInDept: []int{0}, Mobile: "13800000098", Status: 1})
 	for i := range 2 {
 		n.Externals = append(n.Externals, wecomsim.External{ID: external(i), Name: fmt.Sprintf("Customer %d", i), Type: 1, FollowUsers: []wecomsim.Follow{{UserID: member(i)}}})
-		n.Consents = append(n.Consents, wecomsim.Consent{UserID: member(i), External: external(i), Status: "Agree", Changed: dawn.Unix()})
 	}
 	n.Rooms = []wecomsim.Room{
 		{ID: "wrinside", Kind: wecomsim.RoomInternal, Name: "Desk", Owner: member(0), Members: []string{member(0), member(1), member(2)}},
-		{ID: "wroutside", Kind: wecomsim.RoomExternal, Name: "Customers", Owner: member(0), Members: []string{member(0), external(0)}},
+		{ID: "wroutside", Kind: wecomsim.RoomExternal, Name: "Customers", Owner: member(0), Members: []string{member(0), external(0), external(refusing)}},
+	}
+	// Each with a time of its own, so that what is told of it has one order; what has no time comes in the order in which it was found.
+	for i := range 2 {
+		n.Consents = append(n.Consents, wecomsim.Consent{RoomID: "wroutside", External: external(i), Status: "Agree", Changed: dawn.Add(-time.Hour).Unix() + int64(i)})
+		for j := range members {
+			n.Consents = append(n.Consents, wecomsim.Consent{UserID: member(j), External: external(i), Status: "Agree", Changed: dawn.Unix() - 100*int64(i+1) - int64(j)})
+		}
 	}
 	return w.ChangeContacts(ctx, n)
 }
@@ -186,7 +195,7 @@ func (w *writer) next(m wecomsim.Message) wecomsim.Message {
 	case 0:
 		m.To, m.Room = []string{member(0), member(1), member(2)}, "wrinside"
 	case 1:
-		m.To, m.Room = []string{member(0), external(0)}, "wroutside"
+		m.To, m.Room = []string{member(0), external(0), external(refusing)}, "wroutside"
 	case 2:
 		m.To = []string{external(w.r.IntN(2))}
 	default:

@@ -13,12 +13,17 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // moments are what a report says of when it was made: times, and the hours that are left from then.
 var moments = []*regexp.Regexp{
 	regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?Z?`),
-	regexp.MustCompile(`[(（][0-9]{2}:[0-9]{2} UTC(\+|&#43;)08:00[)）]`),
+	regexp.MustCompile(`[(（]?[0-9]{2}:[0-9]{2} UTC(\+|&#43;)08:00[)）]?`),
+	regexp.MustCompile(`"[ab]":[0-9]{13}\b`),    // between which readings something happened
+	regexp.MustCompile(`data-v="[0-9]{10}"`),    // a time by which a page sorts
+	regexp.MustCompile(`<mobile-[0-9a-f]{32}@`), // the thread of a loss, by when it was
 	regexp.MustCompile(`(at least|至少|不少于) ?[0-9]+ ?(hours|小时)`),
 }
 
@@ -30,6 +35,13 @@ func withoutMoments(b []byte) []byte {
 	return b
 }
 
+// inAnyOrder is a text's pieces, sorted: what has no time of its own comes in the order in which it was found, in the facts of a report and in R12's mails.
+func inAnyOrder(b []byte) []byte {
+	parts := strings.FieldsFunc(string(b), func(r rune) bool { return strings.ContainsRune("<\n{}", r) })
+	slices.Sort(parts)
+	return []byte(strings.Join(parts, "\n"))
+}
+
 // normalMail is a mail as its reader has it: its headers, and its parts decoded, without moments and without the boundaries between parts,
 // which are made of them.
 func normalMail(raw []byte) ([]byte, error) {
@@ -39,6 +51,9 @@ func normalMail(raw []byte) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	err = normalPart(&out, m.Header, m.Body)
+	if m.Header.Get("X-WecomVault-Report") == string(report.Coverage) {
+		return inAnyOrder(out.Bytes()), err
+	}
 	return out.Bytes(), err
 }
 

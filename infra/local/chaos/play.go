@@ -22,6 +22,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/house"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // run is what one process plays: a day of the product over a corpus, under a plan of faults. The process may be killed at any moment and
@@ -33,6 +34,7 @@ type run struct {
 	Template   string
 	Listen     string // address of the AWS endpoint, the same after each start
 	Simulator  string // address of the simulated WeCom, likewise
+	API        string // address of the receivers API and of WeCom's callbacks, likewise
 	Faults     []line
 	Nth        int      // which call of each site the faults are for; 0 and 1: the first
 	Library    []string // lines of simsdk's script
@@ -150,10 +152,10 @@ func (p *player) open(ctx context.Context) error {
 		apart = skew
 	}
 	p.House, err = house.Open(ctx, house.Options{
-		Apart: apart, Data: p.run.Data, Listen: p.run.Listen, Template: p.run.Template, Binaries: p.run.Binaries, NoSync: true, Fault: p.hook.decide,
+		Apart: apart, Data: p.run.Data, Listen: p.run.Listen, API: p.run.API, Template: p.run.Template, Binaries: p.run.Binaries, NoSync: true, Fault: p.hook.decide,
 		Params: map[string]string{
 			"WecomUrl": "http://" + p.Simulator, "SdkHost": library, "PollInterval": "200ms", "RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true",
-			"MailFrom": "archive@chaos.example",
+			"MailFrom": "archive@chaos.example", "Callbacks": "true",
 		},
 	})
 	if err != nil {
@@ -282,11 +284,16 @@ func (p *player) day() []step {
 		{"trouble", p.trouble},
 		{"archive", p.archive},
 		{"directory", p.directory},
+		{"receivers", p.receivers},
+		{"hear", p.hear},
+		{"consent", func(ctx context.Context) error { return p.invoked(ctx, "ConsentFunction", `{}`) }},
+		{"change", p.change},
 		{"key", p.lateKeys},
 		{"watch", func(ctx context.Context) error { return p.invoked(ctx, "WatchFunction", `{}`) }},
 		{"morning", func(ctx context.Context) error {
-			return errors.Join(p.forward(ctx, noon.Add(-5*time.Minute)), p.archive(ctx))
+			return errors.Join(p.forward(ctx, noon.Add(-time.Hour)), p.archive(ctx))
 		}},
+		{"again", p.again},
 		{"redrive", func(ctx context.Context) error { return p.invoked(ctx, "RedriveFunction", `{}`) }},
 		{"noon", func(ctx context.Context) error {
 			return errors.Join(p.forward(ctx, noon.Add(time.Second)), p.reports(ctx))
@@ -503,14 +510,21 @@ func (p *player) reports(ctx context.Context) error {
 	day := dawn.Format(time.DateOnly)
 	return p.settle(ctx, func() (string, error) {
 		for _, c := range p.corpus.Corps {
-			id := archive.CorpID(c.ID)
-			r, err := p.ledger.RunOf(ctx, id, day, "R1")
-			if err != nil && !errors.Is(err, ledger.ErrAbsent) {
+			done := map[string]bool{}
+			err := p.ledger.Runs(ctx, archive.CorpID(c.ID), func(r ledger.Run) bool {
+				if r.Day == day {
+					done[r.Report] = r.State == ledger.RunDone
+				}
+				return true
+			})
+			if err != nil {
 				return "", err
 			}
-			if err != nil || r.State != ledger.RunDone {
-				_, _, err := p.invoke(ctx, "ReportFunction", `{}`)
-				return "a report is not done", err
+			for _, kind := range report.Kinds() {
+				if !done[string(kind)] {
+					_, _, err := p.invoke(ctx, "ReportFunction", `{}`)
+					return fmt.Sprintf("report %s is not done", kind), err
+				}
 			}
 		}
 		return p.unsent(ctx)

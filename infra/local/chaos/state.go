@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -54,22 +55,39 @@ var exceptions = []exception{
 	{"ControlTable media#", "at", "the moment at which it came in"},
 	{"ControlTable lost#", "at", "the moment at which it was found lost"},
 	{"ControlTable settled#", "", "an index of media# by moments; media# itself is compared"},
-	{"ControlTable run#", "owner until done_at", "who made the report, and when"},
+	{"ControlTable run#", "owner until done_at parts", "who made the report, when, and in how many goes"},
 	{"ControlTable mail#", "owner until ses_id at attempt fate_at", "who sent the mail, when, and how often; doubles are counted of what SES took"},
+	{"ControlTable receiver#", "", "compared by receiverState, without the moment at which one was added"},
+	{"ControlTable breach#", "since seen over affected told told_to", "moments; and who was told by which mail: that each receiver was is seen in the mails"},
+	{"ControlTable asks#", "", "how often the API was asked: more often, where it did not answer"},
+	{"ControlTable heard#", "mail fate_at", "which mail SES last spoke of"},
 	{"ControlTable alarm#", "", "alarms tell of the faults themselves; what they leave open shows in the other rows"},
 	{"MessagesTable aside#", "since clock", "the moment at which it was first set aside, and how long WeCom had then been out of reach"},
 	{"DirectoryTable dir#", "at", "the moment at which it was read"},
+	{"DirectoryTable heads#", "at", "the moment at which it was read"},
 	{"DirectoryTable hist#", "at", "the moment at which it was read"},
+	{"DirectoryTable dir#", "marks writer rev restless", "what it was last seen as by which reading, and how often it was written"},
+	{"DirectoryTable life#", "", "what each reading saw, and of what WeCom told; what follows from all of it, states and events, is compared"},
+	{"DirectoryTable event#", "after by told recorded", "between which readings it happened, and when WeCom told of it"},
+	{"DirectoryTable consent#", "asked answered why", "the moment at which WeCom was asked"},
+	{"DirectoryTable consentnow#", "changes drop owed heard answer asked answered why unread rev", "the moments of asking, and what is not done yet: what is so is in the states and changes"},
+	{"DirectoryTable consentchange#", "after by read found at", "between which readings it happened"},
+	{"DirectoryTable consentround#", "", "one for each round of asking, however often a fault has it repeated"},
 	{"DirectoryTable snap#", "", "one for each reading, however often a fault has it repeated"},
 	{"AuditTable ", "", "what the operator was told, with moments and random ids"},
 }
 
-// alertRow is a run or a mail of an alert. Alerts tell of the faults themselves, so that runs differ in them; that each mail went out once is
-// seen in the mails.
-var alertRow = regexp.MustCompile(`^ControlTable (run|mail)#[^ ]* [^ ]*#R7`)
+// alertRow is a run or a mail of an alert, whose day is a moment. Alerts tell of the faults themselves, or of more at once where a fault kept an earlier one
+// back, so that runs differ in them; that each mail went out once is seen in the mails, and so is who was alerted about groups.
+var alertRow = regexp.MustCompile(`^ControlTable (run|mail)#[^ ]* ([^ ]*#R7|[0-9-]{10}-[0-9a-f]{12}#)`)
 
-// momentary keys have a moment in their sort key, which is left out.
-var momentary = regexp.MustCompile(`^(DirectoryTable hist#.* |ControlTable settled#.* )([0-9]{13})`)
+// momentary keys have moments in their sort key, which are left out.
+var (
+	momentary = regexp.MustCompile(`^DirectoryTable (hist|life|event|consent|consentchange)#|^ControlTable settled#`)
+	aMoment   = regexp.MustCompile(`\b[0-9]{13}\b`)
+	// repeated rows say the same again where it could not be noted that it was said: an answer of WeCom's.
+	repeated = regexp.MustCompile(`^DirectoryTable consent#`)
+)
 
 func (p *player) writeState(ctx context.Context) error {
 	s := state{Items: map[string]string{}}
@@ -129,7 +147,7 @@ func (p *player) tableState(ctx context.Context, name string, items map[string]s
 			}
 			key, value, keep := normalRow(name, fields)
 			if keep {
-				for items[key] != "" { // a key without its moment may come twice
+				for items[key] != "" && !(items[key] == value && repeated.MatchString(key)) { // a key without its moment may come twice
 					key += " again"
 				}
 				items[key] = value
@@ -163,7 +181,10 @@ func normalRow(table string, fields map[string]string) (key, value string, keep 
 			parts = append(parts, n+"="+fields[n])
 		}
 	}
-	return momentary.ReplaceAllString(key, "${1}moment"), "row " + strings.Join(parts, " "), true
+	if momentary.MatchString(key) {
+		key = aMoment.ReplaceAllString(key, "moment")
+	}
+	return key, "row " + strings.Join(parts, " "), true
 }
 
 // text writes an attribute the same way for the same value.
@@ -263,21 +284,32 @@ func (p *player) bucketState(ctx context.Context, name string, items map[string]
 	return nil
 }
 
-// isAlert says whether an object belongs to an alert: those tell of the faults themselves.
-func isAlert(key string) bool { return strings.Contains(key, "R7") }
+// alertObject is the name of an alert's object, or of R7 at noon: those tell of the faults themselves.
+var alertObject = regexp.MustCompile(`R7|/[0-9a-f]{12}-R[0-9]`)
+
+func isAlert(key string) bool { return alertObject.MatchString(key) }
 
 // normalReport is what a report's object tells, without when it was made.
 func normalReport(key string, b []byte) ([]byte, error) {
 	if strings.HasSuffix(key, ".eml") {
 		return normalMail(b)
 	}
-	return withoutMoments(b), nil
+	return inAnyOrder(withoutMoments(b)), nil // the order that people see is that of the mails
 }
 
 // mailState notes each mail that SES took, by receiver and id. One that was taken twice must say so itself, in its header; and each that the
 // ledger has as sent must have been taken, and what became of it be known. The last two hold for alerts too, which are not compared.
 func (p *player) mailState(ctx context.Context, items map[string]string) (doubles []string, err error) {
-	seen := map[string]string{}
+	seen, noon := map[string]string{}, map[string]bool{}
+	for _, c := range p.corpus.Corps {
+		err := p.ledger.Mails(ctx, archive.CorpID(c.ID), func(m ledger.MailRow) bool {
+			noon["mail "+m.To+" "+report.ID(c.ID, m.Report, m.Day, m.To)] = m.Day == dawn.Format(time.DateOnly)
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	mails, err := p.Mails.Mails()
 	if err != nil {
 		return nil, err
@@ -305,7 +337,11 @@ func (p *player) mailState(ctx context.Context, items map[string]string) (double
 			doubles = append(doubles, key)
 		}
 		seen[key] = value
-		if !bytes.Contains(raw, []byte("\r\nX-WecomVault-Report: R7\r\n")) {
+		switch {
+		case bytes.Contains(raw, []byte("\r\nX-WecomVault-Report: R7\r\n")):
+		case bytes.Contains(raw, []byte("\r\nX-WecomVault-Report: R6\r\n")) && !noon[key]:
+			items["mail "+strings.Join(m.Destinations, ",")+" of groups"] = "one or more"
+		default:
 			items[key] = value
 		}
 	}

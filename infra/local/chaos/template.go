@@ -16,6 +16,7 @@ const templateFile = "template.yaml"
 // watch looks for 10 s before it believes that a corp stands still; fsck keeps 45 s for its farewell.
 var timeouts = map[string]int{
 	"FetchFunction": 30, "ProcessFunction": 8, "MediaFunction": 10, "DirectoryFunction": 8, "ConsentFunction": 8, "ReportFunction": 6, "MailFunction": 6, "FeedbackFunction": 6, "WatchFunction": 16, "RedriveFunction": 6, "FsckFunction": 53,
+	"CallbackFunction": 4, "ApiFunction": 6,
 }
 
 var functionTimeout = regexp.MustCompile(`(?s)\n  (\w+Function):\n    Type: AWS::Serverless::Function\n.*?\n      Timeout: ([0-9]+)\n`)
