@@ -182,7 +182,8 @@ type Letterbox struct {
 	Heard      *Heard
 }
 
-// Letterboxes reads how addresses stand, by address. Its cost is that of the addresses asked for; of one that was never heard of there is nothing.
+// Letterboxes reads how addresses stand, by address. Its cost is that of the addresses asked for, and of the few that are suppressed; of one that was never
+// heard of there is nothing.
 func (l *Ledger) Letterboxes(ctx context.Context, corp archive.CorpID, addresses []string) (map[string]Letterbox, error) {
 	ids := map[string]string{}
 	var keys []item
@@ -192,7 +193,7 @@ func (l *Ledger) Letterboxes(ctx context.Context, corp archive.CorpID, addresses
 			continue
 		}
 		ids[id] = a
-		keys = append(keys, key(noMailPK(corp), id), key(heardPK(corp), id))
+		keys = append(keys, key(heardPK(corp), id))
 	}
 	rows, err := l.fetch(ctx, l.tables.Control, keys)
 	if err != nil {
@@ -200,14 +201,18 @@ func (l *Ledger) Letterboxes(ctx context.Context, corp archive.CorpID, addresses
 	}
 	all := map[string]Letterbox{}
 	for _, it := range rows {
-		address := ids[getStr(it, "sk")]
-		s := all[address]
-		if getStr(it, "pk") == heardPK(corp) {
-			s.Heard = &Heard{Fate: Fate(getStr(it, "fate")), Detail: getStr(it, "fate_detail"), Mail: getStr(it, "mail"), At: getTime(it, "fate_at")}
-		} else if stands := suppressionOf(it); stands.Lifted.IsZero() {
-			s.Suppressed = &stands
+		all[ids[getStr(it, "sk")]] = Letterbox{Heard: &Heard{Fate: Fate(getStr(it, "fate")), Detail: getStr(it, "fate_detail"), Mail: getStr(it, "mail"), At: getTime(it, "fate_at")}}
+	}
+	suppressed, err := l.Suppressions(ctx, corp)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range suppressed {
+		if address, asked := ids[AddressID(s.Address)]; asked {
+			box := all[address]
+			box.Suppressed = &s
+			all[address] = box
 		}
-		all[address] = s
 	}
 	return all, nil
 }
