@@ -13,6 +13,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/ses"
 	"github.com/wecomvault/wecomvault/shared/mailer"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // hear does with the queue's events what feedback does first of all: it settles the mails that they name.
@@ -80,6 +81,37 @@ func TestEventOfALostAnswerMakesOneMail(t *testing.T) {
 				t.Errorf("%s, act %d: figures %v", c.name, act, o.figures)
 			}
 		}
+	}
+}
+
+// TestALostAnswerIsSettledByTheEventForEveryReport goes through all names that mails have in the ledger.
+func TestALostAnswerIsSettledByTheEventForEveryReport(t *testing.T) {
+	o := newOffice(t)
+	const moment = "2032-02-10-0123456789ab" // of an alert
+	names := map[string]string{string(report.MissingMobile) + "-user": "2032-02-10", string(report.MissingMobile) + "-user.0a1b2c3d": "2032-02-10", string(report.MissingEmail) + "-user": "2032-02-10"}
+	for _, k := range report.Kinds() {
+		names[string(k)] = "2032-02-10"
+	}
+	mails := []ledger.MailRow{o.planOf(moment, string(report.Maintenance)), o.planOf(moment, string(report.GroupsBreach))}
+	for name, day := range names {
+		mails = append(mails, o.planOf(day, name))
+	}
+	for _, m := range mails {
+		o.failNth("SendRawEmail", 1, awslocal.FaultDecision{Act: awslocal.CutAfter})
+		if err := o.deliver(m); err == nil {
+			t.Fatalf("%s: a lost answer was not noticed", m.Key())
+		}
+		if o.hear() == 0 {
+			t.Fatalf("%s: SES says nothing", m.Key())
+		}
+		o.real = o.real.Add(o.wait + time.Second)
+		o.OK(o.deliver(m))
+		if raws, _ := o.delivered(m); len(raws) != 1 || o.row(m).State != ledger.MailSent || o.row(m).PossibleDouble() {
+			t.Errorf("%s: %d mails, %+v", m.Key(), len(raws), o.row(m))
+		}
+	}
+	if o.figures["PossibleDoubles"] != 0 {
+		t.Errorf("figures %v", o.figures)
 	}
 }
 

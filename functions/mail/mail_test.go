@@ -52,9 +52,16 @@ func newOffice(t *testing.T) *office {
 // plan plans a mail of its own for each call.
 func (o *office) plan() ledger.MailRow {
 	o.Helper()
+	return o.planOf("2032-02-10", "R1")
+}
+
+// planOf plans a mail of a day or of an alert's moment, of a report as the ledger has it.
+func (o *office) planOf(day, name string) ledger.MailRow {
+	o.Helper()
 	o.n++
-	m := ledger.MailRow{Corp: corp, Day: "2032-02-10", Report: "R1", To: fmt.Sprintf("reader%d@clearlake.example", o.n), At: clock.Now()}
-	letter := report.Mail{ID: reportID(m), Kind: report.UserStatus, Language: report.English, Subject: "A plain report", Text: "canary", HTML: "<p>canary</p>"}
+	m := ledger.MailRow{Corp: corp, Day: day, Report: name, To: fmt.Sprintf("reader%d@clearlake.example", o.n), At: clock.Now()}
+	kind, _, _ := strings.Cut(name, "-")
+	letter := report.Mail{ID: reportID(m), Kind: report.Kind(kind), Language: report.English, Subject: "A plain report", Text: "canary", HTML: "<p>canary</p>"}
 	raw, err := letter.Bytes("vault@mail.example", m.To, time.Date(2032, 2, 10, 12, 0, 0, 0, time.UTC), letter.ID)
 	o.OK(err)
 	object, err := o.reports.PutBlob(o.Context(), objstore.MailKey(corp, m.Day, m.To), "message/rfc822", raw)
