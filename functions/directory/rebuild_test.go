@@ -159,3 +159,27 @@ func TestAnswersThatAreNotWholeAreNotRead(t *testing.T) {
 		}
 	}
 }
+
+// A list that broke off makes looks at single members: those that say something new count, the others do not, and S3 says which.
+func TestOfAListThatBrokeOffWhatIsNewIsInTheHistoryMadeAgain(t *testing.T) {
+	r := newRig(t)
+	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
+	r.refreshed(corp)
+	r.change(wecomsim.ChangeContacts{Change: map[string]json.RawMessage{"bo": raw(map[string]any{"mobile": "19912340008"})}})
+	r.fault(wecomsim.Fault{API: "user/list", Kind: wecomsim.FaultCode, ErrCode: 60011, Skip: 2})
+	if s := r.refreshed(corp); s.Counts.Parts[directory.PartMembers].Complete || s.Counts.Parts[directory.PartMembers].Read != 2 {
+		t.Fatalf("the list is %+v", s.Counts.Parts[directory.PartMembers])
+	}
+	broke := r.at
+	r.lift()
+	r.sameAsKept(t)
+	r.refreshed(corp)
+	r.sameAsKept(t)
+	life := r.rebuilt()[reading.Who{Kind: directory.KindMember, ID: "bo"}]
+	if len(life.Events) != 1 || life.Events[0].What != directory.MobileSet || !life.Events[0].By.Equal(broke) {
+		t.Errorf("bo's events are %+v", life.Events)
+	}
+	if ines := r.rebuilt()[reading.Who{Kind: directory.KindMember, ID: "ines"}]; len(ines.Looks.Looks) != 2 { // members, designated
+		t.Errorf("ines was looked at as ever, and has %d looks", len(ines.Looks.Looks))
+	}
+}
