@@ -475,10 +475,10 @@ func (d *day) unmade(ctx context.Context, corp archive.CorpID, date string) (str
 	if err != nil {
 		return "", err
 	}
-	done, began := map[string]bool{}, map[string]bool{}
+	done := map[string]bool{}
 	err = d.ledger.Runs(ctx, corp, func(r ledger.Run) bool {
 		if r.Day == date {
-			began[r.Report], done[r.Report] = true, r.State == ledger.RunDone
+			done[r.Report] = r.State == ledger.RunDone
 		}
 		return r.Day >= date
 	})
@@ -486,9 +486,6 @@ func (d *day) unmade(ctx context.Context, corp archive.CorpID, date string) (str
 		return "", err
 	}
 	for _, kind := range report.Kinds() {
-		if kind == report.Coverage && !began[string(kind)] {
-			continue // this version makes none at noon
-		}
 		if c.Settings.On(kind) && !done[string(kind)] {
 			return fmt.Sprintf("report %s of corp %s for %s is not done", kind, corp, date), nil
 		}
