@@ -194,7 +194,7 @@ func FuzzMailHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, subject, name, file string) {
 		m := plain
 		m.Subject, m.Attachments = subject, []Attachment{{Name: file, ContentType: typeCSV}}
-		raw, err := m.Bytes((Receiver{Name: "Vault", Address: "vault@tern.example"}).Mailbox(), (Receiver{Name: CleanName(name), Address: "a@tern.example"}).Mailbox(), noon, "")
+		raw, err := m.Bytes(mailbox("Vault", "vault@tern.example"), mailbox(CleanName(name), "a@tern.example"), noon, "")
 		if err != nil {
 			t.Skip("a name that no mailbox has is refused") // net/mail knows some
 		}

@@ -1,5 +1,5 @@
 // Package report owns what is mailed to people about a corp: it turns a period's facts into a subject, a text part, an HTML part
-// and, for R1, a page to keep, in the receiver's language, and into the bytes of the mail. It also owns who may receive what.
+// and, for R1, a page to keep, in the receiver's language, and into the bytes of the mail.
 //
 // Everything here is a function of its arguments: no clock, no file, no network, no store. It must not decide when a report is due,
 // must not send anything, and must not make a number up: what could not be read is said to be unknown, never shown as 0.
