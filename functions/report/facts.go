@@ -37,6 +37,10 @@ func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.User
 	if err == nil && last != nil {
 		summary := report.Summarise(last.Facts)
 		f.Before, f.BeforeDay, f.BeforeTally = &summary, last.Facts.Day, last.Facts.Tally
+		f.Trend = last.Facts.Trend
+	}
+	if f.Capture != nil {
+		f.Trend = report.Trended(f.Trend, noon, report.Known(f.Capture.Archived))
 	}
 	return f, err
 }

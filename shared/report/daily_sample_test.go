@@ -129,13 +129,17 @@ func sampleCoverage() CoverageFacts {
 			Capture: sampleFacts().Capture,
 			Account: &Account{First: 5_118_001, Last: 5_119_850, Jumps: []Jump{{5_118_400, 5_118_405}, {5_119_002, 5_119_002}}, Chain: 40_213,
 				Root: "9b2f0c6d1e7a48f3b5c0d9e8a7f6152433425160718293a4b5c6d7e8f9012345"},
+			Unreached: []Unreached{
+				{Name: "秦姝", ID: "qinshu", Places: []string{"财务部"}, Why: UnreachableNone}, {Name: "ops@hailan.example", Places: []string{"茶园 12"}, Why: DepartmentGone},
+			},
 			Seats: &Seats{Edition: "service", Bought: Known(500), Used: Known(503), End: noon.AddDate(0, 0, 21)},
 		},
 	}
 	for i := range 10 {
 		d := DayOf{Day: ago(time.Duration(10-i) * day), Archived: Known(uint64(900 + 137*i%1100))}
+		d.Covered, d.Listed = Known(uint64(440+6*i)), Known(503)
 		if i == 4 {
-			d.Archived = Quantity{}
+			d = DayOf{Day: d.Day}
 		}
 		f.Company.Trend = append(f.Company.Trend, d)
 	}

@@ -79,6 +79,9 @@ func sampleFacts() UserStatusFacts {
 	before.LostMobile.N--
 	before.Activated.N++
 	f.Before = &before
+	for i, n := range []uint64{1610, 1702, 1655, 410, 388, 1790, 1838} {
+		f.Trend = append(f.Trend, DayOf{Day: ago(time.Duration(6-i) * day), Archived: Known(n)})
+	}
 	return f
 }
 

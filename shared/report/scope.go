@@ -44,7 +44,7 @@ func (f UserStatusFacts) Pick(rows []int32, holds func(departments []int) bool) 
 	for _, i := range rows {
 		users = append(users, f.Users[i])
 	}
-	f.Users, f.Part, f.Capture = users, true, nil
+	f.Users, f.Part, f.Capture, f.Trend = users, true, nil, nil
 	before := f.BeforeTally
 	f.Before, f.BeforeTally, f.Tally = nil, nil, nil
 	if before != nil {

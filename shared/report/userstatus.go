@@ -24,6 +24,7 @@ type UserStatusFacts struct {
 	BeforeDay time.Time // its day
 
 	Capture *Capture // nil: not known
+	Trend   []DayOf  `json:",omitempty"` // messages archived on this day and the ones before, the oldest first: see Trended
 
 	// Part says that Users is a part of the company: what is no count of rows is left out. Tally is Users by departments, BeforeTally that of the day before;
 	// nil: an earlier version did not count so.
@@ -136,6 +137,9 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	lt.Sections = append(lt.Sections, stages, problemSection(f, v, s))
 	if !f.Part {
 		lt.Sections = append(lt.Sections, captureSection(f, v))
+		if len(f.Trend) > 1 {
+			lt.Sections = append(lt.Sections, v.trend(f.Trend))
+		}
 	}
 	lt.Sections = append(lt.Sections, section{
 		Heading: l.say("All users", "全部用户"),
@@ -162,6 +166,22 @@ func (f UserStatusFacts) state(s Summary, l Language) string {
 		words = append(words, l.sayf("something wrong with %s", "存在问题 %s", s.Wrong.text(l)))
 	}
 	return l.join(words)
+}
+
+// Trended is the trend as the last report had it, with a day more. What happened on days without a report is not known.
+func Trended(last []DayOf, noon time.Time, archived Quantity) []DayOf {
+	var out []DayOf
+	for back := trendDays - 1; back > 0; back-- {
+		day := noon.AddDate(0, 0, -back)
+		i := slices.IndexFunc(last, func(d DayOf) bool { return d.Day.Equal(day) })
+		switch {
+		case i >= 0:
+			out = append(out, last[i])
+		case len(out) > 0:
+			out = append(out, DayOf{Day: day})
+		}
+	}
+	return append(out, DayOf{Day: noon, Archived: archived})
 }
 
 // hiddenFields says which fields WeCom does not show us, and of how many users.

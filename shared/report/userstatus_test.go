@@ -397,3 +397,37 @@ func TestTheSubjectPretendsNothing(t *testing.T) {
 		t.Errorf("the directory was never read: %q", s)
 	}
 }
+
+func TestTheTrendGrowsByADayAndForgetsTheOldest(t *testing.T) {
+	var trend []DayOf
+	for i := range 20 {
+		if i == 15 {
+			continue // no report was made
+		}
+		trend = Trended(trend, noon.AddDate(0, 0, i), Known(uint64(100+i)))
+	}
+	if len(trend) != trendDays || !trend[0].Day.Equal(noon.AddDate(0, 0, 6)) || !trend[len(trend)-1].Day.Equal(noon.AddDate(0, 0, 19)) {
+		t.Fatalf("%d days from %s to %s", len(trend), trend[0].Day, trend[len(trend)-1].Day)
+	}
+	for i, d := range trend {
+		want := Known(uint64(106 + i))
+		if i == 9 {
+			want = Quantity{}
+		}
+		if d.Archived != want || !d.Day.Equal(noon.AddDate(0, 0, 6+i)) {
+			t.Errorf("day %d is %+v, want %+v", i, d, want)
+		}
+	}
+	if again := Trended(trend, trend[len(trend)-1].Day, Known(7)); len(again) != trendDays || again[len(again)-1].Archived != Known(7) {
+		t.Error("a day that is told again stands twice")
+	}
+	f := sampleFacts()
+	f.Trend = trend
+	v := View{Language: English}
+	if m := userStatus(t, f, v); !strings.Contains(m.Text, "- 2026-04-06: 119") || !strings.Contains(m.Text, "- 2026-04-02: not known") || strings.Count(m.HTML, ">2026-04-06<") != 1 {
+		t.Error("the days are not told")
+	}
+	if m := userStatus(t, f.Within(holding(1)), v); strings.Contains(m.Text, "Archived a day") {
+		t.Error("who sees a part of the company is told of all its messages")
+	}
+}
