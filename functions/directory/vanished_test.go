@@ -34,6 +34,9 @@ func TestWhoVanishesFromTheListIsLookedAtAloneAndSoTheWayIsKnown(t *testing.T) {
 			if len(left) != 1 || left[0].How != how {
 				t.Errorf("%+v", left)
 			}
+			if s := r.refreshed(corp); s.Counts.Changed != 0 {
+				t.Errorf("by the next reading %d states changed again", s.Counts.Changed)
+			}
 		})
 	}
 }

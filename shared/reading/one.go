@@ -65,6 +65,9 @@ func Becomes(before directory.Entry, o directory.Observation) (after directory.E
 	reading := o.Reading
 	if len(reading.Members) == 1 {
 		m := reading.Members[0]
+		if before.Gone && m.Status == directory.StatusLeft {
+			return before, false, nil // WeCom still tells of who left by himself: that brings nobody back
+		}
 		m.Listed = true
 		if before.Fields != "" {
 			was, err := directory.Parse[directory.Member](before.Fields)
