@@ -79,6 +79,7 @@ func script() map[int][]event {
 		},
 		17: {
 			{"09:00", "the Asia Desk moves to Research", move(asia, "Asia Desk", research)},
+			{"09:30", "Ren is designated", func(ctx context.Context, w *world) error { return w.designate(ctx, harbour, "ren") }},
 		},
 		18: {
 			{"09:00", "Jin's account is disabled", set("jin", fields{"status": 2})},

@@ -18,6 +18,7 @@ type weather struct {
 	mu     sync.Mutex
 	r      *rand.Rand
 	killed map[string]int
+	spared map[string]int // by function: how many of its schedules were killed so often that the next try is left alone
 }
 
 // between is the mean time from one death to the next.
@@ -25,7 +26,7 @@ const between = 500 * time.Millisecond
 
 func newWeather(w *world, seed uint64) *weather {
 	w.Queues.SetDuplicates(3)
-	return &weather{world: w, r: rand.New(rand.NewPCG(seed, 30)), killed: map[string]int{}} // #nosec G404 -- a seed replays the run
+	return &weather{world: w, r: rand.New(rand.NewPCG(seed, 30)), killed: map[string]int{}, spared: map[string]int{}} // #nosec G404 -- a seed replays the run
 }
 
 // blow kills functions until the month is over.
@@ -47,7 +48,7 @@ func (s *weather) kill(ctx context.Context) {
 	all := s.Host.Processes()
 	var busy []int
 	for i, p := range all {
-		if s.Host.Busy(p.Function) > 0 && (p.Function != "FetchFunction" || s.r.IntN(20) == 0) {
+		if !s.isSpared(p.Function) && s.Host.Busy(p.Function) > 0 && (p.Function != "FetchFunction" || s.r.IntN(20) == 0) {
 			busy = append(busy, i)
 		}
 	}
@@ -76,4 +77,23 @@ func (s *weather) notes() string {
 		n += k
 	}
 	return fmt.Sprintf(", %d processes killed in %d functions", n, len(s.killed))
+}
+
+// patient is how often in a row a schedule may be killed before its next try is left alone: in an account, nobody dies each time.
+const patient = 4
+
+// spare leaves a function alone, or ends that. A month without weather has nothing to spare.
+func (s *weather) spare(function string, by int) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spared[function] += by
+}
+
+func (s *weather) isSpared(function string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spared[function] > 0
 }

@@ -244,6 +244,10 @@ func (w *world) invoke(ctx context.Context, function string) error {
 					return
 				}
 				failures[i] = nil
+				if try == patient {
+					w.weather.spare(function, 1)
+					defer w.weather.spare(function, -1)
+				}
 				rest(ctx, 50*time.Millisecond)
 			}
 		})
