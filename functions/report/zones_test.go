@@ -41,15 +41,16 @@ func TestNoonIsTwelveUTCWhateverTheDayAndTheClocksOfAnyZone(t *testing.T) {
 				name string
 				now  time.Time
 				want string
+				due  int
 			}{
-				{"a second before", at.Add(12*time.Hour - time.Second), at.Add(-12 * time.Hour).Format(time.RFC3339)},
-				{"at noon", at.Add(12 * time.Hour), at.Add(12 * time.Hour).Format(time.RFC3339)},
-				{"at the day's end", at.Add(24*time.Hour - time.Second), at.Add(12 * time.Hour).Format(time.RFC3339)},
+				{"a second before", at.Add(12*time.Hour - time.Second), at.Add(-12 * time.Hour).Format(time.RFC3339), lateDays},
+				{"at noon", at.Add(12 * time.Hour), at.Add(12 * time.Hour).Format(time.RFC3339), lateDays + 1},
+				{"at the day's end", at.Add(24*time.Hour - time.Second), at.Add(12 * time.Hour).Format(time.RFC3339), lateDays + 1},
 			} {
 				due := noons(at.AddDate(0, 0, -30), c.now.In(inZone(t, zone)))
 				last := due[len(due)-1]
-				if got := last.Format(time.RFC3339); got != c.want {
-					t.Errorf("%s of %s in %s: the last noon is %s, want %s", c.name, day, zone, got, c.want)
+				if got := last.Format(time.RFC3339); got != c.want || len(due) != c.due {
+					t.Errorf("%s of %s in %s: the last of %d noons is %s, want %s of %d", c.name, day, zone, len(due), got, c.want, c.due)
 				}
 				for i := 1; i < len(due); i++ {
 					if before, now := report.WindowOf(due[i-1]), report.WindowOf(due[i]); !before.To.Equal(now.From) || now.To.Sub(now.From) != 24*time.Hour {
