@@ -278,6 +278,9 @@ func (r *record) take(ctx context.Context, said []consent.Statement, last ledger
 		write = append(write, answers[name]...)
 		subjects = append(subjects, s.Subject)
 	}
+	if err := r.prove(ctx, write); err != nil {
+		return err
+	}
 	if err := r.ledger.PutAnswers(ctx, r.corp, write); err != nil {
 		return err
 	}

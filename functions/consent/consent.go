@@ -15,6 +15,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/wecom"
@@ -25,13 +26,14 @@ import (
 // What messages say is in rows that process writes with each message, since it follows from the message alone; the keeper counts it in at its next run,
 // like an answer of WeCom's. So process needs no right to the record, and replay can make these rows again.
 //
-// Order of effects, per subject: WeCom's answer, if it differs from the one before; where the subject stands, with the changes that it owes; the changes;
+// Order of effects, per subject: WeCom's answer, if it differs from the one before: as it came, into S3, for whoever has to show it one day, and then as a row; where the subject stands, with the changes that it owes; the changes;
 // that nothing is owed. Then the round, which says of all other subjects in it that WeCom said the same again; the groups' alarms; the wish for a
 // mail. A crash between any two leaves an answer that is asked for again, or a debt that the next run pays first.
 type keeper struct {
 	tokens tokenCache
 
 	ledger  *ledger.Ledger
+	store   *objstore.Store
 	vault   *secrets.Store
 	server  *wecom.Client
 	reports *queue.Queue[queue.ReportJob]
@@ -104,8 +106,9 @@ func (k *keeper) report(ctx context.Context, r *record, rounds []ledger.Round) {
 type record struct {
 	*keeper
 	corp    archive.CorpID
-	reader  *wecom.Reader // nil: the archive's secret is not held
-	calls   int           // answers that WeCom gave
+	reader  *wecom.Reader  // nil: the archive's secret is not held
+	calls   int            // answers that WeCom gave
+	answers []wecom.Answer // as they came, since the last that were taken
 	changed int
 
 	mu        sync.Mutex
@@ -138,7 +141,7 @@ func (k *keeper) open(ctx context.Context, corp archive.CorpID) (*record, error)
 	switch {
 	case err == nil:
 		tokens := k.server.Tokens(corp, func(context.Context) (string, error) { return secret.Reveal(), nil })
-		r.reader = wecom.NewReader(tokens, k.pause, func(wecom.Answer) { r.calls++ })
+		r.reader = wecom.NewReader(tokens, k.pause, r.hear)
 	case !errors.Is(err, secrets.ErrAbsent):
 		return nil, err
 	}

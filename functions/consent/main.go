@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/egress"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 	"github.com/wecomvault/wecomvault/shared/telemetry"
@@ -28,6 +30,7 @@ type settings struct {
 	Control   string `env:"CONTROL_TABLE"`    // the corps, and the alarms about groups
 	Messages  string `env:"MESSAGES_TABLE"`   // who talks with whom, and what messages say of consent
 	Directory string `env:"DIRECTORY_TABLE"`  // contacts and rooms; answers, standings and changes
+	Bucket    string `env:"ARCHIVE_BUCKET"`   // where WeCom's answers are kept
 	Reports   string `env:"REPORT_QUEUE_URL"` // where alerts are asked for
 	Secrets   string `env:"SECRETS_PREFIX"`   // what the names of the corps' secrets begin with
 	WeCom     string `env:"WECOM_URL"`        // WeCom's server
@@ -56,6 +59,7 @@ func main() {
 	}
 	k := &keeper{
 		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory}),
+		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		vault:   vault,
 		server:  wecom.New(s.WeCom, way.Client(10*time.Second), clock.Real),
 		reports: queue.New[queue.ReportJob](sqs.NewFromConfig(aws), s.Reports),

@@ -50,7 +50,7 @@ func newDesk(t *testing.T) *desk {
 	d.operator = d.Ledger(d.Config(rig.Operator))
 	c := d.Once("ConsentFunction")
 	d.keeper = &keeper{
-		ledger: d.Ledger(c), vault: d.Secrets(c), server: wecom.New(d.wecom.URL, &http.Client{Timeout: 2 * time.Second}, clock.Real),
+		ledger: d.Ledger(c), store: d.Store(c, "ArchiveBucket"), vault: d.Secrets(c), server: wecom.New(d.wecom.URL, &http.Client{Timeout: 2 * time.Second}, clock.Real),
 		reports: queue.New[queue.ReportJob](sqs.NewFromConfig(c), d.Name("ReportQueue")), log: slog.New(slog.NewTextHandler(&d.log, nil)),
 		now: func() time.Time { return d.at }, real: clock.Real, budget: time.Minute, pause: time.Millisecond,
 	}

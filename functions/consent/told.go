@@ -70,7 +70,7 @@ func (k *keeper) lastRound(ctx context.Context, corp archive.CorpID, kind string
 func (k *keeper) toldOfPair(ctx context.Context, t queue.ConsentJob, last ledger.Round) (refused, err error) {
 	subject := consent.Subject{Member: t.Member, External: t.External}
 	r := k.record(t.Corp)
-	r.reader = wecom.NewReader(k.tokens.of(t.Corp, k), k.pause, nil)
+	r.reader = wecom.NewReader(k.tokens.of(t.Corp, k), k.pause, r.hear)
 	standing, err := k.ledger.StandingOf(ctx, t.Corp, subject)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,7 +16,10 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/consent"
 	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
 )
 
@@ -94,5 +103,77 @@ func TestSomebodyWhoComesIntoAGroupIsAskedAboutAtOnce(t *testing.T) {
 	}
 	if jobs := d.Take("ReportQueue"); len(jobs) == 0 {
 		t.Error("nobody is told")
+	}
+}
+
+// What shows who agreed, and when, is WeCom's own answer, kept before the row that follows from it; the same answer is not kept again.
+func TestWhoAgreedIsShownByWeComsOwnAnswers(t *testing.T) {
+	d := newDesk(t)
+	const corp = archive.CorpID("wwtern")
+	d.company(corp)
+	d.run()
+	prefix := objstore.ConsentKey(corp) + "/"
+	first := d.Keys("ArchiveBucket", prefix)
+	if len(first) == 0 {
+		t.Fatal("nothing is kept")
+	}
+	d.later(30 * time.Minute)
+	d.run()
+	if diff := cmp.Diff(first, d.Keys("ArchiveBucket", prefix)); diff != "" {
+		t.Errorf("the same answers are kept again\n%s", diff)
+	}
+	d.later(time.Minute)
+	agreed := d.at.Add(-30 * time.Second)
+	d.OK(d.wecom.ChangeContacts(t.Context(), wecomsim.ChangeContacts{Corp: string(corp), Consents: []wecomsim.Consent{
+		{UserID: "mai", External: string(guest), Status: "Agree", Changed: agreed.Unix()}}}))
+	d.told(queue.ConsentJob{Corp: corp, Member: "mai", External: guest})
+	var more []string
+	for _, key := range d.Keys("ArchiveBucket", prefix) {
+		if !slices.Contains(first, key) {
+			more = append(more, key)
+		}
+	}
+	if len(more) != 1 {
+		t.Fatalf("kept since: %q", more)
+	}
+	store := d.Store(d.Config(rig.Operator), "ArchiveBucket")
+	object, err := store.Current(t.Context(), more[0])
+	d.OK(err)
+	packed, err := store.Get(t.Context(), object)
+	d.OK(err)
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	d.OK(err)
+	text, err := io.ReadAll(zip)
+	d.OK(err)
+	for _, word := range []string{"msgaudit/check_single_agree", string(guest), fmt.Sprint(agreed.Unix()), d.at.Format(time.RFC3339)} {
+		if !strings.Contains(string(text), word) {
+			t.Errorf("%q is not in what is kept: %s", word, text)
+		}
+	}
+	if strings.Contains(string(text), "access_token") {
+		t.Error("a token is kept")
+	}
+
+	// Without the proof no row: the next round asks again, and keeps both.
+	d.later(30 * time.Minute)
+	d.OK(d.wecom.ChangeContacts(t.Context(), wecomsim.ChangeContacts{Corp: string(corp), Consents: []wecomsim.Consent{
+		{UserID: "mai", External: string(guest), Status: "Disagree", Changed: d.at.Add(-time.Second).Unix()}}}))
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Operation == "PutObject" {
+			return awslocal.FaultDecision{Act: awslocal.Refuse}
+		}
+		return awslocal.FaultDecision{}
+	})
+	if err := d.keeper.told(t.Context(), queue.ConsentJob{Corp: corp, Member: "mai", External: guest}); err == nil {
+		t.Error("it is done without S3")
+	}
+	pair := consent.Subject{Member: "mai", External: guest}
+	if s := d.standing(corp, pair); s.State != consent.Agreed {
+		t.Errorf("without the proof the row says %q", s.State)
+	}
+	d.Fault(nil)
+	d.run()
+	if s := d.standing(corp, pair); s.State != consent.Disagreed {
+		t.Errorf("after the next round: %q", s.State)
 	}
 }

@@ -161,6 +161,11 @@ func DirectoryKey(corp archive.CorpID, steps ...string) string {
 	return under(Directory+"corp="+Escape(string(corp)), steps)
 }
 
+// ConsentKey is a key of WeCom's answers about consent, with each step escaped.
+func ConsentKey(corp archive.CorpID, steps ...string) string {
+	return under(Directory+"consent/corp="+Escape(string(corp)), steps)
+}
+
 // ReportKey is a key below reports/corp=…/day=…/, with each step escaped. The day is YYYY-MM-DD.
 func ReportKey(corp archive.CorpID, day string, steps ...string) string {
 	return under(Reports+"corp="+Escape(string(corp))+"/day="+Escape(day), steps)

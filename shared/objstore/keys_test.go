@@ -20,6 +20,7 @@ func TestKeysAreAsTheArchiveHasThem(t *testing.T) {
 			"segments/class=default/corp=ww17f0/day=2026-02-28/" + hash + "-00c1d2e3f4a5b697.jsonl.zst"},
 		{objstore.MediaKey("ww17f0", hash), "media/corp=ww17f0/" + hash},
 		{objstore.DirectoryKey("ww17f0", "2026-02-28", "members.json"), "directory/corp=ww17f0/2026-02-28/members.json"},
+		{objstore.ConsentKey("ww17f0", "2026-02-28", "a/b"), "directory/consent/corp=ww17f0/2026-02-28/a!2Fb"},
 		{objstore.ReportKey("ww17f0", "2026-02-28", "R1.json"), "reports/corp=ww17f0/day=2026-02-28/R1.json"},
 		{objstore.MailKey("ww17f0", "2026-02-28", "a/b"), "mails/corp=ww17f0/day=2026-02-28/a!2Fb"},
 		{objstore.HRFileKey("ww17f0", hash), "people/corp=ww17f0/" + hash + ".csv"},

@@ -24,6 +24,7 @@ const (
 	lineHeld   = "#held"   // the secrets that were held, in order
 	lineLooked = "#looked" // a look at one entry alone: alone
 	lineTold   = "#told"   // what WeCom told of an entry: told
+	lineHeard  = "#heard"  // when the answers before it were asked for, and were there
 )
 
 type looked struct {
@@ -104,6 +105,11 @@ func (k *Keeper) Told(n directory.Notice) {
 	k.note(lineTold, told{Who: Who{n.Kind, n.ID}, At: n.At.UTC(), Says: n.Says, NewID: n.NewID})
 }
 
+// Heard keeps when the answers so far were asked for, and were there.
+func (k *Keeper) Heard(asked, answered time.Time) {
+	k.note(lineHeard, map[string]time.Time{"asked": asked.UTC(), "answered": answered.UTC()})
+}
+
 // Bytes ends the keeping.
 func (k *Keeper) Bytes() ([]byte, error) {
 	if err := errors.Join(k.failed, k.zip.Close()); err != nil {
@@ -156,6 +162,8 @@ func (o *opened) add(a wecom.Answer) error {
 		err := json.Unmarshal([]byte(a.Asked), &t)
 		o.told = append(o.told, t)
 		return err
+	case lineHeard:
+		return nil
 	default:
 		o.by[secrets.Kind(a.Via)] = append(o.by[secrets.Kind(a.Via)], a)
 		return nil
