@@ -83,7 +83,9 @@ func newMailbox(t *testing.T) (*shop, *posted) {
 				Users: []report.User{{ID: "mai", Name: evil, Departments: []string{evil}}}}, report.View{Language: report.English})), "ops@heron.example", day.Add(2*time.Minute))
 		}
 	}
-	server := httptest.NewServer((&pages{mails: p, ledger: s.Ledger(s.Config(rig.Operator)), depths: s.SQS.Depths, now: func() time.Time { return noon.AddDate(0, 0, 4) },
+	l := s.Ledger(s.Config(rig.Operator))
+	s.OK(l.PutCorp(t.Context(), ledger.Corp{ID: corp.ID, Name: corp.Name, Simulated: true, Added: noon}))
+	server := httptest.NewServer((&pages{mails: p, ledger: l, depths: s.SQS.Depths, now: func() time.Time { return noon.AddDate(0, 0, 4) },
 		windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}}).routes())
 	t.Cleanup(server.Close)
 	s.url = server.URL
@@ -183,6 +185,10 @@ func TestHostileMailsInABrowser(t *testing.T) {
 		b.until(`(document.querySelector("select[name=report]").value = "R7", document.querySelector("select[name=to]").value = "ops@heron.example", true)`)
 		b.click("form.filter button", `document.querySelectorAll("ul.mails li").length === 2`)
 		b.check("mailbox-filtered")
+		b.open(s.url + "/mailbox?subject=HERON")
+		b.until(`document.querySelectorAll("ul.mails li").length === 9`)
+		b.check("mailbox-company")
+		b.open(s.url + "/mailbox?report=R7&to=ops@heron.example")
 		b.click("ul.mails li:first-child a", `document.querySelectorAll(".thread li").length === 2`)
 		b.check("mail-thread")
 		b.click(".thread a", `document.querySelector("h1").innerText.includes("紧急")`)
