@@ -98,6 +98,9 @@ func TestCoverageTellsWhatTheLedgerHolds(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
+	if len(f.Rows) != len(want) {
+		t.Errorf("%d rows, want %d", len(f.Rows), len(want))
+	}
 	// The account equals the ledger's batches of the window: every seq that was pulled is archived, set aside or in work.
 	var handed, kept, aside uint64
 	d.OK(d.operator.Batches(d.Context(), c.ID, "", func(b ledger.BatchRow) bool {
