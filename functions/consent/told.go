@@ -34,7 +34,7 @@ func (k *keeper) told(ctx context.Context, t queue.ConsentJob) (err error) {
 	defer fault.Catch(&err)
 	ctx, cancel := context.WithTimeout(ctx, k.budget)
 	defer cancel()
-	kind, asked := ledger.RoundOfRooms, error(nil)
+	kind := ledger.RoundOfRooms
 	if t.Room == "" {
 		kind = ledger.RoundOfPairs
 	}
@@ -42,6 +42,7 @@ func (k *keeper) told(ctx context.Context, t queue.ConsentJob) (err error) {
 	if err != nil {
 		return err
 	}
+	var asked error
 	if t.Room == "" {
 		asked, err = k.toldOfPair(ctx, t, last)
 	} else {

@@ -30,9 +30,9 @@ type Reader struct {
 	keep   func(Answer)
 
 	kept   map[string][]Answer // answers of an earlier reading, by what was asked; nil: WeCom is asked
-	dead   error            // why no call of this secret is worth making
-	denied map[string]error // by call: why it is not
-	mute   []string         // calls without an answer
+	dead   error               // why no call of this secret is worth making
+	denied map[string]error    // by call: why it is not
+	mute   []string            // calls without an answer
 }
 
 // NewReader returns a Reader. It rests for pause before a call is tried again, and keep, if not nil, is given each answer.
@@ -105,7 +105,7 @@ func (r *Reader) call(ctx context.Context, method, call string, query url.Values
 		asked = string(b)
 	}
 	var raw json.RawMessage
-	err := error(nil)
+	var err error
 	if r.kept != nil {
 		err = r.again(call, asked, &raw)
 	} else {
