@@ -286,10 +286,13 @@ func match(pattern, path string) (map[string]string, bool) {
 	return segments, true
 }
 
+// longestCorp is more than any corp's id has, and less than what no key can hold.
+const longestCorp = 64
+
 // admit reads the corp and judges the roles. To who has no role at a corp it does not exist.
 func (a *api) admit(ctx context.Context, op operation, c *call) error {
 	id := archive.CorpID(c.segment["corp"])
-	if !c.person.Knows(id) {
+	if !c.person.Knows(id) || len(id) > longestCorp {
 		return absent("corp")
 	}
 	if c.reach = c.person.Reach(op.action, id); c.reach.None() {

@@ -222,6 +222,46 @@ func TestPagesHoldEachEntryOnce(t *testing.T) {
 	}
 }
 
+// A cursor that somebody wrote by hand is refused, or is a place like any other: never an error of ours, and never a way to what is out of reach.
+func TestAForgedCursorIsNoErrorOfOurs(t *testing.T) {
+	d := newDesk(t)
+	d.enter(4)
+	lists := map[string]string{"corps": "/v1/corps"}
+	for _, name := range []string{"departments", "receivers", "mails", "suppressions", "people", "hr-files"} {
+		lists[name] = "/v1/corps/wwreed/" + name
+	}
+	token := d.token("admin:wwreed", "supervisor:wwreed:2")
+	for name, path := range lists {
+		for _, inner := range []string{name, strings.ReplaceAll(name, "-", "_"), "hr_files", "hrfiles", "files"} {
+			for _, after := range []string{"!", "0", "00", "-1", "~", "\x00", "\u00ff", "\u4e2d", "zzz#zzz#zzz", "2033-02-21#R1#", strings.Repeat("9", 40), strings.Repeat("x", longestAfter), strings.Repeat("x", longestAfter+1)} {
+				c := cursor{List: inner, After: after}
+				if name != "corps" {
+					c.Corp = corp
+				}
+				if x := d.ask(token, "GET", path+"?cursor="+url.QueryEscape(c.String()), ""); x.StatusCode != 200 && x.StatusCode != 400 {
+					t.Errorf("%s after %q: %d %s", name, after, x.StatusCode, x.text)
+				}
+			}
+		}
+	}
+}
+
+// Names that nothing of ours has, however long or odd, are not found.
+func TestAPathThatNamesNothingIsNotFound(t *testing.T) {
+	d := newDesk(t)
+	token := d.token("admin")
+	for _, odd := range []string{strings.Repeat("x", 65), strings.Repeat("x", 3000), strings.Repeat("%E4%B8%AD", 400), "%00", "%FF", "%2F", "..", "a%23b", "%25", "%20", "*"} {
+		for _, path := range []string{"/v1/corps/%s", "/v1/corps/%s/receivers", "/v1/corps/wwreed/receivers/%s", "/v1/corps/wwreed/suppressions/%s", "/v1/corps/wwreed/people/%s", "/v1/corps/wwreed/hr-files/%s", "/v1/%s"} {
+			if x := d.ask(token, "GET", fmt.Sprintf(path, odd), ""); x.StatusCode != 404 && x.StatusCode != 400 {
+				t.Errorf("%s: %d %s", fmt.Sprintf(path, odd[:min(len(odd), 12)]), x.StatusCode, x.text)
+			}
+		}
+		if x := d.ask(token, "POST", "/v1/corps/wwreed/reports/"+odd+"/preview", `{"department":1}`); x.StatusCode != 404 && x.StatusCode != 400 {
+			t.Errorf("a report %s: %d %s", odd[:min(len(odd), 12)], x.StatusCode, x.text)
+		}
+	}
+}
+
 // Of many mails a supervisor may see few: no page looks through all of them, and none is passed over.
 func TestAPageOfMailsEndsWhereItHasReadEnough(t *testing.T) {
 	d := newDesk(t)

@@ -27,6 +27,9 @@ func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if p.After != "" && (p.After < "0" || p.After[0] > '9') {
+		return answer{}, badCursor() // every mail's key begins with a day
+	}
 	mine := func(string) bool { return true }
 	if !c.reach.All() {
 		x, err := a.roll(ctx, c)

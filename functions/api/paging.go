@@ -56,7 +56,7 @@ func pageOf(query url.Values, list string, corp archive.CorpID) (page, error) {
 		p.Limit = n
 	}
 	if query.Has("cursor") {
-		bad := malformed("cursor", "it is no cursor of this list", "take the field next of a page as it is, or leave it out to begin anew")
+		bad := badCursor()
 		text, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
 		if err != nil {
 			return p, bad
@@ -70,6 +70,10 @@ func pageOf(query url.Values, list string, corp archive.CorpID) (page, error) {
 		p.After = c.After
 	}
 	return p, nil
+}
+
+func badCursor() *problem {
+	return malformed("cursor", "it is no cursor of this list", "take the field next of a page as it is, or leave it out to begin anew")
 }
 
 // onlyQuery refuses what nobody would heed: a misspelt parameter must not be passed over in silence.
