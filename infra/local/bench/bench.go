@@ -61,7 +61,7 @@ type place struct {
 }
 
 // open starts the product. Nothing is fetched before the first corp is added and follow is called.
-func (b *bench) open(ctx context.Context, name, poll string) (*place, error) {
+func (b *bench) open(ctx context.Context, name, poll string, more ...func(*house.Options)) (*place, error) {
 	data := filepath.Join(b.folders.Data, name)
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("make a folder for the data: %w", err)
@@ -70,13 +70,17 @@ func (b *bench) open(ctx context.Context, name, poll string) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := house.Open(ctx, house.Options{
+	options := house.Options{
 		Data: data, Template: wiring, Binaries: b.folders.Binaries, NoSync: true,
 		Params: map[string]string{
 			"WecomUrl": b.wecom.url, "SdkHost": filepath.Join(b.folders.Binaries, "local", "simsdk"), "PollInterval": poll,
 			"RetentionMode": "GOVERNANCE", "RetentionDays": "1", "Trial": "true",
 		},
-	})
+	}
+	for _, change := range more {
+		change(&options)
+	}
+	h, err := house.Open(ctx, options)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,18 @@ func figures() []figure {
 		{"file-memory", "media: peak with a file of 1 GB above that with one of 64 MB", "MB", false, 0, 2.05, 2, 4},
 		{"file-speed", "a file of 1 GB through library, gateway and S3", "MB/s", true, 0, 33.1, none, none},
 		{"fsck", "fsck, every batch, segment and row", "msg/s", true, 0, 4431, 5000, 3000},
+		{"noon-usual", "noon of 3,000 users, 200 receivers: until all mails are sent", "s", false, 0, 91.6, 30, 180},
+		{"noon-users", "noon: twice the users, times report's processor time", "x", false, 0, none, 2.1, 2.6},
+		{"noon-receivers", "noon: twice the receivers, times report's processor time", "x", false, 0, none, 2.1, 2.6},
+		{"noon-both", "noon: twice both, times report's processor time", "x", false, 0, none, 2.2, 3},
+		{"noon-made", "noon of 100,000 users, 2,000 receivers: until all is made", "s", false, 0, none, 180, 600},
+		{"noon-invocations", "the same: invocations of report, one every ten minutes", "", false, 0, none, 1, 3},
+		{"noon-sent", "the same: until all mails are sent", "s", false, 0, none, 300, 900},
+		{"noon-cpu", "the same: report's processor time", "s", false, 0, none, none, none},
+		{"noon-report-memory", "the same: report's peak memory", "MB", false, 0, none, 256, 400},
+		{"noon-mail-memory", "the same: mail's peak memory", "MB", false, 0, none, 64, 128},
+		{"noon-reads", "the same: reads of the ledger by report, for each user", "", false, 0, none, 3, 4},
+		{"noon-mails", "the same: mails", "", false, 0, none, none, none},
 		{"replay", "replay into new tables", "msg/s", true, 0, 5319, 3000, 3000},
 	}
 }

@@ -36,7 +36,7 @@ type options struct {
 }
 
 // parts are what can be measured by itself, in their order.
-var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay"}
+var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay", "noon"}
 
 func parseOptions(args []string) (options, error) {
 	var o options
@@ -108,6 +108,7 @@ func (o options) run(ctx context.Context, r *results, out io.Writer) (err error)
 		{[]string{"cold"}, b.cold},
 		{[]string{"flow", "catchup", "fsck", "replay", "media"}, b.archive},
 		{[]string{"delay"}, b.delay},
+		{[]string{"noon"}, b.noon},
 	} {
 		if slices.ContainsFunc(stage.parts, b.wanted) {
 			if err := stage.run(ctx); err != nil {
