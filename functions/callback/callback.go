@@ -58,7 +58,9 @@ const (
 	most     = 1000             // addresses that are remembered
 )
 
-// rest is how often fetch is woken at most for one corp, and soon the pause between polls below which it is awake enough.
+// rest is how often fetch is woken at most for one corp: as often as WeCom tells. soon is the pause between polls below which it isn't: fetch then polls
+// anyway before anybody would notice, and a waking is an invocation more, which takes the corp's lease over from whoever holds it. A stack whose
+// PollInterval is longer, to save calls, has its messages within seconds of WeCom's word all the same.
 const (
 	rest = 15 * time.Second
 	soon = 10 * time.Second
