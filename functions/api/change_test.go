@@ -232,15 +232,13 @@ func TestAForgedCursorIsNoErrorOfOurs(t *testing.T) {
 	}
 	token := d.token("admin:wwreed", "supervisor:wwreed:2")
 	for name, path := range lists {
-		for _, inner := range []string{name, strings.ReplaceAll(name, "-", "_"), "hr_files", "hrfiles", "files"} {
-			for _, after := range []string{"!", "0", "00", "-1", "~", "\x00", "\u00ff", "\u4e2d", "zzz#zzz#zzz", "2033-02-21#R1#", strings.Repeat("9", 40), strings.Repeat("x", longestAfter), strings.Repeat("x", longestAfter+1)} {
-				c := cursor{List: inner, After: after}
-				if name != "corps" {
-					c.Corp = corp
-				}
-				if x := d.ask(token, "GET", path+"?cursor="+url.QueryEscape(c.String()), ""); x.StatusCode != 200 && x.StatusCode != 400 {
-					t.Errorf("%s after %q: %d %s", name, after, x.StatusCode, x.text)
-				}
+		for _, after := range []string{"!", "0", "00", "-1", "~", "\x00", "\u00ff", "\u4e2d", "zzz#zzz#zzz", "2033-02-21#R1#", strings.Repeat("9", 40), strings.Repeat("x", longestAfter), strings.Repeat("x", longestAfter+1)} {
+			c := cursor{List: name, After: after}
+			if name != "corps" {
+				c.Corp = corp
+			}
+			if x := d.ask(token, "GET", path+"?cursor="+url.QueryEscape(c.String()), ""); x.StatusCode != 200 && x.StatusCode != 400 {
+				t.Errorf("%s after %q: %d %s", name, after, x.StatusCode, x.text)
 			}
 		}
 	}
