@@ -97,7 +97,7 @@ func (b *bench) noonOf(ctx context.Context, name string, size crowd, send bool) 
 		return noonCost{}, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	p.Mails.SetQuota(ses.Quota{PerDay: 1_000_000, PerSecond: 1_000}) // what SES lets an account send in a second is no cost of the product's
+	p.Mails.SetQuota(ses.Quota{PerDay: 1_000_000, PerSecond: 1_000})        // what SES lets an account send in a second is no cost of the product's
 	noon := clock.Real().UTC().Truncate(24 * time.Hour).Add(36 * time.Hour) // tomorrow's
 	began := clock.Real()
 	if err := p.seed(ctx, company, size, noon); err != nil {
