@@ -28,7 +28,7 @@ var entered = [][]string{
 }
 
 // told are the addresses at which WeCom tells of what changes.
-var told = []string{wecomsim.CallbackContacts, wecomsim.CallbackArchive}
+var told = []string{wecomsim.CallbackContacts, wecomsim.CallbackCustomer, wecomsim.CallbackArchive}
 
 // playStory plays the demonstration's next day: the simulator tells what happens, and the product must keep up.
 func (d *day) playStory(ctx context.Context) error {
