@@ -90,7 +90,18 @@ func play(ctx context.Context, o options, p pass, line *progress.Line) (got []le
 		notes = w.weather.notes()
 	}
 	got, err = mailbox(w.Mails)
-	return got, notes, err
+	if w.weather == nil {
+		return got, notes, err
+	}
+	// Of a mail whose sender died nobody can tell at once whether SES has it: the next attempt says so. It may be marked, and must not come twice.
+	marked := 0
+	for i := range got {
+		if got[i].Attempt != "" {
+			got[i].Attempt = ""
+			marked++
+		}
+	}
+	return got, fmt.Sprintf("%s, %d mails marked as a further attempt", notes, marked), err
 }
 
 func (w *world) open(ctx context.Context) (err error) {
