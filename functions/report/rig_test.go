@@ -182,7 +182,7 @@ func (d *desk) state(id archive.CorpID) map[string]any {
 	plain := func(s string) string {
 		return strings.NewReplacer(objstore.Escape(string(id)), "CORP", id.KeyPart(), "CORP", string(id), "CORP").Replace(s)
 	}
-	for k, v := range d.Rows("ControlTable", "owner", "until", "version", "done_at", "at", "seen") {
+	for k, v := range d.Rows("ControlTable", "owner", "until", "version", "done_at", "at", "seen", "parts") {
 		if strings.HasPrefix(k, "run#"+id.KeyPart()+" ") || strings.HasPrefix(k, "mail#"+id.KeyPart()+" ") || strings.HasPrefix(k, "alarm#"+id.KeyPart()+" ") {
 			state[plain(k)] = plain(v)
 		}
