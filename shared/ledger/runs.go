@@ -48,11 +48,9 @@ func (l *Ledger) RunOf(ctx context.Context, corp archive.CorpID, day, report str
 func (l *Ledger) ClaimRun(ctx context.Context, r Run, now time.Time) (ok bool, err error) {
 	it := key(runPK(r.Corp), r.Key())
 	it["corp"], it["day"], it["report"], it["state"], it["owner"], it["until"] = str(string(r.Corp)), str(r.Day), str(r.Report), str(RunClaimed), str(r.Owner), when(r.Until)
+	it["parts"] = count(r.Parts)
 	if r.Object != "" {
 		it["object"], it["version"] = str(r.Object), str(r.Version)
-	}
-	if r.Parts > 0 {
-		it["parts"] = count(r.Parts)
 	}
 	err = l.putNamed(ctx, l.tables.Control, it, "attribute_not_exists(pk) OR #owner = :me AND #state = :claimed OR (#state = :claimed AND #until < :now)",
 		map[string]string{"#state": "state", "#until": "until", "#owner": "owner"}, item{":claimed": str(RunClaimed), ":now": when(now), ":me": str(r.Owner)})
