@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
@@ -26,7 +27,7 @@ type historian struct {
 	mend   bool
 	made   *reading.Rebuilt
 	line   *directory.Timeline         // of the readings that the ledger has
-	there  map[int64]ledger.Snapshot   // these, by when they began, in milliseconds
+	there  map[moment]ledger.Snapshot  // these
 	moving bool                        // a reading is not settled: directory is at work, or was broken off
 	held   map[reading.Who]ledger.Held // the ledger's newest states
 	sum    rewritten
@@ -176,16 +177,16 @@ func (h *historian) compare(ctx context.Context) ([]*differences, error) {
 	if err := h.ledgers(ctx); err != nil {
 		return nil, err
 	}
-	recorded := map[int64]bool{}
+	recorded := map[moment]bool{}
 	for _, r := range made.Records {
-		recorded[r.Asked.UnixMilli()] = true
-		if _, ok := h.there[r.Asked.UnixMilli()]; !ok {
+		recorded[momentOf(r.Asked, r.Answered)] = true
+		if _, ok := h.there[momentOf(r.Asked, r.Answered)]; !ok {
 			h.note("snap", ledger.Missing, fmt.Sprint(r.Asked.UnixMilli()))
 		}
 	}
 	for at, s := range h.there {
 		if !recorded[at] && s.Settled {
-			h.note("snap", ledger.Extra, fmt.Sprint(at))
+			h.note("snap", ledger.Extra, fmt.Sprint(at.asked))
 		}
 	}
 	entries := made.Entries()
@@ -222,13 +223,20 @@ func (h *historian) compare(ctx context.Context) ([]*differences, error) {
 	return all, errors.Join(failed...)
 }
 
+// moment is when a reading began and ended, in milliseconds: two may begin at once.
+type moment struct{ asked, answered int64 }
+
+func momentOf(asked, answered time.Time) moment {
+	return moment{asked.UnixMilli(), answered.UnixMilli()}
+}
+
 func compareWho(a, b reading.Who) int {
 	return strings.Compare(string(a.Kind)+"#"+a.ID, string(b.Kind)+"#"+b.ID)
 }
 
 // ledgers reads what the ledger has of the whole corp.
 func (h *historian) ledgers(ctx context.Context) error {
-	h.there, h.held, h.moving = map[int64]ledger.Snapshot{}, map[reading.Who]ledger.Held{}, false
+	h.there, h.held, h.moving = map[moment]ledger.Snapshot{}, map[reading.Who]ledger.Held{}, false
 	var glances []directory.Glance
 	settled := false
 	err := h.ledger.Snapshots(ctx, h.corp, func(s ledger.Snapshot) bool { // the newest first
@@ -237,7 +245,7 @@ func (h *historian) ledgers(ctx context.Context) error {
 		}
 		settled = settled || s.Settled
 		h.moving = h.moving || !settled
-		h.there[s.At.UnixMilli()] = s
+		h.there[momentOf(s.At, s.Until)] = s
 		glances = append(glances, s.Glances()...)
 		return true
 	})
@@ -369,7 +377,7 @@ func (h *historian) write(ctx context.Context, all []*differences) error {
 		}
 	}
 	for _, r := range h.made.Records {
-		if _, ok := h.there[r.Asked.UnixMilli()]; ok {
+		if _, ok := h.there[momentOf(r.Asked, r.Answered)]; ok {
 			continue
 		}
 		s := ledger.Snapshot{Corp: h.corp, At: r.Asked, Until: r.Answered, Object: r.Object, Version: r.Version, Counts: r.Counts, Settled: true}

@@ -121,6 +121,8 @@ type Snapshot struct {
 	Version string
 	Counts  directory.Counts
 	Settled bool // all that follows from it is written
+
+	row string // where it was read from, "" if it was not
 }
 
 // Glances are the lists that the snapshot read completely; none if its looks were not kept.
@@ -131,13 +133,18 @@ func (s Snapshot) Glances() []directory.Glance {
 	return s.Counts.Glances(s.At, s.Until)
 }
 
-// PutSnapshot records a snapshot.
+// PutSnapshot records a snapshot. Two that began in one millisecond are two rows: a row that another reading wrote over would take its lists, and with them
+// what they say of everybody, out of the history. One that was read is written where it was.
 func (l *Ledger) PutSnapshot(ctx context.Context, s Snapshot) error {
 	counts, err := s.Counts.Text()
 	if err != nil {
 		return fmt.Errorf("write the counts of a snapshot of corp %s: %w", s.Corp, err)
 	}
-	it := key(snapshotPK(s.Corp), millis13(s.At))
+	row := s.row
+	if row == "" {
+		row = millis13(s.At) + "#" + millis13(s.Until) + "#" + archive.HashHex([]byte(s.Object + "\n" + counts))[:8]
+	}
+	it := key(snapshotPK(s.Corp), row)
 	it["corp"], it["at"], it["object"], it["version"], it["counts"] = str(string(s.Corp)), when(s.At), str(s.Object), str(s.Version), str(counts)
 	it["until"], it["settled"] = when(s.Until), boolean(s.Settled)
 	return l.put(ctx, l.tables.Directory, it, "", nil)
@@ -162,7 +169,7 @@ func (l *Ledger) SnapshotsSince(ctx context.Context, corp archive.CorpID, from t
 	var bad error
 	err := l.each(ctx, l.tables.Directory, snapshotPK(corp), bounds{from: millis13(from), descending: true, consistent: true}, func(it item) bool {
 		s := Snapshot{Corp: archive.CorpID(getStr(it, "corp")), At: getTime(it, "at"), Until: getTime(it, "until"), Object: getStr(it, "object"), Version: getStr(it, "version"),
-			Settled: getBool(it, "settled")}
+			Settled: getBool(it, "settled"), row: getStr(it, "sk")}
 		if s.Counts, bad = directory.ParseCounts(getStr(it, "counts")); bad != nil {
 			bad = fmt.Errorf("snapshot %s of corp %s: %w", stamp(s.At), corp, bad)
 			return false

@@ -182,3 +182,27 @@ func TestOnlySnapshotsWhoseLooksAreKeptAreGlances(t *testing.T) {
 		t.Errorf("%d settled (-want +got)\n%s", settled, diff)
 	}
 }
+
+// Two readings may begin in one millisecond: a schedule can come twice.
+func TestSnapshotsThatBeginAtOnceAreBothKept(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	parts := map[directory.Part]directory.Outcome{directory.PartMembers: {Complete: true, Via: "contacts"}}
+	for _, until := range []time.Duration{31 * time.Millisecond, 44 * time.Millisecond} {
+		b.OK(b.PutSnapshot(ctx, ledger.Snapshot{Corp: corp, At: noon, Until: noon.Add(until), Counts: directory.Counts{Parts: parts}}))
+	}
+	var read []ledger.Snapshot
+	all := func() int {
+		read = nil
+		b.OK(b.SnapshotsSince(ctx, corp, noon, func(s ledger.Snapshot) bool { read = append(read, s); return true }))
+		return len(read)
+	}
+	if n := all(); n != 2 || len(read[0].Glances()) != 1 || len(read[1].Glances()) != 1 {
+		t.Fatalf("%d snapshots are kept: %+v", n, read)
+	}
+	read[1].Settled = true
+	b.OK(b.PutSnapshot(ctx, read[1]))
+	if n := all(); n != 2 || read[0].Settled || !read[1].Settled {
+		t.Errorf("%d snapshots after one was settled: %+v", n, read)
+	}
+}

@@ -57,7 +57,8 @@ import (
 //	  hist#<corp>#<kind>#<id>             <time>              state from that time on
 //	  heads#<corp>                        member#<id>         newest state of a member with the role of head: an index, and
 //	                                      whole               that it was once compared with all members
-//	  snap#<corp>                         <time>              a snapshot: where it is kept, its counts
+//	  snap#<corp>                         <time>#<time>#<content>  a snapshot, by when it began and ended: where it is kept, its counts; <content> is 8 hex
+//	                                                          digits of their SHA-256. <time> alone by a version that let two of one millisecond be one
 //	  life#<corp>#<kind>#<id>             look#<time>#<time>#<part>#<via>#<content>  what an observation said of a department or member: asked and
 //	                                                          answered when, of which list and by which secret, 8 hex digits of the content's SHA-256
 //	                                      notice#<time>#<says>#<new id>  WeCom told that something happened to it
@@ -81,7 +82,7 @@ import (
 //	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
 //	media      corp state size sha256 md5 object version reason at
 //	run        corp day report state owner until mails object version parts done_at
-//	mail       corp day report to object version state owner until attempt ses_id reason at fate fate_detail fate_at
+//	mail       corp day report to object version state owner until attempt ses_id reason at nudges nudged nudged_owner fate fate_detail fate_at
 //	receiver   corp receiver (JSON) rev
 //	hrfile     corp number sha256 object version size rows by at from
 //	suppressed  corp address reason detail mail since lifted
