@@ -301,6 +301,25 @@ func TestWhoAsksForReceiversIsShownThoseWithinReach(t *testing.T) {
 	}
 }
 
+// WeCom names some heads only where it tells of the department. Once the index of heads is settled nobody else's entry is read, and they are by name.
+func TestAHeadWhomOnlyTheDepartmentNamesIsAReceiver(t *testing.T) {
+	d := newDesk(t)
+	entry := func(kind directory.Kind, id, fields string) directory.Entry {
+		return directory.Entry{Kind: kind, ID: id, At: noon.Add(-23 * time.Hour), Fields: fields}
+	}
+	d.OK(d.operator.PutEntries(t.Context(), corp, []directory.Entry{
+		entry(directory.KindDepartment, "3", directory.Fields(directory.Department{Name: "D3", Parent: 2, Leaders: []archive.PartyID{"dot"}})),
+		entry(directory.KindMember, "dot", directory.Fields(directory.Member{Name: "dot", Listed: true, Departments: []int{3}, Status: directory.StatusActivated,
+			Email: "dot@reed.example", EmailReadable: true}))}))
+	var members []directory.Entry
+	d.OK(d.operator.Entries(t.Context(), corp, directory.KindMember, func(e directory.Entry) bool { members = append(members, e); return true }))
+	d.OK(d.operator.SettleHeads(t.Context(), corp, members))
+	x := d.ask(d.token("supervisor:wwreed:3"), "GET", "/v1/corps/wwreed/receivers", "")
+	if got := x.list("receivers"); x.StatusCode != http.StatusOK || len(got) != 1 || got[0]["id"] != "h-dot" {
+		t.Errorf("%d %v\n%s", x.StatusCode, got, d.log.String())
+	}
+}
+
 // By the template as it is: no operation is reached without a token that counts.
 func TestNoOperationIsReachedWithATokenThatDoesNotCount(t *testing.T) {
 	d := newDesk(t)

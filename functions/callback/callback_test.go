@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +28,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
 	local "github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 	"github.com/wecomvault/wecomvault/shared/queue"
@@ -375,6 +378,45 @@ func TestNewChatDataWakeFetchAtMostOnceInAWhile(t *testing.T) {
 	tell()
 	if len(r.woken) != 2 {
 		t.Errorf("woken %v", r.woken)
+	}
+}
+
+// By the role of the template, as main.go starts them.
+func TestTheTwoFunctionsThatAreStartedMayBeAndNoOther(t *testing.T) {
+	var mu sync.Mutex
+	var started []string
+	invoke := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		function := strings.TrimSuffix(strings.TrimPrefix(q.URL.Path, "/2015-03-31/functions/"), "/invocations")
+		if err := authz.Check(q.Context(), authz.Request{Action: "lambda:InvokeFunction", Resource: "arn:aws:lambda:us-east-1:000000000000:function:" + function}); err != nil {
+			w.Header().Set("X-Amzn-Errortype", "AccessDeniedException")
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		event, err := io.ReadAll(q.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		started = append(started, function+" "+q.Header.Get("X-Amz-Invocation-Type")+" "+string(event))
+		mu.Unlock()
+		w.WriteHeader(http.StatusAccepted)
+	})
+	r := local.Start(t, local.Options{Parameters: map[string]string{"Callbacks": "true"}, Services: map[string]http.Handler{"lambda": invoke}})
+	client := lambda.NewFromConfig(once(r))
+	f, _ := r.Template.Function("CallbackFunction")
+	r.OK(wakeOf(client, f.Environment["FETCH_FUNCTION"])(t.Context(), corp))
+	job := queue.ConsentJob{Corp: corp, Room: "wrA"}
+	r.OK(askOf(client, f.Environment["CONSENT_FUNCTION"])(t.Context(), job))
+	event, err := json.Marshal(job)
+	r.OK(err)
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff([]string{f.Environment["FETCH_FUNCTION"] + ` Event {"corps":["wwharbour"]}`, f.Environment["CONSENT_FUNCTION"] + " Event " + string(event)}, started); diff != "" {
+		t.Errorf("started (-want +got)\n%s", diff)
+	}
+	name := strings.TrimSuffix(f.Environment["FETCH_FUNCTION"], "fetch") + "mail"
+	if err := wakeOf(client, name)(t.Context(), corp); err == nil {
+		t.Error("it may start mail")
 	}
 }
 
