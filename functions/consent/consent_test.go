@@ -426,6 +426,25 @@ func TestAPanicOfOneCorpEndsNoOther(t *testing.T) {
 	}
 }
 
+// WeCom's answer has whole seconds. The message that says the same is read later, and what was found by the answer goes.
+func TestAMessageReadLateTakesThePlaceOfTheAnswersChange(t *testing.T) {
+	d := newDesk(t)
+	const corp = archive.CorpID("wwtern")
+	d.company(corp) // the guest agreed 47 hours before
+	d.run()
+	before := d.changes(corp)
+	d.message(corp, lane, guest, true, start.Add(-47*time.Hour).Add(300*time.Millisecond))
+	d.later(time.Minute)
+	d.run()
+	s := d.standing(corp, consent.Subject{Room: lane, External: guest})
+	if s.State != consent.Agreed || s.Owed || len(s.Changes) != 1 || s.Changes[0].Source != consent.Message || len(s.Drop) > 0 {
+		t.Errorf("the guest stands %+v", s)
+	}
+	if after := d.changes(corp); len(before) == 0 || len(after) != len(before) || slices.Equal(before, after) {
+		t.Errorf("the changes were %v and are %v", before, after)
+	}
+}
+
 func TestAChangeKeepsWhenItWasFoundAndGoesWhenItIsDisproved(t *testing.T) {
 	s := consent.Subject{Room: lane, External: guest}
 	poll := func(state consent.State, since, asked time.Time) consent.Statement {

@@ -23,6 +23,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/financesdk"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal/authz"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 )
 
@@ -478,6 +479,12 @@ func TestCorpsBeyondTheNumberGoToInvocationsOfTheirOwn(t *testing.T) {
 	var mu sync.Mutex
 	var got [][]archive.CorpID
 	host := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arn := "arn:aws:lambda:us-east-1:000000000000:function:" + strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/2015-03-31/functions/"), "/invocations")
+		if err := authz.Check(r.Context(), authz.Request{Action: "lambda:InvokeFunction", Resource: arn}); err != nil {
+			t.Error(err)
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		var e event
 		if err := json.NewDecoder(r.Body).Decode(&e); err != nil || r.Header.Get("X-Amz-Invocation-Type") != "Event" || r.URL.Path != "/2015-03-31/functions/wecomvault-fetch/invocations" {
 			t.Errorf("%s %s: %v", r.Header.Get("X-Amz-Invocation-Type"), r.URL.Path, err)
