@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -40,6 +41,9 @@ type refresher struct {
 	now    func() time.Time
 	budget time.Duration // how long one corp's reading may take
 	pause  time.Duration // before a call is tried again
+
+	metrics io.Writer
+	stack   string
 
 	rest func(ctx context.Context, receiptHandle string, d time.Duration) error // before a job comes back
 }

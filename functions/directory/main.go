@@ -63,7 +63,7 @@ func main() {
 		vault:  vault,
 		server: wecom.New(s.WeCom, way.Client(10*time.Second), clock.Real),
 		jobs:   queue.New[queue.DirectoryJob](jobs, s.Jobs), rest: queue.NewPauser(jobs, s.Jobs).Pause,
-		log: log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second,
+		log: log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second, metrics: os.Stdout, stack: lambdas.Stack(),
 	}
 	lambdas.Run(r.function())
 }

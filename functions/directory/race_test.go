@@ -3,10 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -28,7 +32,7 @@ type race struct {
 
 // process is one more of the function, with caches and a clock of its own.
 func (r *race) process() *refresher {
-	return &refresher{ledger: r.ledger, store: r.store, vault: r.vault, server: r.server, jobs: r.jobs, log: r.refresher.log, budget: r.budget, pause: r.pause}
+	return &refresher{ledger: r.ledger, store: r.store, vault: r.vault, server: r.server, jobs: r.jobs, log: r.refresher.log, budget: r.budget, pause: r.pause, metrics: r.metrics}
 }
 
 // reads lets a process read the company: it begins so long after the race's start, and has the last answer so much later.
@@ -217,5 +221,34 @@ func TestAnEventThatIsRecordedStaysWhateverRacesAndDies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A list that was lost takes an event out of what the looks say, and a further change finds it again: it stays as it was told, and that is said aloud.
+func TestAnEventWhoseListIsLostIsNotToldAgain(t *testing.T) {
+	shared := newRig(t)
+	r := &race{rig: shared, id: corp, start: shared.at}
+	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
+	r.ok(r.reads(r.process(), 0, time.Second))
+	r.member("ines", map[string]any{"mobile": ""})
+	r.ok(r.reads(r.process(), time.Hour, time.Second))
+	r.look("at first")
+	db := dynamodb.NewFromConfig(r.aws.Config("operator"))
+	rows := must[*dynamodb.QueryOutput](t)(db.Query(t.Context(), &dynamodb.QueryInput{TableName: aws.String("directory"), KeyConditionExpression: aws.String("pk = :pk"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": &types.AttributeValueMemberS{Value: "snap#" + string(corp)}}}))
+	lost := rows.Items[len(rows.Items)-1]
+	must[*dynamodb.DeleteItemOutput](t)(db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("directory"),
+		Key: map[string]types.AttributeValue{"pk": lost["pk"], "sk": lost["sk"]}}))
+	r.ok(r.reads(r.process(), 2*time.Hour, time.Second))
+	r.member("ines", map[string]any{"email": ""})
+	for n := range 2 {
+		r.ok(r.reads(r.process(), time.Duration(3+n)*time.Hour, time.Second))
+		r.look("after a further change")
+		if len(r.kept) != 2 {
+			t.Errorf("there are%s", timed(r.kept))
+		}
+	}
+	if !strings.Contains(r.log.String(), "msg=contradicted") || !strings.Contains(r.figures.String(), `"Contradicted":1`) {
+		t.Errorf("nothing is said of it: %s%s", r.log.String(), r.figures.String())
 	}
 }

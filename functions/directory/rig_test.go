@@ -55,11 +55,12 @@ var (
 type rig struct {
 	*testing.T
 	*refresher
-	aws *awstest.Endpoint
-	s3  *s3test.Env
-	sim *wecomsim.Client
-	at  time.Time
-	log bytes.Buffer
+	aws     *awstest.Endpoint
+	s3      *s3test.Env
+	sim     *wecomsim.Client
+	at      time.Time
+	log     bytes.Buffer
+	figures bytes.Buffer // metrics
 }
 
 func newRig(t *testing.T) *rig {
@@ -111,7 +112,7 @@ func newRig(t *testing.T) *rig {
 		jobs:   queue.New[queue.DirectoryJob](sqs.NewFromConfig(cfg), r.aws.Queue(t, "directory", nil)),
 		log:    slog.New(slog.NewTextHandler(&r.log, nil)),
 		now:    func() time.Time { return r.at },
-		budget: time.Minute, pause: time.Millisecond,
+		budget: time.Minute, pause: time.Millisecond, metrics: &r.figures,
 	}
 	r.company(corp)
 	return r

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
 // who is a department or member of one corp.
@@ -273,15 +275,31 @@ func (s *settling) happened(ctx context.Context, all []*news) error {
 		w := who{e.Kind, e.ID}
 		of[w] = append(of[w], e)
 	}
-	var put, drop []directory.Event
+	var put, drop, aside []directory.Event
 	var old []directory.Look
 	for _, n := range all {
 		h := directory.Fold(n.Kind, n.ID, s.line.Unpack(n.Kind, n.ID, n.life.Looks), n.life.Notices)
 		stored := of[who{n.Kind, n.ID}]
-		p, d := directory.Reconcile(stored, told(h.Events))
+		kept, stays := directory.Keep(stored, told(h.Events))
+		aside = append(aside, stays...)
+		p, d := directory.Reconcile(stored, kept)
 		put, drop, old = append(put, directory.Record(p, stored, s.now())...), append(drop, d...), append(old, n.oldLooks...)
 	}
-	return errors.Join(s.ledger.PutEvents(ctx, s.corp, put), s.ledger.DropLooks(ctx, s.corp, old), s.ledger.DropEvents(ctx, s.corp, drop))
+	return errors.Join(s.contradicted(ctx, aside), s.ledger.PutEvents(ctx, s.corp, put), s.ledger.DropLooks(ctx, s.corp, old), s.ledger.DropEvents(ctx, s.corp, drop))
+}
+
+// contradicted says of events that they stay as they are kept though the looks do not tell of them any more, or as of another time: nobody is told again.
+func (s *settling) contradicted(ctx context.Context, aside []directory.Event) error {
+	if len(aside) == 0 {
+		return nil
+	}
+	for _, e := range aside {
+		s.log.WarnContext(ctx, "contradicted", slog.String("corp", string(s.corp)), slog.String("kind", string(e.Kind)), slog.String("what", string(e.What)),
+			slog.Time("after", e.After), slog.Time("by", e.By))
+	}
+	m := telemetry.NewMetrics(s.metrics, s.stack, "directory")
+	m.Add("Contradicted", float64(len(aside)))
+	return m.Flush(s.now())
 }
 
 // told is the events of a history that are kept: that an entry was found by the first look at all is no change.

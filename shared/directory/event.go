@@ -97,6 +97,59 @@ func Reconcile(stored, history []Event) (put []Event, drop []Event) {
 	return put, drop
 }
 
+// topic is what an event is about: of one topic, each event begins where the one before it ended.
+func (e Event) topic() string {
+	switch e.What {
+	case MobileSet, MobileChanged, MobileRemoved:
+		return "mobile"
+	case EmailSet, EmailChanged, EmailRemoved:
+		return "email"
+	case PermittedGained, PermittedLost:
+		return "permitted"
+	case MemberActivated, MemberDisabled, MemberInactive:
+		return "status"
+	case HeadGained, HeadLost:
+		return fmt.Sprintf("head %d", e.Department)
+	case Found, Joined, Left, DepartmentMade, DepartmentDeleted:
+		return presence
+	default:
+		return string(e.What)
+	}
+}
+
+const presence = "presence"
+
+// within says whether an event happened between no other times than within another's.
+func (e Event) within(s Event) bool { return !e.After.Before(s.After) && !e.By.After(s.By) }
+
+// again says whether two events are the same change, whenever each was.
+func (e Event) again(s Event) bool {
+	return e.What == s.What && e.Department == s.Department && e.Old == s.Old && e.New == s.New
+}
+
+// Keep is an entry's history as it may be kept where some events of it are: who was told of an event is not told of it again as of another time. A
+// further look may narrow an event, or show what it was made of: then the history has something of its topic, or a coming or going, within its
+// times. Where it has not, the kept event stays, and what the history next says of the topic is left out if it is the same change. Those that stay
+// so are set aside: looks that were lost, or that contradict each other, are not to be believed more than what they once said together.
+func Keep(stored, history []Event) (kept, aside []Event) {
+	kept = slices.Clone(history)
+	for _, s := range stored {
+		explained := func(e Event) bool { return e.within(s) && (e.topic() == s.topic() || e.topic() == presence) }
+		if slices.ContainsFunc(history, explained) {
+			continue
+		}
+		aside = append(aside, s)
+		kept = slices.DeleteFunc(kept, func(e Event) bool { return e.Key() == s.Key() })
+		next := slices.IndexFunc(kept, func(e Event) bool { return e.topic() == s.topic() && e.By.After(s.After) })
+		if next >= 0 && kept[next].again(s) {
+			kept = slices.Delete(kept, next, next+1)
+		}
+	}
+	kept = append(kept, aside...)
+	slices.SortStableFunc(kept, compareEvents)
+	return kept, aside
+}
+
 // Record gives the events that are to be put the time at which each was first kept: now, or that of the stored event that it takes the place of,
 // be it with another By: who was told of a change is not told again because a look taught when within.
 func Record(put, stored []Event, now time.Time) []Event {
