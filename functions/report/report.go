@@ -24,7 +24,7 @@ const (
 	// claimTime outlasts an invocation (300 s in the template): a claim older than this belongs to one that died.
 	claimTime = 6 * time.Minute
 	// sweepEvery is how often the schedule runs, in the template. sweepAfter is how long a planned mail may wait before its job counts as lost; it
-	// is sent again each time that the wait has doubled, up to sweepLongest, since a job that fails has pauses of its own.
+	// is sent again after pauses that double up to sweepLongest, since a job that fails has pauses of its own.
 	sweepEvery   = 10 * time.Minute
 	sweepAfter   = 10 * time.Minute
 	sweepLongest = 6 * time.Hour
@@ -250,29 +250,40 @@ func (r *reporter) keep(ctx context.Context, key, contentType string, body []byt
 // zone is shown beside UTC: WeCom's companies keep China's time.
 var zone = time.FixedZone("UTC+8", 8*60*60)
 
-// again says whether a sweep should send the job of a mail that has waited for so long: the first sweep after ten minutes, after twenty, forty and
-// so on. Nothing is noted for that; a sweep that is missed costs the mail one more doubling at most.
-func again(waited time.Duration) bool {
-	step := sweepAfter
-	for step < sweepLongest && waited >= 2*step {
-		step *= 2
+// again says whether a sweep at now should send the job of a mail again, and how many times that makes: first when it has waited for ten minutes, or when
+// its sender's claim has run out, then each time after a pause twice as long. The row keeps when that last was. A schedule that skips, a slow sweep or
+// a clock that leaps may make it late by that much, but never costs a turn.
+func again(m ledger.MailRow, now, real time.Time) (nudges int, due bool) {
+	nudges = m.Nudges
+	switch m.State {
+	case ledger.MailPlanned:
+		due = now.Sub(m.At) >= sweepAfter
+	case ledger.MailSending:
+		if due = m.Until.Before(real); m.NudgedOwner != m.Owner {
+			nudges = 0 // it waits for another sender than it did then
+		}
 	}
-	if step >= sweepLongest {
-		return (waited-step)%sweepLongest < sweepEvery
+	if nudges > 0 {
+		pause := sweepAfter
+		for range nudges - 1 {
+			pause = min(2*pause, sweepLongest)
+		}
+		due = due && now.Sub(m.Nudged) >= pause-sweepEvery/5 // the schedule comes a little early at times
 	}
-	return waited >= step && waited-step < sweepEvery
+	return nudges + 1, due
 }
 
-// sweep sends the jobs of mails again that were planned a while ago, or whose sender died: a job may get lost, a row does not.
+// sweep sends the jobs of mails again that were planned a while ago, or whose sender died: a job may get lost, a row does not. That it did so
+// is noted behind the job: a job more is harmless, and one that was noted and never sent would be missed for hours.
 func (r *reporter) sweep(ctx context.Context, corp archive.CorpID) error {
-	now := r.now()
+	now, real := r.now(), r.real()
 	oldest := now.AddDate(0, 0, -lateDays-1).UTC().Format(time.DateOnly)
 	var lost []ledger.MailRow
 	err := r.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
-		switch {
-		case m.Day < oldest:
+		if m.Day < oldest {
 			return false
-		case m.State == ledger.MailPlanned && again(now.Sub(m.At)), m.State == ledger.MailSending && m.Until.Before(r.real()) && again(r.real().Sub(m.Until)+sweepAfter):
+		}
+		if _, due := again(m, now, real); due {
 			lost = append(lost, m)
 		}
 		return true
@@ -280,5 +291,11 @@ func (r *reporter) sweep(ctx context.Context, corp archive.CorpID) error {
 	if err != nil {
 		return err
 	}
-	return r.sendJobs(ctx, lost)
+	return inParallel(len(lost), func(i int) error {
+		if err := r.sendJobs(ctx, lost[i:i+1]); err != nil {
+			return err
+		}
+		nudges, _ := again(lost[i], now, real)
+		return r.ledger.NoteNudge(ctx, lost[i], nudges, now)
+	})
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -170,26 +172,44 @@ func TestClaimOfADeadRunIsTakenOverAndOneThatLivesIsNot(t *testing.T) {
 	}
 }
 
+// sweeps plays sweeps at the given minutes of a mail's life, and lists those that send its job again.
+func sweeps(m ledger.MailRow, minutes []int) (sent []int) {
+	for _, at := range minutes {
+		now := noon.Add(time.Duration(at) * time.Minute)
+		if nudges, due := again(m, now, now); due {
+			m.Nudges, m.Nudged, m.NudgedOwner = nudges, now, m.Owner
+			sent = append(sent, at)
+		}
+	}
+	return sent
+}
+
 func TestAMailThatStaysUnsentIsSweptEverMoreRarely(t *testing.T) {
-	var minutes []int
-	for m := 0; m <= 30*60; m += 10 { // the template's schedule
-		if again(time.Duration(m) * time.Minute) {
-			minutes = append(minutes, m)
-		}
+	planned := ledger.MailRow{State: ledger.MailPlanned, At: noon}
+	sending := ledger.MailRow{State: ledger.MailSending, Owner: "dead", At: noon.Add(-5 * time.Hour), Until: noon.Add(-time.Second)}
+	nudged := sending // for an earlier sender, long ago, and often
+	nudged.Nudges, nudged.Nudged, nudged.NudgedOwner = 9, noon.Add(-time.Hour), "before"
+	var schedule, early []int
+	for m := 0; m <= 30*60; m += 10 {
+		schedule, early = append(schedule, m), append(early, m-m/10%2) // each second one comes a minute early
 	}
-	if diff := cmp.Diff([]int{10, 20, 40, 80, 160, 320, 640, 1000, 1360, 1720}, minutes); diff != "" {
-		t.Errorf("the minutes of sweeps (-want +got)\n%s", diff)
-	}
-	// However the schedule's minutes fall, each doubling is met by one sweep.
-	for offset := range 10 {
-		n := 0
-		for m := offset; m <= 320; m += 10 {
-			if again(time.Duration(m) * time.Minute) {
-				n++
-			}
-		}
-		if n != 6 && n != 5 {
-			t.Errorf("from minute %d on there are %d sweeps in five hours", offset, n)
+	for name, c := range map[string]struct {
+		mail ledger.MailRow
+		at   []int
+		want []int
+	}{
+		"by the schedule":                  {planned, schedule, []int{10, 20, 40, 80, 160, 320, 640, 1000, 1360, 1720}},
+		"a schedule that is not exact":     {planned, early, []int{20, 29, 49, 89, 169, 329, 649, 1009, 1369, 1729}},
+		"one sweep is skipped":             {planned, []int{5, 25, 30, 35, 45}, []int{25, 35}},
+		"the clock leaps over all of them": {planned, []int{5, 664, 669, 674, 693, 694}, []int{664, 674, 693}},
+		"a sender that died":               {sending, schedule[:10], []int{0, 10, 30, 70}},
+		"a second sender that died":        {nudged, schedule[:10], []int{0, 10, 30, 70}},
+		"a sender that may live":           {ledger.MailRow{State: ledger.MailSending, At: noon, Until: noon.Add(15 * time.Minute)}, schedule[:4], []int{20, 30}},
+		"a mail that is sent":              {ledger.MailRow{State: ledger.MailSent, At: noon}, schedule, nil},
+		"a mail that is refused":           {ledger.MailRow{State: ledger.MailRefused, At: noon}, schedule, nil},
+	} {
+		if diff := cmp.Diff(c.want, sweeps(c.mail, c.at)); diff != "" {
+			t.Errorf("%s: the minutes in which the job is sent again (-want +got)\n%s", name, diff)
 		}
 	}
 }
@@ -199,16 +219,38 @@ func TestLostMailJobsAreSentAgain(t *testing.T) {
 	c := d.company("wwsweep")
 	d.OK(d.due(d.Context()))
 	want := d.jobs() // and lost
-	d.at = d.at.Add(5 * time.Minute)
-	d.OK(d.due(d.Context()))
-	if got := d.jobs(); len(got) != 0 {
-		t.Errorf("after 5 minutes %q were sent again", got)
+	if len(want) != 2 {
+		t.Fatalf("there are the jobs %q, want 2", want)
 	}
-	d.at = d.at.Add(10 * time.Minute)
-	d.OK(d.due(d.Context()))
-	if diff := cmp.Diff(want, d.jobs()); diff != "" || len(want) != 2 {
-		t.Errorf("jobs of %s sent again (-want +got):\n%s", c.ID, diff)
+	sweep := func(at time.Duration, want []string) {
+		t.Helper()
+		d.at = noon.Add(at)
+		d.OK(d.sweep(d.Context(), c.ID))
+		if diff := cmp.Diff(want, d.jobs(), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("jobs sent again %v after they were planned (-want +got):\n%s", at, diff)
+		}
 	}
+	sweep(5*time.Minute, nil)
+	// Whenever the next sweep comes: here nobody looks for eleven hours.
+	d.at = noon.Add(664 * time.Minute)
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Operation == "SendMessage" && strings.Contains(string(q.Body), strings.SplitN(want[1], "#", 3)[2]) {
+			return awslocal.FaultDecision{Act: awslocal.Refuse, Code: "AccessDeniedException", Status: 403}
+		}
+		return awslocal.FaultDecision{}
+	})
+	if err := d.sweep(d.Context(), c.ID); err == nil {
+		t.Error("a job that could not be sent is no failure")
+	}
+	d.Fault(nil)
+	if got := d.jobs(); !slices.Equal(got, want[:1]) {
+		t.Errorf("the jobs %q were sent beside the one that failed, want %q", got, want[:1])
+	}
+	sweep(665*time.Minute, want[1:]) // what failed does not count as sent
+	sweep(666*time.Minute, nil)
+	sweep(675*time.Minute, want)
+	sweep(685*time.Minute, nil)
+	sweep(695*time.Minute, want)
 }
 
 func TestCorpWithoutDirectoryAndReceiversIsReportedToNobody(t *testing.T) {

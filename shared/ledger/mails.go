@@ -32,6 +32,10 @@ type MailRow struct {
 	Reason  string    // why it is not sent
 	At      time.Time // when it was planned, and once it is settled, when that was
 
+	Nudges      int       // how often its job was sent again
+	Nudged      time.Time // when it last was
+	NudgedOwner string    // whose claim the mail had then; "" for none
+
 	Fate       Fate      // what became of it after SES took it, as far as SES has said
 	FateDetail string    // SES's own words for a bounce: "permanent-general"
 	FateAt     time.Time // when SES says that was
@@ -145,6 +149,21 @@ func (l *Ledger) RefuseMail(ctx context.Context, m MailRow, reason string, now, 
 	return err
 }
 
+// NoteNudge records that an unsettled mail's job was sent again at a time: nudges times by now. m is the mail as it was read; where it has been settled
+// or noted by somebody else since, what stands there stays.
+func (l *Ledger) NoteNudge(ctx context.Context, m MailRow, nudges int, at time.Time) error {
+	before, values := "attribute_not_exists(nudged)", item{":planned": str(MailPlanned), ":sending": str(MailSending), ":nudges": count(nudges), ":at": when(at), ":owner": str(m.Owner)}
+	if !m.Nudged.IsZero() {
+		before, values[":before"] = "nudged = :before", when(m.Nudged)
+	}
+	_, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), "SET nudges = :nudges, nudged = :at, nudged_owner = :owner",
+		"#state IN (:planned, :sending) AND "+before, map[string]string{"#state": "state"}, values)
+	if _, refused := refusedRow(err); refused {
+		return nil
+	}
+	return err
+}
+
 // Mails calls f for a corp's mails, the newest day first.
 func (l *Ledger) Mails(ctx context.Context, corp archive.CorpID, f func(MailRow) bool) error {
 	return l.each(ctx, l.tables.Control, mailPK(corp), bounds{descending: true, consistent: true}, func(it item) bool { return f(mailOf(it)) })
@@ -155,6 +174,7 @@ func mailOf(it item) MailRow {
 		Corp: archive.CorpID(getStr(it, "corp")), Day: getStr(it, "day"), Report: getStr(it, "report"), To: getStr(it, "to"), Object: getStr(it, "object"),
 		Version: getStr(it, "version"), State: getStr(it, "state"), Owner: getStr(it, "owner"), Until: getTime(it, "until"), Attempt: getCount(it, "attempt"),
 		SESID: getStr(it, "ses_id"), Reason: getStr(it, "reason"), At: getTime(it, "at"),
+		Nudges: getCount(it, "nudges"), Nudged: getTime(it, "nudged"), NudgedOwner: getStr(it, "nudged_owner"),
 		Fate: Fate(getStr(it, "fate")), FateDetail: getStr(it, "fate_detail"), FateAt: getTime(it, "fate_at"),
 	}
 }

@@ -83,3 +83,34 @@ func TestAMailIsClaimedByOneAndSettledByHim(t *testing.T) {
 		t.Errorf("a sent mail is claimed: %v", err)
 	}
 }
+
+func TestThatAMailsJobWasSentAgainIsNotedOnce(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	mail := ledger.MailRow{Corp: corp, Day: "2031-05-07", Report: "R1", To: "ann@tide.example", Object: "mails/a", Version: "v", At: noon}
+	b.OK(b.PlanMail(ctx, mail))
+	expect := func(nudges int, at time.Time, owner string) ledger.MailRow {
+		t.Helper()
+		m, err := b.Mail(ctx, corp, mail.Key())
+		if err != nil || m.Nudges != nudges || !m.Nudged.Equal(at) || m.NudgedOwner != owner {
+			t.Fatalf("%+v: %v", m, err)
+		}
+		return m
+	}
+	before := expect(0, time.Time{}, "")
+	first, second := noon.Add(10*time.Minute), noon.Add(20*time.Minute)
+	b.OK(b.NoteNudge(ctx, before, 1, first))
+	b.OK(b.NoteNudge(ctx, before, 1, second)) // another sweep, which read the same
+	before = expect(1, first, "")
+	if _, err := b.ClaimMail(ctx, mail, "one", second, second.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	one, err := b.Mail(ctx, corp, mail.Key())
+	b.OK(err)
+	b.OK(b.NoteNudge(ctx, one, 2, second))
+	b.OK(b.NoteNudge(ctx, before, 2, second.Add(time.Minute)))
+	one = expect(2, second, "one")
+	b.OK(b.SettleMail(ctx, mail, "one", ledger.MailSent, "ses-1", "", second))
+	b.OK(b.NoteNudge(ctx, one, 3, second.Add(time.Hour)))
+	expect(2, second, "one")
+}
