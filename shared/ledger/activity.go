@@ -58,15 +58,6 @@ func (a *Activity) Of(ctx context.Context, person archive.PartyID) (first, last 
 	return first, last, err
 }
 
-// Last is the second of the times of Of, for less.
-func (a *Activity) Last(ctx context.Context, person archive.PartyID) (time.Time, error) {
-	ended, _, err := a.months(ctx, person, true)
-	if err != nil || len(ended) == 0 {
-		return time.Time{}, err
-	}
-	return a.extreme(ctx, person, ended, true)
-}
-
 // personsAtOnce is how many of a person's conversations of months one read takes: most people have fewer in a month, and many in all.
 const personsAtOnce = 50
 
