@@ -15,6 +15,7 @@ import (
 )
 
 func TestCopiesOfWhatAlarmsGoToTheAlertMailboxOrElseToTheControlMailbox(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ control, alert, to string }{
 		"neither":              {"", "", ""},
 		"the control mailbox":  {"control@still.example", "", "control@still.example"},
@@ -53,6 +54,7 @@ func TestCopiesOfWhatAlarmsGoToTheAlertMailboxOrElseToTheControlMailbox(t *testi
 
 // TestEachRuleOfMissingEmailIsToldAsItShouldBe plays the three rules over two days, on and off.
 func TestEachRuleOfMissingEmailIsToldAsItShouldBe(t *testing.T) {
+	t.Parallel()
 	const told, not = "told by mail", "could not be told: no address"
 	for _, c := range []struct {
 		rule    string

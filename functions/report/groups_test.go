@@ -238,6 +238,7 @@ func TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp(t *testing.T) {
 
 // TestAnAlertOfGroupsSurvivesEachWrite refuses each write of an alert, or does it and says that it failed, and asks again.
 func TestAnAlertOfGroupsSurvivesEachWrite(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	prepare := func(id archive.CorpID) ledger.Corp {
 		d.at = noon.Add(2 * time.Hour)

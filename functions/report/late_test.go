@@ -79,6 +79,7 @@ func TestAnEventThatIsKnownOnlyAfterItsReportIsToldOnceByTheNextAndCalledLate(t 
 }
 
 func TestALateEventWaitsForTheReportsThatWereMissedAndEachIsToldOnce(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	c := d.observed("wwgap")
 	d.left(c.ID, "first", noon.Add(-2*time.Hour))
@@ -103,6 +104,7 @@ func TestALateEventWaitsForTheReportsThatWereMissedAndEachIsToldOnce(t *testing.
 }
 
 func TestWhatHappenedWhileAReportWasOffOrBeforeThereWasOneIsNotToldLate(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	c := d.observed("wwsilence")
 	d.left(c.ID, "before", noon.Add(-50*time.Hour)) // before the company was added

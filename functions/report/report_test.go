@@ -336,63 +336,67 @@ func (d *desk) writes(n int, act awslocal.Act) (count *int) {
 }
 
 func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
-	d := newDesk(t)
-	for _, flow := range []struct {
+	type flow struct {
 		name   string
-		before func(id archive.CorpID)
-		run    func(c ledger.Corp) error
-	}{
-		{"user status", func(archive.CorpID) {}, func(c ledger.Corp) error { return d.noonRun(t.Context(), dailies()[0], d.day(c, noon, &company{})) }},
-		{"maintenance", func(id archive.CorpID) {
+		before func(d *desk, id archive.CorpID)
+		run    func(d *desk, c ledger.Corp) error
+	}
+	for _, flow := range []flow{
+		{"user status", func(*desk, archive.CorpID) {}, func(d *desk, c ledger.Corp) error {
+			return d.noonRun(d.Context(), dailies()[0], d.day(c, noon, &company{}))
+		}},
+		{"maintenance", func(d *desk, id archive.CorpID) {
 			d.alarm(ledger.Alarm{Corp: id, Cause: "key-missing:3", Open: true, Since: noon.Add(-time.Hour), Seen: noon, Affected: 1})
 			d.alarm(ledger.Alarm{Corp: id, Cause: "service-expired", Open: true, Since: noon.Add(-time.Minute), Seen: noon, Code: 301052})
-		}, func(c ledger.Corp) error { return d.maintenance(t.Context(), c) }},
-		{"noon of many", func(id archive.CorpID) {
+		}, func(d *desk, c ledger.Corp) error { return d.maintenance(d.Context(), c) }},
+		{"noon of many", func(d *desk, id archive.CorpID) {
 			d.pier(id, noon.Add(-19*time.Hour))
 			d.settings(ledger.Corp{ID: id}, func(c *ledger.Corp) {
 				c.Settings.Operations, c.Settings.Control = "ops@clearlake.example", "Boss@clearlake.example"
 			})
-		}, func(c ledger.Corp) error {
-			c, err := d.operator.Corp(t.Context(), c.ID)
+		}, func(d *desk, c ledger.Corp) error {
+			c, err := d.operator.Corp(d.Context(), c.ID)
 			d.OK(err)
-			return d.dueOf(t.Context(), c)
+			return d.dueOf(d.Context(), c)
 		}},
 	} {
-		prepare := func(id string) ledger.Corp {
-			c := d.company(archive.CorpID(id))
-			flow.before(c.ID)
-			return c
-		}
-		plain := prepare("ww-plain-" + flow.name)
-		n := d.writes(0, awslocal.Pass)
-		d.OK(flow.run(plain))
-		d.Fault(nil)
-		total := *n
-		want := d.state(plain.ID)
-		if total < 8 {
-			t.Fatalf("%s: only %d writes were seen", flow.name, total)
-		}
-		for _, how := range []struct {
-			name string
-			act  awslocal.Act
-		}{{"refused", awslocal.Refuse}, {"done but reported as failed", awslocal.FailAfter}} {
-			for i := 1; i <= total; i++ {
-				if flow.name == "noon of many" && (i%2 == 0) != (how.act == awslocal.Refuse) {
-					continue // its writes are the others' writes, more often: each fails in one of the two ways
+		for how, act := range map[string]awslocal.Act{"refused": awslocal.Refuse, "done but reported as failed": awslocal.FailAfter} {
+			// Each has tables of its own: what a corp left behind is found by looking at all corps' rows.
+			t.Run(flow.name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				d := newDesk(t)
+				prepare := func(id string) ledger.Corp {
+					c := d.company(archive.CorpID(id))
+					flow.before(d, c.ID)
+					return c
 				}
-				c := prepare(fmt.Sprintf("ww-%s-%d-%d", flow.name[:4], how.act, i))
-				d.writes(i, how.act)
-				if err := flow.run(c); err == nil {
-					t.Errorf("%s: write %d %s is not noticed", flow.name, i, how.name)
-				}
+				plain := prepare("ww-plain-" + flow.name)
+				n := d.writes(0, awslocal.Pass)
+				d.OK(flow.run(d, plain))
 				d.Fault(nil)
-				// A claim whose answer was lost is nobody's until it runs out.
-				d.real = d.real.Add(claimTime + time.Second)
-				d.OK(flow.run(c))
-				if diff := cmp.Diff(want, d.state(c.ID)); diff != "" {
-					t.Errorf("%s: write %d %s, then run again (-undisturbed +disturbed):\n%s", flow.name, i, how.name, diff)
+				total := *n
+				want := d.state(plain.ID)
+				if total < 8 {
+					t.Fatalf("only %d writes were seen", total)
 				}
-			}
+				for i := 1; i <= total; i++ {
+					if flow.name == "noon of many" && (i%2 == 0) != (act == awslocal.Refuse) {
+						continue // its writes are the others' writes, more often: each fails in one of the two ways
+					}
+					c := prepare(fmt.Sprintf("ww-%s-%d-%d", flow.name[:4], act, i))
+					d.writes(i, act)
+					if err := flow.run(d, c); err == nil {
+						t.Errorf("write %d is not noticed", i)
+					}
+					d.Fault(nil)
+					// A claim whose answer was lost is nobody's until it runs out.
+					d.real = d.real.Add(claimTime + time.Second)
+					d.OK(flow.run(d, c))
+					if diff := cmp.Diff(want, d.state(c.ID)); diff != "" {
+						t.Errorf("write %d, then run again (-undisturbed +disturbed):\n%s", i, diff)
+					}
+				}
+			})
 		}
 	}
 }
