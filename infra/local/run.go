@@ -354,8 +354,24 @@ func (d *day) progress(ctx context.Context) (progress, error) {
 			return p, err
 		}
 	}
-	p.jobs, _ = d.Queued()
+	p.jobs = d.jobs()
 	return p, nil
+}
+
+// jobs counts the jobs that this run can do: once every company is given up, what is to be read again of them waits for the next one, as their
+// messages do.
+func (d *day) jobs() int {
+	jobs, _ := d.Queued()
+	if len(d.gaveUp) < len(d.corps) {
+		return jobs
+	}
+	for _, q := range d.Template.Queues {
+		if q.LogicalID == "DirectoryQueue" {
+			depth := d.Queues.Depths()[q.Name]
+			jobs -= depth.Visible + depth.InFlight + depth.Delayed
+		}
+	}
+	return max(0, jobs)
 }
 
 // settle waits until nothing is pending and no attachment waits, or until nothing has moved for long.
@@ -427,7 +443,7 @@ func (d *day) noon(ctx context.Context) error {
 		if missing, err = d.undelivered(ctx, date); err != nil {
 			return false, err
 		}
-		jobs, _ := d.Queued()
+		jobs := d.jobs()
 		if missing == "" && jobs == 0 {
 			return true, nil
 		}
