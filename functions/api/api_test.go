@@ -392,3 +392,11 @@ func TestWithoutACheckedTokenTheFunctionRefusesByItself(t *testing.T) {
 		t.Error("an event of another format is answered")
 	}
 }
+
+// slow skips a test that takes long when only the short ones are asked for, as under the race detector.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long: left out by -short")
+	}
+}

@@ -94,6 +94,7 @@ func (d *desk) trail(operation string) (outcomes []string) {
 // when a write failed; the audit stream says that it began before anything is changed, and says that it is done of nothing that is not; and
 // whoever goes on as the description says ends where the undisturbed do.
 func TestEveryWriteOfAChangeMayFail(t *testing.T) {
+	slow(t)
 	covered := map[string]bool{"importHRFile": true} // by TestAnImportThatDiedAtAnyWriteIsOneVersionWhenRepeated
 	for name, c := range changes() {
 		operation, _, _ := strings.Cut(name, ",")

@@ -10,6 +10,7 @@ import (
 // TestTheMatrix asks every operation of the description as every role about every kind of department, and holds each answer against what the description
 // says of its roles. The person of the middle rows is in charge of department 2, above 3 and beside 4.
 func TestTheMatrix(t *testing.T) {
+	slow(t)
 	d := newDesk(t)
 	d.reported()
 	d.below()

@@ -144,6 +144,7 @@ func (w *way) rows() report.DayRows {
 // With WeCom's callbacks through callback's own program and queue, and without; told twice, in disorder, late, or in part: the same events and the same
 // rows of R3, R4 and R5. Callbacks make the time narrower within which it happened, and say when WeCom told of it.
 func TestBothWaysGiveTheSameHistoryThroughTheFunctions(t *testing.T) {
+	slow(t)
 	off := newWay(t)
 	off.played(func(int, []string) { off.refreshed(corp) })
 	want, day := off.events(), off.rows()

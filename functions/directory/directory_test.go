@@ -157,6 +157,7 @@ func TestWhatASecretHidesIsUnknownAndNotEmpty(t *testing.T) {
 }
 
 func TestNobodyVanishesWhenAReadingFails(t *testing.T) {
+	slow(t)
 	apis := []string{
 		"gettoken", "department/list", "user/list", "msgaudit/get_permit_user_list", "msgaudit/groupchat/get", "msgaudit/get_robot_info",
 		"externalcontact/get_follow_user_list", "externalcontact/batch/get_by_user", "externalcontact/groupchat/list", "externalcontact/groupchat/get",

@@ -394,6 +394,7 @@ func TestAJobComesBackWhenWeComDoesNotAnswer(t *testing.T) {
 
 // The function dies at each of its writes, refused or done and taken for failed; the next run comes to the events of an undisturbed one.
 func TestEventsAreTheSameWhereverARunDies(t *testing.T) {
+	slow(t)
 	run := func(disturb func(r *rig)) *rig {
 		r := newRig(t)
 		r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
@@ -450,6 +451,7 @@ func TestEventsAreTheSameWhereverARunDies(t *testing.T) {
 
 // Who was changed when a run died, and changed back before the next one, has both in the history: both were seen.
 func TestWhatWasSeenByARunThatDiedIsNotContradicted(t *testing.T) {
+	slow(t)
 	for n := 1; n < 12; n++ {
 		r := newRig(t)
 		r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))

@@ -75,6 +75,7 @@ func (r *rig) sameAsKept(t interface {
 
 // Whatever happens, and however the product hears of it, the history that S3 alone gives is the ledger's.
 func TestTheHistoryCanBeMadeAgainOfWhatS3Has(t *testing.T) {
+	slow(t)
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue { // each has an AWS of its own
 		if err := checks.Value.Set("12"); err != nil {
 			t.Fatal(err)

@@ -274,3 +274,11 @@ func (r *rig) answers(s ledger.Snapshot) string {
 	zip := must[*gzip.Reader](r.T)(gzip.NewReader(bytes.NewReader(packed)))
 	return string(must[[]byte](r.T)(io.ReadAll(zip)))
 }
+
+// slow skips a test that takes long when only the short ones are asked for, as under the race detector.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long: left out by -short")
+	}
+}

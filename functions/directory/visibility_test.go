@@ -27,6 +27,7 @@ import (
 // A company gives a secret that sees less than the one before. What report's own program then says at noon: nobody lost anything, so many can't be seen,
 // and which secret could see them.
 func TestWhomASecretDoesNotShowHasLostNothing(t *testing.T) {
+	slow(t)
 	program := local.Program(t, "functions/report")
 	for name, secret := range map[string]string{"an app made after June 2022": "new-of-", "contacts sync from a new address": "sync-of-"} {
 		t.Run(name, func(t *testing.T) {

@@ -59,6 +59,7 @@ func (d *desk) processes() *lambdahost.Host {
 // TestTwoProcessesAtOnceMailEachReceiverOnce lets the schedule fire twice at each noon, each in a process of its own, and has each mail's job twice, in two
 // processes at once: while SES throttles some, and loses its answer to others.
 func TestTwoProcessesAtOnceMailEachReceiverOnce(t *testing.T) {
+	slow(t)
 	d := newDesk(t)
 	make2 := func(id archive.CorpID) ledger.Corp {
 		c := d.company(id)

@@ -336,6 +336,7 @@ func (d *desk) writes(n int, act awslocal.Act) (count *int) {
 }
 
 func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
+	slow(t)
 	type flow struct {
 		name   string
 		before func(d *desk, id archive.CorpID)

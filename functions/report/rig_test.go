@@ -200,3 +200,11 @@ func (d *desk) state(id archive.CorpID) map[string]any {
 	}
 	return state
 }
+
+// slow skips a test that takes long when only the short ones are asked for, as under the race detector.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long: left out by -short")
+	}
+}

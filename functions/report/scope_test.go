@@ -268,6 +268,7 @@ var marks = regexp.MustCompile(`mk\d{3}q`)
 // TestNobodyIsMailedARowFromOutsideTheirScopeWhateverBecomesOfTheDepartments plays days of a company through the function: departments are moved, merged and
 // deleted between two days, between a plan that broke off and its end, and between plan and sending.
 func TestNobodyIsMailedARowFromOutsideTheirScopeWhateverBecomesOfTheDepartments(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	d := newDesk(t)
 	mails, broken, byKind := 0, 0, map[string]int{}
