@@ -7,10 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -43,7 +39,7 @@ func (p *player) settle(ctx context.Context, goal func() (string, error)) error 
 		if now.Sub(released) > hurry && p.workersIdle() {
 			released = now
 			p.notes.Released++
-			if err := errors.Join(p.Queues.ReleaseInFlight(), p.endClaims(ctx)); err != nil {
+			if err := errors.Join(p.Queues.ReleaseInFlight(), p.EndClaims(ctx)); err != nil {
 				return err
 			}
 		}
@@ -96,41 +92,6 @@ func (p *player) keepFetching(ctx context.Context) {
 	}
 	all.Wait()
 }
-
-// endClaims lets the claims on reports and mails run out. A function that is killed leaves one for some minutes of real time, which nobody
-// here wants to wait for; with nobody at work, none is held.
-func (p *player) endClaims(ctx context.Context) error {
-	client := dynamodb.NewFromConfig(p.Config(operator))
-	table := p.House.Template.Outputs["ControlTable"]
-	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{
-		TableName: &table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("(begins_with(pk, :run) OR begins_with(pk, :mail)) AND #until > :past"),
-		ExpressionAttributeNames:  map[string]string{"#until": "until"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":run": text("run#"), ":mail": text("mail#"), ":past": text(longAgo)},
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return fmt.Errorf("look for claims: %w", err)
-		}
-		for _, it := range page.Items {
-			_, err := client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-				TableName: &table, Key: map[string]types.AttributeValue{"pk": it["pk"], "sk": it["sk"]}, UpdateExpression: aws.String("SET #until = :past"),
-				ConditionExpression:       aws.String("#until = :until"),
-				ExpressionAttributeNames:  map[string]string{"#until": "until"},
-				ExpressionAttributeValues: map[string]types.AttributeValue{":until": it["until"], ":past": text(longAgo)},
-			})
-			var changed *types.ConditionalCheckFailedException
-			if err != nil && !errors.As(err, &changed) {
-				return fmt.Errorf("let a claim run out: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// longAgo is before any claim's end.
-const longAgo = "2000-01-01T00:00:00.000Z"
 
 // workersIdle says that nobody is at work who holds a job for long or a claim: fetch has neither, and feedback repeats whatever it does.
 func (p *player) workersIdle() bool {

@@ -124,7 +124,7 @@ func (w *world) reports(ctx context.Context) error {
 		if try == 10 {
 			return fmt.Errorf("%s is not done", begun)
 		}
-		if err := w.endClaims(ctx); err != nil {
+		if err := w.EndClaims(ctx); err != nil {
 			return err
 		}
 	}

@@ -2,14 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -77,7 +72,7 @@ func (w *world) settle(ctx context.Context) error {
 				rest(ctx, glance)
 				continue
 			}
-			if err := w.endClaims(ctx); err != nil {
+			if err := w.EndClaims(ctx); err != nil {
 				return err
 			}
 			if jobs, _ := w.Queued(); jobs == 0 {
@@ -136,41 +131,6 @@ func (w *world) missing(ctx context.Context) (string, error) {
 	}
 	return "", nil
 }
-
-// endClaims lets the claims on reports and mails run out. A function that is killed leaves one for some minutes of real time, which nobody here wants to
-// wait for; with nobody at work, none is held.
-func (w *world) endClaims(ctx context.Context) error {
-	client := dynamodb.NewFromConfig(w.Config(house.Operator))
-	table := w.Template.Outputs["ControlTable"]
-	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{
-		TableName: &table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("(begins_with(pk, :run) OR begins_with(pk, :mail)) AND #until > :past"),
-		ExpressionAttributeNames:  map[string]string{"#until": "until"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":run": text("run#"), ":mail": text("mail#"), ":past": text(longAgo)},
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return fmt.Errorf("look for claims: %w", err)
-		}
-		for _, it := range page.Items {
-			_, err := client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-				TableName: &table, Key: map[string]types.AttributeValue{"pk": it["pk"], "sk": it["sk"]}, UpdateExpression: aws.String("SET #until = :past"),
-				ConditionExpression:       aws.String("#until = :until"),
-				ExpressionAttributeNames:  map[string]string{"#until": "until"},
-				ExpressionAttributeValues: map[string]types.AttributeValue{":until": it["until"], ":past": text(longAgo)},
-			})
-			var changed *types.ConditionalCheckFailedException
-			if err != nil && !errors.As(err, &changed) {
-				return fmt.Errorf("let a claim run out: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// longAgo is before any claim's end.
-const longAgo = "2000-01-01T00:00:00.000Z"
 
 // begun names a report that was begun and is not done, "" if there is none.
 func (w *world) begun(ctx context.Context) (string, error) {
