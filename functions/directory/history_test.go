@@ -241,6 +241,7 @@ func lived(t *testing.T, hear func(r *rig, step int, events []callback.Event)) *
 }
 
 func TestSnapshotsAndCallbacksInAnyOrderGiveTheSameHistory(t *testing.T) {
+	slow(t)
 	bySnapshots := lived(t, func(r *rig, _ int, _ []callback.Event) { r.refreshed(corp) })
 	want, state := plain(bySnapshots.events()), bySnapshots.state(corp)
 	if strings.Count(want, "\n") < 10 {

@@ -57,6 +57,7 @@ func large(members int, changed *atomic.Int64) http.Handler {
 
 // A reading of a large company writes what changed and nothing else. MEMBERS in the environment says how large, for measuring.
 func TestAReadingOfALargeCompanyWritesWhatChanged(t *testing.T) {
+	slow(t)
 	members, err := strconv.Atoi(os.Getenv("MEMBERS"))
 	if err != nil {
 		members = 400

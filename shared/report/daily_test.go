@@ -210,6 +210,7 @@ func TestADayWithoutNewsSaysSoAndADayUnreadDoesNot(t *testing.T) {
 }
 
 func TestDailyReportsTellNothingFromOutsideTheScope(t *testing.T) {
+	slow(t)
 	english := View{Language: English}
 	secret := func(p *Person) { p.Name, p.ID = "OUTSIDE", "outside" }
 	for set := range 1 << 4 {
@@ -329,6 +330,7 @@ func TestEachNumberOfADailyReportIsACountOfRows(t *testing.T) {
 }
 
 func TestDailyMailsOfTenThousandRowsAreSmall(t *testing.T) {
+	slow(t)
 	for _, d := range crowded(10_000, func(i int) string { return "员工 Staff " + decimal(i) }) {
 		m := d.mail(t, views()[1])
 		if len(m.HTML) > 100_000 || len(m.Text) > 100_000 {
@@ -348,6 +350,7 @@ func TestDailyMailsOfTenThousandRowsAreSmall(t *testing.T) {
 }
 
 func TestNamesCantChangeDailyReports(t *testing.T) {
+	slow(t)
 	tags := func(s string) int {
 		return strings.Count(s, "<script") + strings.Count(s, "<img") + strings.Count(s, "<!--")
 	}

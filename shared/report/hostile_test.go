@@ -96,6 +96,7 @@ func build(t *testing.T, evil string, ours bool, v View) map[string]Mail {
 
 // TestWhateverAnyFieldHoldsIsHarmless tries each hostile text in every field at once: in a mail's subject, its two parts, the attached page and each column of the CSV.
 func TestWhateverAnyFieldHoldsIsHarmless(t *testing.T) {
+	slow(t)
 	// more lists the elements that one text has more of than the other. Fewer are no harm: what comes to nothing is left out.
 	more := func(than, html string) (out []string) {
 		count := func(html string) map[string]int {

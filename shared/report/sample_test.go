@@ -177,3 +177,11 @@ func names(m Mail) string {
 	}
 	return strings.Join(list, ", ")
 }
+
+// slow skips a test that takes long when only the short ones are asked for, as under the race detector.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long: left out by -short")
+	}
+}
