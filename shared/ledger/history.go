@@ -125,13 +125,9 @@ func (l *Ledger) Life(ctx context.Context, corp archive.CorpID, kind directory.K
 
 // PutLooks keeps looks. Each is a row of its own, whose key is all that it says: again changes nothing.
 func (l *Ledger) PutLooks(ctx context.Context, corp archive.CorpID, looks []directory.Look) error {
-	rows := make([]item, 0, len(looks))
-	for _, look := range looks {
-		it, err := lookRow(corp, look)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, it)
+	rows, err := lookRows(corp, looks)
+	if err != nil {
+		return err
 	}
 	if err := l.write(ctx, l.tables.Directory, rows); err != nil {
 		return fmt.Errorf("looks of corp %s: %w", corp, err)
@@ -141,18 +137,26 @@ func (l *Ledger) PutLooks(ctx context.Context, corp archive.CorpID, looks []dire
 
 // DropLooks removes looks that the glances repeat.
 func (l *Ledger) DropLooks(ctx context.Context, corp archive.CorpID, looks []directory.Look) error {
-	rows := make([]item, 0, len(looks))
-	for _, look := range looks {
-		it, err := lookRow(corp, look)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, it)
+	rows, err := lookRows(corp, looks)
+	if err != nil {
+		return err
 	}
 	if err := l.erase(ctx, l.tables.Directory, rows); err != nil {
 		return fmt.Errorf("looks of corp %s: %w", corp, err)
 	}
 	return nil
+}
+
+func lookRows(corp archive.CorpID, looks []directory.Look) ([]item, error) {
+	rows := make([]item, 0, len(looks))
+	for _, look := range looks {
+		it, err := lookRow(corp, look)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, it)
+	}
+	return rows, nil
 }
 
 func lookRow(corp archive.CorpID, look directory.Look) (item, error) {
