@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -35,6 +36,28 @@ func (p *program) files() (*objstore.Store, error) {
 
 // filesRead is how many versions of the HR file a person's record is made of: the newest ones.
 const filesRead = 20
+
+// hrVersions reads the newest versions of a corp's HR file.
+func (p *program) hrVersions(ctx context.Context, corp archive.CorpID, most int) ([]identity.Version, error) {
+	var rows []ledger.HRFile
+	err := p.ledger.HRFiles(ctx, corp, func(h ledger.HRFile) bool {
+		rows = append(rows, h)
+		return len(rows) < most
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []identity.Version
+	for _, h := range rows {
+		content, err := p.hrContent(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		file, _ := identity.Parse(content) // it was put into force: what is wrong with it is no more than a warning
+		out = append(out, identity.Version{Name: strconv.Itoa(h.Number), At: h.At, File: file})
+	}
+	return out, nil
+}
 
 func (p *program) hrContent(ctx context.Context, h ledger.HRFile) ([]byte, error) {
 	store, err := p.files()
@@ -98,7 +121,7 @@ func peopleShow(ctx context.Context, p *program, args []string) error {
 		return enc.Encode(out)
 	}
 	if *user == "" {
-		files, err := p.ledger.HRVersions(ctx, c.ID, 1, p.hrContent)
+		files, err := p.hrVersions(ctx, c.ID, 1)
 		if err != nil {
 			return err
 		}
@@ -118,7 +141,7 @@ func peopleShow(ctx context.Context, p *program, args []string) error {
 	if held.At.IsZero() {
 		return fmt.Errorf("WeCom's directory has never shown a userid %q: vaultctl people show -corp %s lists those there are", *user, c.ID)
 	}
-	files, err := p.ledger.HRVersions(ctx, c.ID, filesRead, p.hrContent)
+	files, err := p.hrVersions(ctx, c.ID, filesRead)
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
-	"github.com/wecomvault/wecomvault/shared/identity"
 )
 
 // HRFile is one version of a company's own file about its people, as it was put into force. The newest one is in force.
@@ -29,29 +27,6 @@ type HRFile struct {
 // HRFiles calls f for the versions of a company's own file, the newest first: that one is in force.
 func (l *Ledger) HRFiles(ctx context.Context, corp archive.CorpID, f func(HRFile) bool) error {
 	return l.each(ctx, l.tables.Control, hrFilePK(corp), bounds{descending: true, consistent: true}, func(it item) bool { return f(hrFileOf(it)) })
-}
-
-// HRVersions is the newest versions of a corp's HR file, most of them at most, the newest first. content reads a version's file. What is wrong with
-// a file that was put into force is no more than a warning.
-func (l *Ledger) HRVersions(ctx context.Context, corp archive.CorpID, most int, content func(context.Context, HRFile) ([]byte, error)) ([]identity.Version, error) {
-	var rows []HRFile
-	err := l.HRFiles(ctx, corp, func(h HRFile) bool {
-		rows = append(rows, h)
-		return len(rows) < most
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []identity.Version
-	for _, h := range rows {
-		text, err := content(ctx, h)
-		if err != nil {
-			return nil, err
-		}
-		file, _ := identity.Parse(text)
-		out = append(out, identity.Version{Name: strconv.Itoa(h.Number), At: h.At, File: file})
-	}
-	return out, nil
 }
 
 // HRFile reads one version, or returns an error that wraps ErrAbsent.
