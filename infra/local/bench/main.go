@@ -33,10 +33,11 @@ type options struct {
 	floors  bool
 	size    int64
 	watch   time.Duration
+	users   int
 }
 
 // parts are what can be measured by itself, in their order.
-var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay", "noon"}
+var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay", "noon", "crowd"}
 
 func parseOptions(args []string) (options, error) {
 	var o options
@@ -49,6 +50,7 @@ func parseOptions(args []string) (options, error) {
 	f.BoolVar(&o.floors, "floors", true, "fail when a figure is below its floor")
 	f.Int64Var(&o.size, "file", 1<<30, "bytes of the large attachment")
 	f.DurationVar(&o.watch, "watch", time.Minute, "how long messages are sent for each of the two measurements of delay")
+	f.IntVar(&o.users, "users", 100_000, "users of the large company; a department for every 20, a receiver for every 50")
 	if err := command.Parse(f, args); err != nil {
 		return o, err
 	}
@@ -58,8 +60,8 @@ func parseOptions(args []string) (options, error) {
 			return o, command.Misuse("-only %s: there are %s", p, strings.Join(parts, ", "))
 		}
 	}
-	if o.n < 1000 || o.size < 64<<20 {
-		return o, command.Misuse("-n is 1,000 and more, -file 64 MiB and more")
+	if o.n < 1000 || o.size < 64<<20 || o.users < 1000 {
+		return o, command.Misuse("-n and -users are 1,000 and more, -file 64 MiB and more")
 	}
 	return o, nil
 }
@@ -109,6 +111,7 @@ func (o options) run(ctx context.Context, r *results, out io.Writer) (err error)
 		{[]string{"flow", "catchup", "fsck", "replay", "media"}, b.archive},
 		{[]string{"delay"}, b.delay},
 		{[]string{"noon"}, b.noon},
+		{[]string{"crowd"}, b.crowd},
 	} {
 		if slices.ContainsFunc(stage.parts, b.wanted) {
 			if err := stage.run(ctx); err != nil {

@@ -26,10 +26,9 @@ type crowd struct {
 	users, departments, receivers int
 }
 
-// A company of the size that most have, and one that is larger than nearly all. The ratios compare companies that are between them.
+// A company of the size that most have. The ratios compare companies that are like it.
 var (
 	usualCrowd = crowd{3_000, 150, 200}
-	largeCrowd = crowd{100_000, 5_000, 2_000}
 	ratioCrowd = crowd{2_000, 150, 200}
 )
 
@@ -45,11 +44,12 @@ type noonCost struct {
 	mails        int
 	bytes        int64 // of the mails
 	report, mail int64 // peaks
+	feedback     int64
 }
 
-// noon measures the reports of a day: of a company of usual size, of a very large one, and how the work grows with users and with receivers.
+// noon measures the reports of a day of a company of usual size, and how the work grows with users and with receivers.
 func (b *bench) noon(ctx context.Context) (err error) {
-	line := b.part("noon", "companies", 6)
+	line := b.part("noon", "companies", 5)
 	defer line.Done()
 	usual, err := b.noonOf(ctx, "usual", usualCrowd, true)
 	if err != nil {
@@ -73,19 +73,6 @@ func (b *bench) noon(ctx context.Context) (err error) {
 	b.set("noon-users", cpu(grown[1][0]))
 	b.set("noon-both", cpu(grown[1][1]))
 	b.note("at noon, reads: twice the users %.2f times, twice the receivers %.2f times, both %.2f times", reads(grown[1][0]), reads(grown[0][1]), reads(grown[1][1]))
-
-	large, err := b.noonOf(ctx, "large", largeCrowd, true)
-	if err != nil {
-		return err
-	}
-	b.set("noon-made", large.made.Seconds())
-	b.set("noon-invocations", float64(large.invocations))
-	b.set("noon-sent", large.sent.Seconds())
-	b.set("noon-cpu", large.cpu.Seconds())
-	b.set("noon-report-memory", megabytes(large.report))
-	b.set("noon-mail-memory", megabytes(large.mail))
-	b.set("noon-reads", float64(large.requests)/float64(largeCrowd.users))
-	b.set("noon-mails", float64(large.mails))
 	return nil
 }
 
@@ -124,7 +111,7 @@ func (b *bench) noonOf(ctx context.Context, name string, size crowd, send bool) 
 	cost = count.cost()
 	cost.invocations, cost.made, cost.sent = invocations, made, clock.Real().Sub(began)
 	r, m := b.meter.of("report"), b.meter.of("mail")
-	cost.cpu, cost.mailCPU, cost.report, cost.mail = r.CPU-reporting.CPU, m.CPU-mailing.CPU, r.Peak, m.Peak
+	cost.cpu, cost.mailCPU, cost.report, cost.mail, cost.feedback = r.CPU-reporting.CPU, m.CPU-mailing.CPU, r.Peak, m.Peak, b.meter.of("feedback").Peak
 	by := map[string]int{}
 	var wrong error
 	err = p.ledger.Mails(ctx, company, func(row ledger.MailRow) bool {
@@ -145,8 +132,8 @@ func (b *bench) noonOf(ctx context.Context, name string, size crowd, send bool) 
 	b.say("noon of %d users, %d departments, %d receivers: made in %.1f s and %d invocations, %s", size.users, size.departments, size.receivers, cost.made.Seconds(), cost.invocations, sent)
 	b.say("  report: %.1f s of processor time, peak %.0f MB, %d reads of the ledger (%.0f read units), %d S3 GETs, %d PUTs", cost.cpu.Seconds(), megabytes(cost.report), cost.requests, cost.readUnits,
 		cost.gets, cost.puts)
-	b.say("  mail: %d mails, %.0f MB, %.1f s of processor time, peak %.0f MB; seeding took %.1f s; mails by report: %v", cost.mails, megabytes(cost.bytes), cost.mailCPU.Seconds(),
-		megabytes(cost.mail), seeded.Seconds(), by)
+	b.say("  mail: %d mails, %.0f MB, %.1f s of processor time, peak %.0f MB; feedback: peak %.0f MB; seeding took %.1f s; mails by report: %v", cost.mails, megabytes(cost.bytes),
+		cost.mailCPU.Seconds(), megabytes(cost.mail), megabytes(cost.feedback), seeded.Seconds(), by)
 	for _, kind := range []report.Kind{report.UserStatus, report.MissingMobile, report.NumberChange, report.DeletedUsers, report.NewUsers, report.Maintenance, report.MissingEmail} {
 		if by[string(kind)] == 0 {
 			return noonCost{}, fmt.Errorf("%s was mailed to nobody: what was measured is not the work of a noon", kind)
@@ -292,16 +279,20 @@ func (s *seeding) member(i int) directory.Member {
 	return m
 }
 
+// parentOf is the department above one; 0: it is the root.
+func parentOf(department int) int {
+	if department == 1 {
+		return 0
+	}
+	return (department-2)/6 + 1
+}
+
 // directory writes departments, members, and what happened to some of them.
 func (s *seeding) directory(ctx context.Context) error {
 	entries := make([]directory.Entry, 0, s.size.users+s.size.departments)
 	for d := 1; d <= s.size.departments; d++ {
-		parent := 0
-		if d > 1 {
-			parent = (d-2)/6 + 1
-		}
 		entries = append(entries, directory.Entry{Kind: directory.KindDepartment, ID: strconv.Itoa(d), At: s.first,
-			Fields: directory.Fields(directory.Department{Name: "部门 " + strconv.Itoa(d), Parent: parent})})
+			Fields: directory.Fields(directory.Department{Name: "部门 " + strconv.Itoa(d), Parent: parentOf(d)})})
 	}
 	var changed []directory.Entry
 	var events []directory.Event

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -27,7 +28,7 @@ import (
 // chunk is how much of a file WeCom hands out at a time.
 const chunk = 512 << 10
 
-// wecom answers the three calls that the library makes from what was prepared, so that none of its time is in a figure. It is not the simulator:
+// wecom answers the calls that the library makes, and those about a directory, from what was prepared, so that none of its time is in a figure. It is not the simulator:
 // it knows no refusals, and answers whatever is published at once.
 type wecom struct {
 	server *http.Server
@@ -37,6 +38,10 @@ type wecom struct {
 	mu    sync.Mutex
 	corps map[archive.CorpID]*supply
 	files map[string]int64 // sdkfileid → size
+
+	departments, designated []byte            // answers about the company whose directory is read
+	members                 map[string][]byte // by department
+	calls                   atomic.Int64      // about it
 }
 
 // supply is one corp's chat data: prepared items, or a pool of them that never ends.
@@ -64,6 +69,7 @@ func startWeCom() (*wecom, error) {
 	})
 	mux.HandleFunc("POST /cgi-bin/message/getchatdata", w.chatData)
 	mux.HandleFunc("POST /cgi-bin/message/getchatmediadata", w.media)
+	mux.HandleFunc("/cgi-bin/", w.directory)
 	w.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		if err := w.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
