@@ -5,10 +5,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
 
 func TestACallIsNamedByItsPlaceAndNotByItsData(t *testing.T) {
@@ -100,6 +103,9 @@ func TestWhatMustDifferIsLeftOutAndNothingElse(t *testing.T) {
 		{"ControlTable", map[string]string{"pk": "corp#ww1", "sk": "cursor", "seq": "8", "fence": "3", "chain_hash": "ab"}, "ControlTable corp#ww1 cursor", "row chain_hash=ab seq=8", true},
 		{"ControlTable", map[string]string{"pk": "mail#ww1", "sk": "2026-03-10#R7#ab", "state": "sent"}, "", "", false},
 		{"ControlTable", map[string]string{"pk": "mail#ww1", "sk": "2026-03-10#R1#ab", "state": "sent", "attempt": "2"}, "ControlTable mail#ww1 2026-03-10#R1#ab", "row state=sent", true},
+		{"ControlTable", map[string]string{"pk": "receiver#ww1", "sk": "r-1", "rev": "2", "receiver": `{"id":"r-1","added":"2026-03-10T08:00:01.5Z"}`}, "ControlTable receiver#ww1 r-1",
+			`row receiver={"id":"r-1","added":(moment)} rev=2`, true},
+		{"ControlTable", map[string]string{"pk": "suppressed#ww1", "sk": "ab", "since": "then", "lifted": "now", "reason": "bounced"}, "ControlTable suppressed#ww1 ab", "row reason=bounced", true},
 		{"MessagesTable", map[string]string{"pk": "msg#ww1#a#202603", "sk": "1", "text": "hello"}, "MessagesTable msg#ww1#a#202603 1", "row text=hello", true},
 		{"DirectoryTable", map[string]string{"pk": "hist#ww1#member#a", "sk": "1773129600123", "at": "now", "fields": "{}"}, "DirectoryTable hist#ww1#member#a moment", "row fields={}", true},
 	} {
@@ -281,5 +287,36 @@ func TestOnlyTimeoutsDifferInTheTemplate(t *testing.T) {
 	}
 	if changed < len(timeouts)-1 { // one may have that time-out already
 		t.Errorf("%d time-outs changed, of %d", changed, len(timeouts))
+	}
+}
+
+func TestALifeIsTheSameWithoutItsMomentsAndAnotherWithAnotherValue(t *testing.T) {
+	life := func(at time.Time, mobile string) string {
+		look := func(at time.Time, mobile string) directory.Look {
+			return directory.Look{Kind: directory.KindMember, ID: "a", Asked: at, Answered: at.Add(time.Second), Part: directory.PartMembers, Via: "contacts", Presence: directory.There,
+				Seen: map[directory.Field]string{directory.FieldMobile: mobile}}
+		}
+		return lifeText(directory.Fold(directory.KindMember, "a", []directory.Look{look(at, "1"), look(at.Add(time.Hour), mobile)}, nil))
+	}
+	if a, b := life(dawn, "2"), life(dawn.Add(time.Minute), "2"); a != b || !strings.Contains(a, `"2"`) {
+		t.Errorf("%s, and %s", a, b)
+	}
+	if a, b := life(dawn, "2"), life(dawn, "3"); a == b {
+		t.Errorf("both are %s", a)
+	}
+}
+
+func TestAWordOfWeComsIsKeptOnlyAsWhatItSaidAndWhen(t *testing.T) {
+	d := wecomsim.Delivery{Change: "delete_user", Message: "<CreateTime>1773129600</CreateTime><UserID><![CDATA[a]]></UserID>"}
+	kept := directory.Notice{Kind: directory.KindMember, ID: "a", At: time.Unix(1773129600, 0), Says: directory.ToldDeleted}
+	other := kept
+	other.Says = directory.ToldCreated
+	late := kept
+	late.At = kept.At.Add(time.Second)
+	if !noted(d, []directory.Notice{other, kept}) {
+		t.Error("it is not found")
+	}
+	if noted(d, []directory.Notice{other, late}) {
+		t.Error("another is taken for it")
 	}
 }

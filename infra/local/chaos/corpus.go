@@ -122,7 +122,11 @@ type writer struct {
 	files int
 }
 
-const members = 6
+const (
+	members         = 6
+	externals       = 3
+	hostOfLatecomer = "member05"
+)
 
 func member(i int) string   { return fmt.Sprintf("member%02d", i) }
 func external(i int) string { return fmt.Sprintf("wm%030d", i) }
@@ -171,13 +175,18 @@ func (w *writer) people(ctx context.Context, corp string) error {
 	}
 	n.Members[0].IsLeaderInDept[0] = 1
 	n.Members = append(n.Members, wecomsim.Member{UserID: leaves, Name: "Leaving Person", Department: []int{2}, IsLeaderInDept: []int{0}, Mobile: "13800000098", Status: 1})
-	for i := range 2 {
-		n.Externals = append(n.Externals, wecomsim.External{ID: external(i), Name: fmt.Sprintf("Customer %d", i), Type: 1, FollowUsers: []wecomsim.Follow{{UserID: member(i)}}})
+	for i := range externals {
+		host := member(i)
+		if i == latecomer {
+			host = hostOfLatecomer
+		}
+		n.Externals = append(n.Externals, wecomsim.External{ID: external(i), Name: fmt.Sprintf("Customer %d", i), Type: 1, FollowUsers: []wecomsim.Follow{{UserID: host}}})
 	}
 	n.Rooms = []wecomsim.Room{
 		{ID: "wrinside", Kind: wecomsim.RoomInternal, Name: "Desk", Owner: member(0), Members: []string{member(0), member(1), member(2)}},
-		{ID: "wroutside", Kind: wecomsim.RoomExternal, Name: "Customers", Owner: member(0), Members: []string{member(0), external(0), external(refusing)}},
+		outside(latecomer),
 	}
+	n.Consents = append(n.Consents, wecomsim.Consent{UserID: hostOfLatecomer, External: external(latecomer), Status: "Disagree", Changed: dawn.Add(-2 * time.Hour).Unix()})
 	// Each with a time of its own, so that what is told of it has one order; what has no time comes in the order in which it was found.
 	for i := range 2 {
 		n.Consents = append(n.Consents, wecomsim.Consent{RoomID: "wroutside", External: external(i), Status: "Agree", Changed: dawn.Add(-time.Hour).Unix() + int64(i)})
@@ -186,6 +195,15 @@ func (w *writer) people(ctx context.Context, corp string) error {
 		}
 	}
 	return w.ChangeContacts(ctx, n)
+}
+
+// outside is the room with the first so many external contacts.
+func outside(n int) wecomsim.Room {
+	r := wecomsim.Room{ID: "wroutside", Kind: wecomsim.RoomExternal, Name: "Customers", Owner: member(0), Members: []string{member(0)}}
+	for i := range n {
+		r.Members = append(r.Members, external(i))
+	}
+	return r
 }
 
 // next fills in who speaks to whom, and when: a second after the one before.

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
+	"regexp"
 	"slices"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
-	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // The members to whom something happens in the middle of each run's day.
@@ -27,6 +24,7 @@ const (
 	joins       = "newcomer"
 	newHead     = "member04"
 	refusing    = 1 // of the external contacts; in the room "wroutside"
+	latecomer   = 2 // of the external contacts; he disagreed with his only member before, agrees then, and comes into the room
 )
 
 // changes are what happens to a company's people between two readings of its directory, all at one moment: it may be asked for again.
@@ -41,7 +39,12 @@ func changes(corp string) wecomsim.ChangeContacts {
 			unreachable: field(`{"mobile":"","email":""}`),
 			newHead:     field(`{"is_leader_in_dept":[1]}`),
 		},
-		Consents: []wecomsim.Consent{{RoomID: "wroutside", External: external(refusing), Status: "Disagree", Changed: dawn.Add(-time.Minute).Unix()}},
+		Rooms: []wecomsim.Room{outside(externals)},
+		Consents: []wecomsim.Consent{
+			{RoomID: "wroutside", External: external(refusing), Status: "Disagree", Changed: dawn.Add(-time.Minute).Unix()},
+			{RoomID: "wroutside", External: external(latecomer), Status: "Agree", Changed: dawn.Add(-50 * time.Second).Unix()},
+			{UserID: hostOfLatecomer, External: external(latecomer), Status: "Agree", Changed: dawn.Add(-40 * time.Second).Unix()},
+		},
 	}
 }
 
@@ -49,7 +52,7 @@ func changes(corp string) wecomsim.ChangeContacts {
 func (p *player) hear(ctx context.Context) error {
 	for _, c := range p.corpus.Corps {
 		for {
-			err := p.Hear(ctx, p.sim, c.ID, wecomsim.CallbackContacts, wecomsim.CallbackArchive)
+			err := p.Hear(ctx, p.sim, c.ID, wecomsim.CallbackContacts, wecomsim.CallbackCustomer, wecomsim.CallbackArchive)
 			if err == nil {
 				break
 			}
@@ -89,7 +92,50 @@ func (p *player) change(ctx context.Context) error {
 			rest(ctx, 200*time.Millisecond)
 		}
 	}
-	return p.settle(ctx, nil)
+	return p.settle(ctx, func() (string, error) { return p.unread(ctx) })
+}
+
+// The elements of WeCom's events that are looked at.
+var (
+	toldMember = regexp.MustCompile(`<UserID><!\[CDATA\[([^\]]*)\]\]></UserID>`)
+	toldAt     = regexp.MustCompile(`<CreateTime>([0-9]+)</CreateTime>`)
+)
+
+// heard calls f for what WeCom told of members and was answered for: the address has taken it upon itself then.
+func (p *player) heard(ctx context.Context, corp string, f func(d wecomsim.Delivery, member string) error) error {
+	all, err := p.sim.Deliveries(ctx, corp, 0)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		member := toldMember.FindStringSubmatch(d.Message)
+		if d.State != wecomsim.DeliveryDelivered || d.Event != "change_contact" || member == nil {
+			continue
+		}
+		if err := f(d, member[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unread names a member of whom WeCom told and whose state does not have it. Only those who came or went count: their state says by itself whether they were
+// looked at since.
+func (p *player) unread(ctx context.Context) (missing string, err error) {
+	for _, c := range p.corpus.Corps {
+		err := p.heard(ctx, c.ID, func(d wecomsim.Delivery, member string) error {
+			held, err := p.ledger.Held(ctx, archive.CorpID(c.ID), directory.KindMember, member)
+			came, went := held.Fields != "" && !held.Gone, held.Gone
+			if d.Change == "create_user" && !came || d.Change == "delete_user" && !went {
+				missing = fmt.Sprintf("WeCom's word %s of %s was taken, and nobody looked", d.Change, member)
+			}
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return missing, nil
 }
 
 // consent has WeCom asked about consent until nobody waits for an answer.
@@ -138,124 +184,4 @@ func (p *player) again(ctx context.Context) error {
 		}
 	}
 	return p.consent(ctx)
-}
-
-// body is a receiver as the API is given one.
-type body struct {
-	Name       string        `json:"name"`
-	Address    string        `json:"address"`
-	Language   string        `json:"language"`
-	Department int           `json:"department"`
-	Reports    []report.Kind `json:"reports"`
-}
-
-// receivers enters two receivers by the API, one for the whole company and one for a department, changes one of them, and edits a head of department. Each
-// request is made again until it is answered, as a careful client does: with the same idempotency key, or with the ETag of what is there then.
-func (p *player) receivers(ctx context.Context) error {
-	for _, c := range p.corpus.Corps {
-		all := p.APIURL() + "/v1/corps/" + c.ID + "/receivers"
-		for i, b := range []body{
-			{"Whole Company", "whole@" + c.ID + ".example", "en", directory.Root, report.Kinds()},
-			{"Desk", "desk@" + c.ID + ".example", "zh", 2, []report.Kind{report.UserStatus}},
-		} {
-			made, err := p.ask(ctx, http.MethodPost, all, b, "Idempotency-Key", fmt.Sprintf("chaos-%d", i))
-			if err != nil {
-				return err
-			}
-			if i == 0 {
-				continue
-			}
-			b.Reports = []report.Kind{report.UserStatus, report.MissingMobile, report.NumberChange, report.DeletedUsers, report.NewUsers, report.GroupsBreach, report.MissingEmail}
-			if err := p.put(ctx, all+"/"+made.ID, b, func(r receiver) bool { return len(r.Reports) == len(b.Reports) }); err != nil {
-				return err
-			}
-		}
-		edit := map[string]string{"language": "en"}
-		if err := p.put(ctx, all+"/h-"+headOfDesk, edit, func(r receiver) bool { return r.Language == "en" }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// receiver is as much of the API's answer as is looked at.
-type receiver struct {
-	ID       string        `json:"id"`
-	Language string        `json:"language"`
-	Reports  []report.Kind `json:"reports"`
-	etag     string
-}
-
-// put changes a receiver unless it is as it should be.
-func (p *player) put(ctx context.Context, url string, b any, done func(receiver) bool) error {
-	for {
-		now, err := p.ask(ctx, http.MethodGet, url, nil)
-		if err != nil || done(now) {
-			return err
-		}
-		switch _, err := p.ask(ctx, http.MethodPut, url, b, "If-Match", now.etag); {
-		case err == nil, ctx.Err() != nil:
-			return err
-		case err.Error() != outdated:
-			return err
-		}
-	}
-}
-
-// outdated is the error of a request whose ETag is of the past: what it asked for may have been done by a try that was not answered.
-const outdated = "the API answered 412"
-
-// ask asks the API until it answers with anything but an error of its own.
-func (p *player) ask(ctx context.Context, method, url string, b any, header ...string) (receiver, error) {
-	var r receiver
-	var sent []byte
-	if b != nil {
-		var err error
-		if sent, err = json.Marshal(b); err != nil {
-			return r, err
-		}
-	}
-	for {
-		token, err := p.Token("chaos", "admin")
-		if err != nil {
-			return r, err
-		}
-		req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(sent))
-		if err != nil {
-			return r, err
-		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		req.Header.Set("Content-Type", "application/json")
-		for i := 0; i+1 < len(header); i += 2 {
-			req.Header.Set(header[i], header[i+1])
-		}
-		status, text, etag := once(req)
-		switch {
-		case ctx.Err() != nil:
-			return r, ctx.Err()
-		case status == 0 || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
-			rest(ctx, 300*time.Millisecond)
-		case status == http.StatusPreconditionFailed:
-			return r, fmt.Errorf("%s", outdated)
-		case status >= http.StatusMultipleChoices:
-			return r, fmt.Errorf("the API answered %d to %s %s: %s", status, method, url, text)
-		default:
-			r.etag = etag
-			return r, json.Unmarshal(text, &r)
-		}
-	}
-}
-
-// once makes a request; status is 0 if there is no whole answer.
-func once(req *http.Request) (status int, text []byte, etag string) {
-	client := http.Client{Timeout: 30 * time.Second}
-	response, err := client.Do(req)
-	if err != nil {
-		return 0, nil, ""
-	}
-	defer func() { _ = response.Body.Close() }() // it was read, or is of no use
-	if text, err = io.ReadAll(response.Body); err != nil {
-		return 0, nil, ""
-	}
-	return response.StatusCode, text, response.Header.Get("ETag")
 }

@@ -74,6 +74,8 @@ type player struct {
 	ledger *ledger.Ledger
 	out    io.Writer
 	notes  notes
+
+	answered map[string]int // changes that the API has answered for, by corp and kind
 }
 
 // notes are what a run counts beside its end state.
@@ -88,7 +90,7 @@ type notes struct {
 
 // play plays a run to its end and writes its end state.
 func play(ctx context.Context, r run, out io.Writer) (err error) {
-	p := &player{run: r, out: out, notes: notes{Failed: map[string]int{}}}
+	p := &player{run: r, out: out, notes: notes{Failed: map[string]int{}}, answered: map[string]int{}}
 	if p.corpus, err = readCorpus(r.Corpus); err != nil {
 		return err
 	}
@@ -288,6 +290,7 @@ func (p *player) day() []step {
 		{"hear", p.hear},
 		{"consent", func(ctx context.Context) error { return p.invoked(ctx, "ConsentFunction", `{}`) }},
 		{"change", p.change},
+		{"files", p.files},
 		{"key", p.lateKeys},
 		{"watch", func(ctx context.Context) error { return p.invoked(ctx, "WatchFunction", `{}`) }},
 		{"morning", func(ctx context.Context) error {
@@ -298,6 +301,7 @@ func (p *player) day() []step {
 		{"noon", func(ctx context.Context) error {
 			return errors.Join(p.forward(ctx, noon.Add(time.Second)), p.reports(ctx))
 		}},
+		{"lift", p.lift},
 		{"evening", func(ctx context.Context) error {
 			return errors.Join(p.forward(ctx, noon.Add(2*time.Hour)), p.archive(ctx))
 		}},

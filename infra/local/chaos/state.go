@@ -57,7 +57,8 @@ var exceptions = []exception{
 	{"ControlTable settled#", "", "an index of media# by moments; media# itself is compared"},
 	{"ControlTable run#", "owner until done_at parts", "who made the report, when, and in how many goes"},
 	{"ControlTable mail#", "owner until ses_id at attempt fate_at", "who sent the mail, when, and how often; doubles are counted of what SES took"},
-	{"ControlTable receiver#", "", "compared by receiverState, without the moment at which one was added"},
+	{"ControlTable hrfile#", "at", "the moment at which it was put into force"},
+	{"ControlTable suppressed#", "since lifted", "moments"},
 	{"ControlTable breach#", "since seen over affected told told_to", "moments; and who was told by which mail: that each receiver was is seen in the mails"},
 	{"ControlTable asks#", "", "how often the API was asked: more often, where it did not answer"},
 	{"ControlTable heard#", "mail fate_at", "which mail SES last spoke of"},
@@ -67,19 +68,22 @@ var exceptions = []exception{
 	{"DirectoryTable heads#", "at", "the moment at which it was read"},
 	{"DirectoryTable hist#", "at", "the moment at which it was read"},
 	{"DirectoryTable dir#", "marks writer rev restless", "what it was last seen as by which reading, and how often it was written"},
-	{"DirectoryTable life#", "", "what each reading saw, and of what WeCom told; what follows from all of it, states and events, is compared"},
+	{"DirectoryTable life#", "", "what each reading saw, and when WeCom told: what follows from all of it is compared as lives"},
 	{"DirectoryTable event#", "after by told recorded", "between which readings it happened, and when WeCom told of it"},
 	{"DirectoryTable consent#", "asked answered why", "the moment at which WeCom was asked"},
 	{"DirectoryTable consentnow#", "changes drop owed heard answer asked answered why unread rev", "the moments of asking, and what is not done yet: what is so is in the states and changes"},
 	{"DirectoryTable consentchange#", "after by read found at", "between which readings it happened"},
 	{"DirectoryTable consentround#", "", "one for each round of asking, however often a fault has it repeated"},
 	{"DirectoryTable snap#", "", "one for each reading, however often a fault has it repeated"},
-	{"AuditTable ", "", "what the operator was told, with moments and random ids"},
+	{"AuditTable ", "", "who asked for what, as often as it was tried: that it is there before the API answers is seen at each answer"},
 }
 
 // alertRow is a run or a mail of an alert, whose day is a moment. Alerts tell of the faults themselves, or of more at once where a fault kept an earlier one
 // back, so that runs differ in them; that each mail went out once is seen in the mails, and so is who was alerted about groups.
 var alertRow = regexp.MustCompile(`^ControlTable (run|mail)#[^ ]* ([^ ]*#R7|[0-9-]{10}-[0-9a-f]{12}#)`)
+
+// added is the moment at which a receiver was entered, or edited, within what is kept of him.
+var added = regexp.MustCompile(`"[0-9-]{10}T[0-9:.]+Z"`)
 
 // momentary keys have moments in their sort key, which are left out.
 var (
@@ -100,6 +104,9 @@ func (p *player) writeState(ctx context.Context) error {
 		if err := p.bucketState(ctx, name, s.Items); err != nil {
 			return err
 		}
+	}
+	if err := p.livesState(ctx, s.Items); err != nil {
+		return err
 	}
 	var err error
 	if s.Doubles, err = p.mailState(ctx, s.Items); err != nil {
@@ -177,7 +184,11 @@ func normalRow(table string, fields map[string]string) (key, value string, keep 
 	}
 	var parts []string
 	for _, n := range slices.Sorted(maps.Keys(fields)) {
-		if !without[n] {
+		switch {
+		case without[n]:
+		case n == "receiver":
+			parts = append(parts, n+"="+added.ReplaceAllString(fields[n], "(moment)"))
+		default:
 			parts = append(parts, n+"="+fields[n])
 		}
 	}
@@ -340,7 +351,8 @@ func (p *player) mailState(ctx context.Context, items map[string]string) (double
 		switch {
 		case bytes.Contains(raw, []byte("\r\nX-WecomVault-Report: R7\r\n")):
 		case bytes.Contains(raw, []byte("\r\nX-WecomVault-Report: R6\r\n")) && !noon[key]:
-			items["mail "+strings.Join(m.Destinations, ",")+" of groups"] = "one or more"
+			told := sha256.Sum256(unnamed.ReplaceAll(normal, []byte("(moment)")))
+			items["mail "+strings.Join(m.Destinations, ",")+" of groups "+hex.EncodeToString(told[:8])] = "once or more"
 		default:
 			items[key] = value
 		}
@@ -362,6 +374,9 @@ func (p *player) mailState(ctx context.Context, items map[string]string) (double
 	}
 	return doubles, nil
 }
+
+// unnamed is what an alert is named by: when it was told, and when what it tells of began.
+var unnamed = regexp.MustCompile(`(?m)^(Date|In-Reply-To|Message-Id|References|X-Wecomvault-Report-Id): .*$`)
 
 // attemptHeader marks a mail that may be a double.
 const attemptHeader = "X-WecomVault-Attempt: "

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+)
+
+// livesState notes what follows from all that was ever seen of each department and member, without when; and each word of WeCom's about a member that was
+// answered for and is nowhere in what was kept of him.
+func (p *player) livesState(ctx context.Context, items map[string]string) error {
+	for _, c := range p.corpus.Corps {
+		id := archive.CorpID(c.ID)
+		var glances []directory.Glance
+		err := p.ledger.Snapshots(ctx, id, func(s ledger.Snapshot) bool {
+			glances = append(glances, s.Glances()...)
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		line := directory.NewTimeline(glances)
+		var known []directory.Entry
+		err = p.ledger.Helds(ctx, id, func(h ledger.Held) bool {
+			if h.Kind == directory.KindDepartment || h.Kind == directory.KindMember {
+				known = append(known, h.Entry)
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		lives := map[string]ledger.Life{}
+		for _, e := range known {
+			life, err := p.ledger.Life(ctx, id, e.Kind, e.ID)
+			if err != nil {
+				return err
+			}
+			looks := line.Unpack(e.Kind, e.ID, life.Looks)
+			items[fmt.Sprintf("life %s %s %s", c.ID, e.Kind, e.ID)] = lifeText(directory.Fold(e.Kind, e.ID, looks, life.Notices))
+			if e.Kind == directory.KindMember {
+				lives[e.ID] = life
+			}
+		}
+		err = p.heard(ctx, c.ID, func(d wecomsim.Delivery, member string) error {
+			if !noted(d, lives[member].Notices) {
+				items[fmt.Sprintf("callback %d of %s", d.ID, c.ID)] = fmt.Sprintf("WeCom's word %s of %s was answered for, and is not kept", d.Change, member)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lifeText is a history without its moments: what happened, in order, and each field's values, in order, with whether the last one holds.
+func lifeText(h directory.History) string {
+	var out []string
+	for _, e := range h.Events {
+		out = append(out, fmt.Sprintf("%s %d %q>%q %s", e.What, e.Department, e.Old, e.New, e.How))
+	}
+	for _, f := range slices.Sorted(maps.Keys(h.Spans)) {
+		var values []string
+		for _, s := range h.Spans[f] {
+			end := ""
+			if s.Ended {
+				end = " ended"
+			}
+			values = append(values, strconv.Quote(s.Value)+end)
+		}
+		out = append(out, string(f)+" "+strings.Join(values, ", "))
+	}
+	return fmt.Sprintf("life here=%v; %s", h.Here, strings.Join(out, "; "))
+}
+
+// says are WeCom's words about a member, as they are kept.
+var says = map[string]directory.Telling{"create_user": directory.ToldCreated, "update_user": directory.ToldUpdated, "delete_user": directory.ToldDeleted}
+
+func noted(d wecomsim.Delivery, notices []directory.Notice) bool {
+	at := toldAt.FindStringSubmatch(d.Message)
+	if at == nil {
+		return false
+	}
+	return slices.ContainsFunc(notices, func(n directory.Notice) bool {
+		return n.Says == says[d.Change] && strconv.FormatInt(n.At.Unix(), 10) == at[1]
+	})
+}
+
+// isAudited is an error if a change that the API has just answered for is not in the audit stream, where it must be before the answer: that it began, and that
+// it was done. Which one a request is follows from its method and its address, as far as the day makes such requests.
+func (p *player) isAudited(ctx context.Context, method, url string) error {
+	path := strings.Split(strings.TrimPrefix(url, p.APIURL()+"/v1/corps/"), "/")
+	action, known := map[string]string{
+		"POST receivers": "addReceiver", "PUT receivers": "changeReceiver", "DELETE receivers": "removeReceiver", "PUT settings": "changeSettings",
+		"POST hr-files": "importHRFile", "DELETE suppressions": "liftSuppression",
+	}[method+" "+path[1]]
+	if !known {
+		return nil
+	}
+	outcomes := map[string]int{}
+	client := dynamodb.NewFromConfig(p.Config(operator))
+	table := p.House.Template.Outputs["AuditTable"]
+	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("read the audit stream: %w", err)
+		}
+		for _, it := range page.Items {
+			if text(it["action"]) == "api "+action && text(it["corp"]) == path[0] {
+				outcomes[text(it["outcome"])]++
+			}
+		}
+	}
+	p.answered[path[0]+action]++
+	if n := p.answered[path[0]+action]; outcomes["begun"] < n || outcomes["done"] < n {
+		return fmt.Errorf("%d answers to %s, and in the audit stream %d that began and %d that were done", n, action, outcomes["begun"], outcomes["done"])
+	}
+	return nil
+}
