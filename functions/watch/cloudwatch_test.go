@@ -113,6 +113,14 @@ var alarmFaults = map[string]struct {
 		h.OK(h.op.PutCorp(h.Context(), ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour), ReportTo: []ledger.Receiver{{Address: "a@lantern.example"}}}))
 		h.at = time.Date(2031, 5, 6, 12, 26, 0, 0, time.UTC)
 	}, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"one report of the noon is not made": {func(h *house) {
+		h.afternoon(report.DeletedUsers)
+		h.made(report.UserStatus, report.MissingMobile, report.NumberChange, report.GroupsBreach, report.Maintenance, report.MissingEmail, report.Coverage) // and not R5
+	}, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"a report is switched off": {func(h *house) {
+		h.afternoon(report.UserStatus)
+		h.made(report.Kinds()[1:]...)
+	}, (*house).well, 1, nil},
 	"a receiver's mailbox is gone": {func(h *house) {
 		h.OK(h.op.PutCorp(h.Context(), ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour), ReportTo: []ledger.Receiver{{Address: "a@lantern.example"}}}))
 		for _, address := range []string{"a@lantern.example", "b@lantern.example"} {
@@ -127,6 +135,28 @@ var alarmFaults = map[string]struct {
 	"WeCom limits for a few moments": {nil, func(h *house) {
 		h.polled(ledger.Poll{CaughtUp: h.at, LastWhole: h.at, Trouble: &ledger.Trouble{Cause: "rate-limited", Code: 45009, Since: h.at}})
 	}, 3, nil},
+}
+
+// made keeps that reports of the day are made.
+func (h *house) made(kinds ...report.Kind) {
+	h.Helper()
+	for _, k := range kinds {
+		run := ledger.Run{Corp: corp, Day: h.at.Format(time.DateOnly), Report: string(k), Owner: "me", Until: h.at.Add(time.Hour)}
+		_, err := h.op.ClaimRun(h.Context(), run, h.at)
+		h.OK(err)
+		h.OK(h.op.FinishRun(h.Context(), run))
+	}
+}
+
+// afternoon is a company with an account admin, who has switched a report off, after noon.
+func (h *house) afternoon(off report.Kind) {
+	h.Helper()
+	c := ledger.Corp{ID: corp, Name: "Lantern Works", Added: h.at.Add(-24 * time.Hour), ReportTo: []ledger.Receiver{{Address: "a@lantern.example"}}}
+	h.OK(h.op.PutCorp(h.Context(), c))
+	c.Settings = c.Settings.Turned(off, true, "test", h.at)
+	_, err := h.op.ChangeCorp(h.Context(), c)
+	h.OK(err)
+	h.at = time.Date(2031, 5, 6, 12, 26, 0, 0, time.UTC)
 }
 
 // trouble is a corp that WeCom has not answered for 20 minutes.
@@ -195,10 +225,7 @@ func TestUndisturbedHoursAroundNoonFireNoAlarm(t *testing.T) {
 				h.finish(h.batch(4), 1)
 			}
 			if h.at.Hour() == noonHour && h.at.Minute() == 5 {
-				run := ledger.Run{Corp: corp, Day: h.at.Format(time.DateOnly), Report: string(report.UserStatus), Owner: "me", Until: h.at.Add(time.Hour)}
-				_, err := h.op.ClaimRun(t.Context(), run, h.at)
-				h.OK(err)
-				h.OK(h.op.FinishRun(t.Context(), run))
+				h.made(report.Kinds()...)
 				h.letter("noon", 1, ledger.MailSent)
 			}
 		})

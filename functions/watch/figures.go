@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -74,14 +73,26 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	if f.now.Sub(noon) <= lateAfter || !noon.After(f.corp.Added) {
 		return nil
 	}
-	run, err := w.ledger.RunOf(ctx, f.corp.ID, noon.Format(time.DateOnly), string(report.UserStatus))
-	if err != nil && !errors.Is(err, ledger.ErrAbsent) {
-		return err
+	missing, err := w.unmade(ctx, f.corp, noon)
+	f.letters.late += missing // no mail of them may be planned yet
+	return err
+}
+
+// unmade is how many reports of a noon are on and not made.
+func (w *watcher) unmade(ctx context.Context, c ledger.Corp, noon time.Time) (int, error) {
+	wanted, day := map[string]bool{}, noon.Format(time.DateOnly)
+	for _, k := range report.Kinds() {
+		if c.Settings.OnFor(k, noon) {
+			wanted[string(k)] = true
+		}
 	}
-	if run.State != ledger.RunDone {
-		f.letters.late++ // no mail of it may be planned yet
-	}
-	return nil
+	err := w.ledger.Runs(ctx, c.ID, func(run ledger.Run) bool {
+		if run.Day == day && run.State == ledger.RunDone {
+			delete(wanted, run.Report)
+		}
+		return run.Day >= day
+	})
+	return len(wanted), err
 }
 
 // toUsers marks the mails of a report that go to the users whom it concerns: of their addresses the report itself tells.
