@@ -17,6 +17,7 @@ type Corp struct {
 	ReportTo  []Receiver // its account admins: urgent R7 always, and at noon what they subscribe to
 	Simulated bool       // the company is played: every mail and screen says so
 	Added     time.Time
+	App       int                // AgentId of the app that writes to members; 0: none. Its secret is in Secrets Manager. SetApp alone writes it
 	Settings  receivers.Settings // of its reports; Settings.Rev is that of the row, 0 as long as ChangeCorp never wrote it
 }
 
@@ -28,7 +29,7 @@ type Receiver struct {
 	Reports  string `json:"reports,omitempty"` // at noon: see WithReports; "" is the defaults
 }
 
-// PutCorp adds a company, or changes what it has but the settings of its reports: those are ChangeCorp's.
+// PutCorp adds a company, or changes what it has but its app and the settings of its reports: those are SetApp's and ChangeCorp's.
 func (l *Ledger) PutCorp(ctx context.Context, c Corp) error {
 	expression, names, values, err := corpUpdate(c)
 	if err != nil {
@@ -46,6 +47,15 @@ func corpUpdate(c Corp) (expression string, names map[string]string, values item
 	}
 	return "SET corp = :corp, #name = :name, report_to = :report_to, simulated = :simulated, added = :added", map[string]string{"#name": "name"},
 		item{":corp": str(string(c.ID)), ":name": str(c.Name), ":report_to": str(string(admins)), ":simulated": boolean(c.Simulated), ":added": when(c.Added)}, nil
+}
+
+// SetApp says by which app a company writes to its members. ErrAbsent: there is no such company.
+func (l *Ledger) SetApp(ctx context.Context, id archive.CorpID, agent int) error {
+	_, err := l.update(ctx, l.tables.Control, "corps", id.KeyPart(), "SET app = :app", "attribute_exists(pk)", nil, item{":app": count(agent)})
+	if _, refused := refusedRow(err); refused {
+		return fmt.Errorf("set the app of corp %s: %w", id, ErrAbsent)
+	}
+	return err
 }
 
 // Corp reads a company, or returns an error that wraps ErrAbsent.
@@ -77,7 +87,7 @@ func (l *Ledger) Corps(ctx context.Context) ([]Corp, error) {
 }
 
 func corpOf(it item) (Corp, error) {
-	c := Corp{ID: archive.CorpID(getStr(it, "corp")), Name: getStr(it, "name"), Simulated: getBool(it, "simulated"), Added: getTime(it, "added")}
+	c := Corp{ID: archive.CorpID(getStr(it, "corp")), Name: getStr(it, "name"), Simulated: getBool(it, "simulated"), Added: getTime(it, "added"), App: getCount(it, "app")}
 	if err := json.Unmarshal([]byte(getStr(it, "report_to")), &c.ReportTo); err != nil {
 		return Corp{}, fmt.Errorf("read the account admins of corp %s: %w", c.ID, err)
 	}

@@ -28,6 +28,7 @@ import (
 //	  settled#<corp>      <time>#<file hash>                  when an attachment had its outcome: an index by time
 //	  lost#<corp>         <file hash>                         an attachment whose outcome was once lost: an index of the few
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
+//	  preview#<corp>      <report>                            a preview of a report: asked for, and where what it tells is kept
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
 //	  heard#<corp>        <address hash>                      what SES last said of mails to an address
@@ -74,7 +75,7 @@ import (
 
 // Their attributes, each once, by the rows that have it. Times are RFC 3339 with milliseconds in UTC, "" for none; hashes lower-case hex.
 //
-//	corps      corp name report_to (JSON: account admins) simulated added settings (JSON) rev
+//	corps      corp name report_to (JSON: account admins) simulated added app settings (JSON) rev
 //	cursor     seq chain_n chain_hash owner fence wanted beat caught_up empties last_whole page_limit trouble (JSON)
 //	key        key_version fingerprint (SHA-256 of the public key's DER) added proven
 //	batch      corp after first last items sha256 size object version pulled caught_up prev chain_n chain_hash state archived set_aside segments slot failure announced announcements
@@ -84,6 +85,7 @@ import (
 //	run        corp day report state owner until mails object version parts done_at
 //	mail       corp day report to object version state owner until attempt ses_id reason at nudges nudged nudged_owner fate fate_detail fate_at
 //	receiver   corp receiver (JSON) rev
+//	telling    corp day report member text state owner until attempt app asked doubles msgid reason at nudges nudged nudged_owner
 //	hrfile     corp number sha256 object version size rows by at from
 //	suppressed  corp address reason detail mail since lifted
 //	heard      fate fate_detail mail fate_at
@@ -119,6 +121,7 @@ func runPK(c archive.CorpID) string       { return "run#" + c.KeyPart() }
 func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }
 func noMailPK(c archive.CorpID) string    { return "suppressed#" + c.KeyPart() }
 func alarmPK(c archive.CorpID) string     { return "alarm#" + c.KeyPart() }
+func tellingPK(c archive.CorpID) string   { return "telling#" + c.KeyPart() }
 func watchPK(c archive.CorpID) string     { return "watch#" + c.KeyPart() }
 func recallPK(c archive.CorpID) string    { return "recall#" + c.KeyPart() }
 func roomPK(c archive.CorpID) string      { return "room#" + c.KeyPart() }

@@ -152,11 +152,16 @@ func (l *Ledger) RefuseMail(ctx context.Context, m MailRow, reason string, now, 
 // NoteNudge records that an unsettled mail's job was sent again at a time: nudges times by now. m is the mail as it was read; where it has been settled
 // or noted by somebody else since, what stands there stays.
 func (l *Ledger) NoteNudge(ctx context.Context, m MailRow, nudges int, at time.Time) error {
-	before, values := "attribute_not_exists(nudged)", item{":planned": str(MailPlanned), ":sending": str(MailSending), ":nudges": count(nudges), ":at": when(at), ":owner": str(m.Owner)}
-	if !m.Nudged.IsZero() {
-		before, values[":before"] = "nudged = :before", when(m.Nudged)
+	return l.noteNudge(ctx, mailPK(m.Corp), m.Key(), m.Owner, m.Nudged, nudges, at)
+}
+
+// noteNudge is NoteNudge for a row, mail or telling, whose owner and last nudge were as given when it was read.
+func (l *Ledger) noteNudge(ctx context.Context, pk, sk, owner string, nudged time.Time, nudges int, at time.Time) error {
+	before, values := "attribute_not_exists(nudged)", item{":planned": str(MailPlanned), ":sending": str(MailSending), ":nudges": count(nudges), ":at": when(at), ":owner": str(owner)}
+	if !nudged.IsZero() {
+		before, values[":before"] = "nudged = :before", when(nudged)
 	}
-	_, err := l.update(ctx, l.tables.Control, mailPK(m.Corp), m.Key(), "SET nudges = :nudges, nudged = :at, nudged_owner = :owner",
+	_, err := l.update(ctx, l.tables.Control, pk, sk, "SET nudges = :nudges, nudged = :at, nudged_owner = :owner",
 		"#state IN (:planned, :sending) AND "+before, map[string]string{"#state": "state"}, values)
 	if _, refused := refusedRow(err); refused {
 		return nil

@@ -32,7 +32,7 @@ func stable[Job any](t *testing.T, body string) {
 func FuzzJobs(f *testing.F) {
 	for _, body := range []string{
 		`{"corp":"wwtide","batch":"00000000000000000001-00000000000000000004-0123456789abcdef0123456789abcdef"}`, `{"corp":"wwtide","waiting":"1936000000004#ab"}`,
-		`{"corp":"wwtide","report":"R7"}`, `{"corp":"wwtide","mail":"2031-05-06#R1#0123456789abcdef"}`, `{"corp":"wwtide","reason":"no-key","key_version":3}`,
+		`{"corp":"wwtide","report":"R7"}`, `{"corp":"wwtide","mail":"2031-05-06#R1#0123456789abcdef"}`, `{"corp":"wwtide","telling":"2031-05-06#R2#lin"}`, `{"corp":"wwtide","reason":"no-key","key_version":3}`,
 		`{"event":"Bounce","ses_id":"0100","at":"2031-05-06T12:00:07Z","corp":["d3d0aWRl"],"mail":["MQ"],"bounce":"Permanent","bounce_detail":"General"}`,
 		``, `null`, `[]`, `{"corp":1}`, `{"key_version":-1}`, `{"corp":"\ud800"}`,
 	} {
@@ -43,6 +43,7 @@ func FuzzJobs(f *testing.F) {
 		stable[queue.MediaJob](t, body)
 		stable[queue.ReportJob](t, body)
 		stable[queue.MailJob](t, body)
+		stable[queue.TellJob](t, body)
 		stable[queue.RedriveJob](t, body)
 		stable[queue.MailEvent](t, body)
 	})

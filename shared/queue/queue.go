@@ -43,6 +43,12 @@ type MailJob struct {
 }
 
 // RedriveJob asks redrive to put set-aside items back to work. An empty Reason means every reason; KeyVersion 0 every version.
+// TellJob asks tell to send one message in WeCom to one user.
+type TellJob struct {
+	Corp    archive.CorpID `json:"corp"`
+	Telling string         `json:"telling"` // ledger.Telling.Key
+}
+
 type RedriveJob struct {
 	Corp       archive.CorpID     `json:"corp"`
 	Reason     string             `json:"reason,omitempty"`

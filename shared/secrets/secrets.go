@@ -51,11 +51,13 @@ func (Value) MarshalJSON() ([]byte, error) { return []byte(`"[secret]"`), nil }
 // Kind is which of a corp's secrets is meant.
 type Kind string
 
-// The kinds of secret: that of the message archive, of an app that may read the contacts, and of an app that may read customers.
+// The kinds of secret: that of the message archive, of an app that may read the contacts, of an app that may read customers, and of the app that writes to
+// members.
 const (
 	Archive  Kind = "archive"
 	Contacts Kind = "contacts"
 	Customer Kind = "customer"
+	App      Kind = "app"
 )
 
 // Store reads and adds secrets below one name prefix. It is safe for concurrent use and caches nothing: its callers live through many

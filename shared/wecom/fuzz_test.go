@@ -115,6 +115,10 @@ func readings() []reading {
 			list, err := r.RoomAgreements(ctx, "wr1")
 			return changes(list), err
 		},
+		func(ctx context.Context, r *wecom.Reader) ([]time.Time, error) {
+			_, err := r.Agent(ctx, 1000007)
+			return nil, err
+		},
 	}
 }
 

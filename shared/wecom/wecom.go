@@ -1,5 +1,5 @@
-// Package wecom speaks WeCom's server API: tokens, and the calls that name departments, members, external contacts and rooms. It owns
-// WeCom's forms and errcodes; it keeps nothing but tokens, and never logs a URL, since the token is part of it.
+// Package wecom speaks WeCom's server API: tokens, the calls that name departments, members, external contacts and rooms, and the one by which an app
+// writes to a member. It owns WeCom's forms and errcodes; it keeps nothing but tokens, and never logs a URL, since the token is part of it.
 package wecom
 
 import (
@@ -23,6 +23,8 @@ type Error struct {
 	Call    string // the path, without query
 	Code    int
 	Message string
+
+	answer []byte // the whole of it, for calls that say more in it
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("wecom %s answered errcode %d", e.Call, e.Code) }
@@ -201,7 +203,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return fmt.Errorf("wecom %s: %w: the answer is no JSON", path, ErrNoAnswer)
 	}
 	if refusal.Code != 0 {
-		return &Error{Call: path, Code: refusal.Code, Message: refusal.Message}
+		return &Error{Call: path, Code: refusal.Code, Message: refusal.Message, answer: text}
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("wecom %s answered in another form than documented", path)

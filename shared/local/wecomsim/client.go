@@ -117,6 +117,11 @@ func (c *Client) AddKey(ctx context.Context, n NewKeyRequest) (Key, error) {
 	return post[Key](ctx, c, "/sim/key", n)
 }
 
+// Written lists what a corp's apps wrote to members, in order.
+func (c *Client) Written(ctx context.Context, corp string) ([]Written, error) {
+	return get[[]Written](ctx, c, "/sim/written?corp="+url.QueryEscape(corp))
+}
+
 // KillTokens ends tokens.
 func (c *Client) KillTokens(ctx context.Context, n KillTokens) error {
 	return c.Call(ctx, http.MethodPost, "/sim/token", n, nil)

@@ -205,6 +205,7 @@ func (s *Sim) routeControl() {
 	s.routeAccounts()
 	s.routeCallbacks()
 	s.routeLives()
+	s.routeWritten()
 	s.routeDemo()
 }
 

@@ -36,7 +36,9 @@ type Secret struct {
 	// KnownIPs are the addresses from which a secret of contacts sync was used before 2022-08-15: from these it reads all fields, from others
 	// ids alone. None: its kind says which it is.
 	KnownIPs []string `json:"known_ips,omitempty"`
-	Disabled bool     `json:"disabled,omitempty"`
+	// Agent is the AgentId of a self-built app, which it needs for writing to members; 0: it has none.
+	Agent    int  `json:"agent,omitempty"`
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // Key is one version of a corp's key pair. Private is "" if the pair was made elsewhere.
@@ -82,6 +84,7 @@ type Member struct {
 	Address        string   `json:"address,omitempty"`
 	MainDepartment int      `json:"main_department,omitempty"`
 	Status         int      `json:"status"`
+	Unlicensed     bool     `json:"unlicensed,omitempty"` // no licence for calls of the API: apps can't write to the member
 }
 
 // Follow is one member's relation to an external contact.

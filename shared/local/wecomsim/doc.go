@@ -6,7 +6,8 @@
 //
 // Under /cgi-bin: gettoken; message/getchatdata and getchatmediadata, the two calls that Tencent's library makes; msgaudit/get_permit_user_list,
 // check_single_agree, check_room_agree, groupchat/get, get_robot_info; department/list, get, simplelist; user/get, list, simplelist,
-// list_id; externalcontact/get_follow_user_list, list, get, batch/get_by_user, groupchat/list, groupchat/get. What a token reads depends
+// list_id; externalcontact/get_follow_user_list, list, get, batch/get_by_user, groupchat/list, groupchat/get; message/send of a text to members,
+// and agent/get. What a token reads depends
 // on the kind of its secret (Kind…). Refusals have HTTP 200, an errcode and a decorated errmsg. Chat data leaves after ChatWindow and files
 // after MediaWindow by the simulator's clock; tokens, rate limits and bans live in real time. encrypt_sign is not checked.
 //
@@ -45,6 +46,7 @@
 //	GET    /sim/fault                       → []Fault that still wait
 //	DELETE /sim/fault        Lift           {"id":N}, or {} for all → []Fault
 //	POST   /sim/rate         Rate           {"corp","api","per_minute","block_seconds"}: 45009 above it; 0 lifts it → Rate
+//	GET    /sim/written?corp=ID             → []Written: what apps wrote to members by message/send, what was dropped, and how often each came again
 //	GET    /sim/account?corp=ID             → Account: what the corp was given, counted
 //	GET    /sim/items?corp=ID[&after=SEQ][&limit=N][&raw=1] → []Item: every seq with the SHA-256 of what opens
 //
@@ -65,6 +67,11 @@
 // Consent: check_single_agree and check_room_agree know Agree, Disagree and, for whom nothing was said, Default_Agree with the time 0. A call
 // with more than 100 pairs gets 301060, with an unknown member or contact 301061 for all of it. WeCom's rates, 2,500 and 1,500 calls a minute,
 // are set with /sim/rate.
+//
+// message/send: an app is a secret with an agent. Members outside the secret's departments, or who left, are in invaliduser, in lower case and with
+// errcode 0; those without licence in unlicenseduser; 81013 if nobody is left. More than 30 messages a minute or 1,000 an hour to a member are dropped
+// without a word. With enable_duplicate_check a request that is equal, byte for byte, within the interval shows nothing more. Assumed, because no public
+// page says it: that it is answered with the msgid of the first, and that 81013 comes with unlicenseduser.
 //
 // # The demonstration
 //

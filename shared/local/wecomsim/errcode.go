@@ -7,15 +7,18 @@ var errTexts = map[int]string{
 	-1:     "system busy",
 	40001:  "invalid credential",
 	40003:  "invalid UserID",
+	40008:  "invalid message type",
 	40013:  "invalid corpid",
 	40014:  "invalid access_token",
 	40050:  "chatid not exist",
+	40056:  "invalid agentid",
 	40058:  "invalid parameter",
 	40096:  "invalid external userid",
 	41001:  "access_token missing",
 	41002:  "corpid missing",
 	41004:  "corpsecret missing",
 	42001:  "access_token expired",
+	44004:  "text content is empty",
 	45009:  "api freq out of limit",
 	47001:  "data format error",
 	48002:  "api forbidden",
@@ -27,9 +30,12 @@ var errTexts = map[int]string{
 	60020:  "not allow to access from your ip",
 	60111:  "userid not found",
 	60123:  "invalid department id",
+	81013:  "user & party & tag all invalid",
+	82001:  "all receivers empty",
 	84061:  "not external contact",
 	84074:  "no permission",
 	92002:  "cross-corp call is not allowed",
+	301002: "agent not allowed",
 	301039: "request parameter error",
 	301042: "ip white list limit, request ip not in white list",
 	301048: "file of this sdkfileid does not exist or has expired",
@@ -46,6 +52,7 @@ var errTexts = map[int]string{
 type refusal struct {
 	code int
 	list string // the name of a list that stands empty in the refusal, "" for none
+	more object // what else stands in it
 }
 
 func (e *refusal) Error() string { return fmt.Sprintf("errcode %d", e.code) }
@@ -68,5 +75,5 @@ func (s *Sim) refusalObject(e *refusal) object {
 	if e.list != "" {
 		o = append(o, field{e.list, []int{}})
 	}
-	return o
+	return append(o, e.more...)
 }

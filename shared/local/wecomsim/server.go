@@ -136,6 +136,7 @@ var readers = []string{KindArchive, KindCustomer, KindLegacyApp, KindNewApp, Kin
 func (s *Sim) apis() map[string]api {
 	archive := []string{KindArchive}
 	sync := []string{KindContactsSyncOldIP, KindContactsSyncNewIP}
+	apps := []string{KindLegacyApp, KindNewApp}
 	return map[string]api{
 		"message/getchatdata":      {method: "POST", kinds: archive, archive: true, list: "chatdata", run: (*Sim).getChatData},
 		"message/getchatmediadata": {method: "POST", kinds: archive, archive: true, run: (*Sim).getChatMediaData},
@@ -145,6 +146,9 @@ func (s *Sim) apis() map[string]api {
 		"msgaudit/check_room_agree":     {method: "POST", kinds: archive, archive: true, run: (*Sim).checkRoomAgree},
 		"msgaudit/groupchat/get":        {method: "POST", kinds: archive, archive: true, run: (*Sim).auditRoom},
 		"msgaudit/get_robot_info":       {method: "GET", kinds: archive, archive: true, run: (*Sim).robotInfo},
+
+		"message/send": {method: "POST", kinds: apps, run: (*Sim).messageSend},
+		"agent/get":    {method: "GET", kinds: apps, run: (*Sim).agentGet},
 
 		"department/list":       {method: "GET", kinds: readers, run: (*Sim).departmentList},
 		"department/get":        {method: "GET", kinds: readers, run: (*Sim).departmentGet},
@@ -277,7 +281,11 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request, name, corpID string,
 		s.playFault(w, r, fault, nil)
 		return
 	}
-	ans, err := run(body)
+	var ans answer
+	var err error
+	if fault == nil || fault.ErrCode == 0 || name != "message/send" { // what is refused is not sent
+		ans, err = run(body)
+	}
 	if fault != nil && fault.ErrCode != 0 {
 		err = refuse(fault.ErrCode)
 		if name == "message/getchatdata" {

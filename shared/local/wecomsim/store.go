@@ -11,7 +11,7 @@ import (
 )
 
 // The file's buckets: one value for the simulator itself, one for each corp and its contacts, and for each corp a bucket of items by seq,
-// one of files by sdkfileid, one of deliveries and one of changes of members.
+// one of files by sdkfileid, one of deliveries, one of changes of members and one of what apps wrote.
 var (
 	bucketSelf      = []byte("self")
 	bucketCorps     = []byte("corps")
@@ -20,6 +20,7 @@ var (
 	bucketFiles     = []byte("files")
 	bucketCallbacks = []byte("callbacks")
 	bucketChanges   = []byte("changes")
+	bucketWritten   = []byte("written")
 	keySelf         = []byte("self")
 )
 
@@ -60,7 +61,7 @@ type file struct {
 
 func (s *Sim) open() error {
 	return s.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketSelf, bucketCorps, bucketContacts, bucketItems, bucketFiles, bucketCallbacks, bucketChanges} {
+		for _, name := range [][]byte{bucketSelf, bucketCorps, bucketContacts, bucketItems, bucketFiles, bucketCallbacks, bucketChanges, bucketWritten} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("making bucket %s: %w", name, err)
 			}

@@ -3,6 +3,7 @@ package wecomsim
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,11 @@ import (
 func hash64(parts ...any) uint64 {
 	sum := sha256.Sum256(fmt.Append(nil, parts...))
 	return binary.BigEndian.Uint64(sum[:])
+}
+
+func hashOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
