@@ -121,13 +121,20 @@ func (b *bench) cursor(id archive.CorpID) ledger.Cursor {
 // until follows a corp until its cursor is as wanted, or until following ends with an error. It returns that error.
 func (b *bench) until(f *fetcher, id archive.CorpID, what string, reached func(ledger.Cursor) bool) error {
 	b.Helper()
+	follow := func(ctx context.Context) error {
+		_, _, err := f.follow(ctx, id)
+		return err
+	}
+	return b.endedWhen(follow, fmt.Sprintf("corp %s: %s", id, what), func() bool { return reached(b.cursor(id)) })
+}
+
+// endedWhen has work go on until a state is reached, or until it ends by itself with an error, which is returned.
+func (b *bench) endedWhen(work func(context.Context) error, what string, reached func() bool) error {
+	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() {
-		_, _, err := f.follow(ctx, id)
-		ended <- err
-	}()
+	go func() { ended <- work(ctx) }()
 	end := time.After(20 * time.Second)
 	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
@@ -136,9 +143,9 @@ func (b *bench) until(f *fetcher, id archive.CorpID, what string, reached func(l
 		case err := <-ended:
 			return err
 		case <-end:
-			b.Fatalf("corp %s: after 20 s it is not so that %s: %+v", id, what, b.cursor(id))
+			b.Fatalf("after 20 s it is not so that %s", what)
 		case <-tick.C:
-			if reached(b.cursor(id)) {
+			if reached() {
 				cancel()
 				<-ended
 				return nil
@@ -147,13 +154,28 @@ func (b *bench) until(f *fetcher, id archive.CorpID, what string, reached func(l
 	}
 }
 
+// ran is one invocation for all corps, which is ended when a state is reached.
+func (b *bench) ran(f *fetcher, what string, reached func() bool) {
+	b.Helper()
+	b.OK(b.endedWhen(func(ctx context.Context) error { return f.run(ctx, nil) }, what, reached))
+}
+
+// again tells whether a corp is caught up anew, since this was called.
+func (b *bench) again(id archive.CorpID) func() bool {
+	before := b.cursor(id).CaughtUp
+	return func() bool {
+		c := b.cursor(id)
+		return caughtUp(c) && c.CaughtUp.After(before)
+	}
+}
+
 func caughtUp(c ledger.Cursor) bool { return c.Empties > 0 && c.Trouble == nil }
 
 // catchUp follows a corp until WeCom has nothing more.
 func (b *bench) catchUp(id archive.CorpID) {
 	b.Helper()
-	before := b.cursor(id).CaughtUp
-	b.OK(b.until(b.fetcher(b.Config(self)), id, "it is caught up", func(c ledger.Cursor) bool { return caughtUp(c) && c.CaughtUp.After(before) }))
+	anew := b.again(id)
+	b.OK(b.until(b.fetcher(b.Config(self)), id, "it is caught up", func(ledger.Cursor) bool { return anew() }))
 }
 
 // state is what fetching left behind, without times and versions.
