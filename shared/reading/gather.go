@@ -22,6 +22,8 @@ const (
 	outOfTime  = "out of time"
 	oddAnswer  = "odd answer"
 	unlicensed = "members without licence"
+
+	nothingShown = "no department shown"
 )
 
 // Readers are what asks WeCom, by the secrets that are held.
@@ -81,6 +83,8 @@ func Because(err error) string {
 		return outOfTime
 	case errors.Is(err, errUnlicensed):
 		return unlicensed
+	case errors.Is(err, errNothing):
+		return nothingShown
 	default:
 		return oddAnswer
 	}
@@ -108,7 +112,7 @@ func (g *gathering) designated(ctx context.Context) {
 	}
 	for _, edition := range []int{wecom.OfficeEdition, wecom.ServiceEdition, wecom.EnterpriseEdition} {
 		ids, err := reader.Permitted(ctx, edition)
-		if err != nil && !refused(err) {
+		if err != nil && !reader.Particular(err) {
 			// Nothing is taken over, lest everybody seem to change editions and back.
 			g.Designated = nil
 			g.Parts[directory.PartDesignated] = outcome(secrets.Archive, 0, err)
@@ -162,12 +166,19 @@ func (g *gathering) contacts(ctx context.Context) {
 	}
 }
 
+// errNothing says that a secret is shown no department at all. There is no company without one: the app's visible range is single members, whom no list holds,
+// or nobody; or it was not WeCom who answered.
+var errNothing = errors.New(nothingShown)
+
 // list reads departments and members with one secret.
 func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
 	reader := g.readers[via]
 	l := listing{first: via, via: via}
 	var departments []wecom.Department
 	departments, l.named, l.treeErr = reader.Departments(ctx)
+	if l.treeErr == nil && len(departments) == 0 {
+		l.treeErr = errNothing
+	}
 	if l.treeErr != nil {
 		l.membersErr = l.treeErr
 		return l
@@ -313,20 +324,20 @@ func (g *gathering) externals(ctx context.Context) {
 		if reader == nil {
 			continue
 		}
-		members, err := reader.FollowUsers(ctx)
+		members, unread := reader.FollowUsers(ctx)
+		err := unread
 		if err == nil {
 			err = g.contactsOf(ctx, reader, members)
 		}
-		g.Parts[directory.PartExternals] = outcome(kind, len(g.Externals), err)
-		groups, err := g.groups(ctx, reader, members)
-		g.Groups = groups
-		g.Parts[directory.PartGroups] = outcome(kind, len(groups), err)
-		if !wecom.Denied(err) {
-			return
+		groups, listed := g.groups(ctx, reader, members, unread)
+		if kind == secrets.Contacts && wecom.Denied(listed) {
+			return // an app that is not meant for customers: what the customer secret came to stays
 		}
-		if kind == secrets.Contacts { // an app that is not meant for customers
-			g.Parts[directory.PartExternals] = directory.Outcome{Why: notHeld}
-			g.Parts[directory.PartGroups] = directory.Outcome{Why: notHeld}
+		g.Parts[directory.PartExternals] = outcome(kind, len(g.Externals), err)
+		g.Groups = groups
+		g.Parts[directory.PartGroups] = outcome(kind, len(groups), listed)
+		if !wecom.Denied(listed) {
+			return
 		}
 	}
 }
@@ -354,10 +365,14 @@ func (g *gathering) contactsOf(ctx context.Context, reader *wecom.Reader, member
 	return nil
 }
 
-func (g *gathering) groups(ctx context.Context, reader *wecom.Reader, members []archive.PartyID) ([]archive.RoomID, error) {
+// groups lists the rooms with external members; unread is why members, who may own one, could not be read.
+func (g *gathering) groups(ctx context.Context, reader *wecom.Reader, members []archive.PartyID, unread error) ([]archive.RoomID, error) {
 	ids, err := reader.GroupChats(ctx, nil)
 	if wecom.CodeOf(err) != 81017 { // too many members for one list
 		return ids, err
+	}
+	if unread != nil {
+		return nil, unread
 	}
 	ids = nil
 	for some := range slices.Chunk(members, wecom.MostOwners) {
@@ -380,22 +395,13 @@ func (g *gathering) robotsSeen(ctx context.Context) {
 	var failed error
 	for _, id := range g.known.Robots {
 		robot, err := reader.Robot(ctx, id)
-		if err != nil && !refused(err) {
+		if err != nil && !reader.Particular(err) {
 			failed = err
 			break
 		}
 		g.Robots = append(g.Robots, directory.ReadRobot{ID: id, Robot: directory.Robot{Name: robot.Name, Creator: robot.Creator}})
 	}
 	g.Parts[directory.PartRobots] = outcome(secrets.Archive, len(g.Robots), failed)
-}
-
-// refused says whether err is WeCom's word about the one thing that was asked for, and not about us.
-func refused(err error) bool {
-	switch wecom.CodeOf(err) {
-	case 0, -1, 301052, 301053, 301042, 60020, 50003:
-		return false
-	}
-	return !wecom.Denied(err) && !wecom.RateLimited(err)
 }
 
 // roomsSeen reads the rooms that messages name, and those on the list of rooms with external members: new ones first, then on from where
@@ -467,7 +473,7 @@ func (g *gathering) room(ctx context.Context, id archive.RoomID, external bool) 
 			return read, nil
 		case wecom.CodeOf(err) == 301059:
 			external, read.Kind = true, directory.RoomExternal
-		case !refused(err):
+		case !reader.Particular(err):
 			failed = err
 		}
 	}
@@ -493,7 +499,7 @@ func (g *gathering) room(ctx context.Context, id archive.RoomID, external bool) 
 		case wecom.CodeOf(err) == 49008:
 			read.Dismissed = true
 			return read, nil
-		case refused(err), wecom.Denied(err):
+		case reader.Particular(err), wecom.Denied(err):
 		default:
 			failed = err
 		}

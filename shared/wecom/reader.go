@@ -190,6 +190,16 @@ func (r *Reader) learn(call string, e *Error) {
 	}
 }
 
+// Particular says whether err is WeCom's word about the one thing that was asked for, and not about the secret, the service, how often we ask, or WeCom itself:
+// what is asked next may be answered.
+func (r *Reader) Particular(err error) bool {
+	switch CodeOf(err) {
+	case 0, -1:
+		return false
+	}
+	return r.dead == nil && !ServiceEnded(err) && !Denied(err)
+}
+
 // Denied says whether err is WeCom's word that the secret may not make this call at all, whatever it asks for.
 func Denied(err error) bool {
 	switch CodeOf(err) {

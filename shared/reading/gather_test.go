@@ -1,0 +1,240 @@
+package reading_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
+	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/reading"
+	"github.com/wecomvault/wecomvault/shared/secrets"
+	"github.com/wecomvault/wecomvault/shared/wecom"
+)
+
+// company is a WeCom that answers each secret's calls by a script.
+type company struct {
+	*testing.T
+	url string
+
+	mu   sync.Mutex
+	play map[string]func(asked string) string // by "secret call", or by call alone for all secrets
+	seen []string                             // "secret call asked"
+}
+
+// refused is an answer that is a refusal.
+func refused(code int) func(string) string {
+	return always(fmt.Sprintf(`{"errcode":%d,"errmsg":"refused"}`, code))
+}
+
+func always(body string) func(string) string { return func(string) string { return body } }
+
+func newCompany(t *testing.T, play map[string]func(string) string) *company {
+	t.Helper()
+	c := &company{T: t, play: play}
+	web := httptest.NewServer(http.HandlerFunc(c.answer))
+	t.Cleanup(web.Close)
+	c.url = web.URL
+	return c
+}
+
+func (c *company) answer(w http.ResponseWriter, r *http.Request) {
+	call, q := strings.TrimPrefix(r.URL.Path, "/cgi-bin/"), r.URL.Query()
+	via, asked := q.Get("access_token"), ""
+	if call == "gettoken" {
+		via = q.Get("corpsecret")
+	} else {
+		q.Del("access_token")
+		asked = q.Encode()
+	}
+	if r.Method == http.MethodPost {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			c.Error(err)
+		}
+		asked = string(b)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = append(c.seen, via+" "+call+" "+asked)
+	play := c.play[via+" "+call]
+	if play == nil {
+		play = c.play[call]
+	}
+	body := `{"errcode":48002,"errmsg":"no script for it"}`
+	switch {
+	case play != nil:
+		body = play(asked)
+	case call == "gettoken":
+		body = fmt.Sprintf(`{"errcode":0,"access_token":%q,"expires_in":7200}`, via)
+	}
+	if body == "" {
+		http.Error(w, "an error page", http.StatusBadGateway)
+		return
+	}
+	if _, err := io.WriteString(w, body); err != nil {
+		c.Error(err)
+	}
+}
+
+// asked says how often a secret made a call.
+func (c *company) asked(via secrets.Kind, call string) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.seen {
+		if strings.HasPrefix(s, string(via)+" "+call+" ") {
+			n++
+		}
+	}
+	return n
+}
+
+// readers read with the secrets of these kinds, each of which is its kind's name.
+func (c *company) readers(keeper *reading.Keeper, kinds ...secrets.Kind) reading.Readers {
+	client, all := wecom.New(c.url, &http.Client{Timeout: 5 * time.Second}, clock.Real), reading.Readers{}
+	for _, kind := range kinds {
+		tokens := client.Tokens("wwtide", func(context.Context) (string, error) { return string(kind), nil })
+		all[kind] = wecom.NewReader(tokens, time.Millisecond, keeper.Of(kind))
+	}
+	keeper.Held(all)
+	return all
+}
+
+// gather reads the company, and returns the answers that were kept, too.
+func (c *company) gather(k reading.Known, kinds ...secrets.Kind) (directory.Reading, []byte) {
+	c.Helper()
+	keeper := reading.NewKeeper()
+	read, _ := reading.Gather(c.Context(), c.readers(keeper, kinds...), k)
+	kept, err := keeper.Bytes()
+	if err != nil {
+		c.Fatal(err)
+	}
+	return read, kept
+}
+
+func number(t *testing.T, query, name string) string {
+	t.Helper()
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		t.Error(err)
+	}
+	return q.Get(name)
+}
+
+// bodyOf is a list as WeCom answers it.
+func bodyOf(t *testing.T, name string, list any) string {
+	t.Helper()
+	b, err := json.Marshal(map[string]any{"errcode": 0, "errmsg": "ok", name: list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func ids(read directory.Reading) (list []archive.PartyID) {
+	for _, m := range read.Members {
+		list = append(list, m.ID)
+	}
+	slices.Sort(list)
+	return list
+}
+
+const oneDepartment = `{"errcode":0,"department":[{"id":1,"name":"Tide","parentid":0,"order":1}]}`
+
+// TestRoomsDoNotVanishBecauseTheirOwnersCouldNotBeRead: of a large company WeCom lists groups by their owners alone.
+func TestRoomsDoNotVanishBecauseTheirOwnersCouldNotBeRead(t *testing.T) {
+	for name, owners := range map[string]func(string) string{"busy": refused(-1), "silent": always("")} {
+		t.Run(name, func(t *testing.T) {
+			c := newCompany(t, map[string]func(string) string{
+				"externalcontact/get_follow_user_list": owners,
+				"externalcontact/groupchat/list":       refused(81017),
+			})
+			read, _ := c.gather(reading.Known{}, secrets.Customer)
+			if o := read.Parts[directory.PartGroups]; o.Complete {
+				t.Fatalf("the list of groups is called complete, with %d groups: %+v", len(read.Groups), o)
+			}
+			known := []directory.Entry{{Kind: directory.KindRoom, ID: "wrA", Fields: directory.Fields(directory.Room{Kind: directory.RoomExternal, Listed: true})}}
+			changes, err := directory.Compare(known, read, time.Now())
+			if err != nil || len(changes) > 0 {
+				t.Errorf("the room changed: %+v, %v", changes, err)
+			}
+		})
+	}
+}
+
+// TestWhatTheCustomerSecretShowedIsNotTakenBackByAnAppThatIsNotMeantForCustomers: the contacts secret is asked for groups that the other may not list.
+func TestWhatTheCustomerSecretShowedIsNotTakenBackByAnAppThatIsNotMeantForCustomers(t *testing.T) {
+	c := newCompany(t, map[string]func(string) string{
+		"customer externalcontact/get_follow_user_list": always(`{"errcode":0,"follow_user":["kai"]}`),
+		"customer externalcontact/batch/get_by_user": always(
+			`{"errcode":0,"external_contact_list":[{"external_contact":{"external_userid":"wmA","name":"A","type":1},"follow_info":{"userid":"kai"}}]}`),
+	})
+	read, _ := c.gather(reading.Known{}, secrets.Customer, secrets.Contacts)
+	if o := read.Parts[directory.PartExternals]; !o.Complete || o.Read != 1 || o.Via != string(secrets.Customer) {
+		t.Errorf("the external contacts were read whole, and are said to be %+v", o)
+	}
+	if o := read.Parts[directory.PartGroups]; o.Complete || o.Why != "errcode 48002" {
+		t.Errorf("the groups are said to be %+v", o)
+	}
+}
+
+// TestASecretThatDiesInTheMiddleIsNotTakenForAnswersAboutEachThing: its refusal is about itself, not about the robot or room that was asked for.
+func TestASecretThatDiesInTheMiddleIsNotTakenForAnswersAboutEachThing(t *testing.T) {
+	known := reading.Known{Robots: []archive.PartyID{"wbA"}, Rooms: []archive.RoomID{"wrA"}}
+	for name, code := range map[string]int{"app stopped": 40001, "address not trusted": 60020, "corp unknown": 40013} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			c := newCompany(t, map[string]func(string) string{
+				"gettoken": func(string) string {
+					if n++; n > 1 {
+						return refused(code)("")
+					}
+					return `{"errcode":0,"access_token":"archive","expires_in":7200}`
+				},
+				"msgaudit/get_permit_user_list": func(asked string) string {
+					if asked == "{}" {
+						return `{"errcode":0,"ids":["kai"]}`
+					}
+					return refused(42001)("")
+				},
+				"department/list":         refused(42001),
+				"msgaudit/get_robot_info": refused(42001),
+				"msgaudit/groupchat/get":  refused(42001),
+			})
+			read, _ := c.gather(known, secrets.Archive)
+			for _, part := range []directory.Part{directory.PartDesignated, directory.PartRobots, directory.PartRooms} {
+				if o := read.Parts[part]; o.Complete {
+					t.Errorf("%s are said to be complete: %+v", part, o)
+				}
+			}
+			if len(read.Robots)+len(read.Rooms) > 0 {
+				t.Errorf("read were robots %v and rooms %v", read.Robots, read.Rooms)
+			}
+		})
+	}
+}
+
+// TestACompanyOfWhichNothingIsShownIsNotRead: there is no company without a department. An app whose visible range is single members, or none, is shown none.
+func TestACompanyOfWhichNothingIsShownIsNotRead(t *testing.T) {
+	for name, body := range map[string]string{"empty": `{"errcode":0,"department":[]}`, "somebody else's": `{"status":"ok"}`} {
+		t.Run(name, func(t *testing.T) {
+			c := newCompany(t, map[string]func(string) string{"department/list": always(body)})
+			read, _ := c.gather(reading.Known{}, secrets.Contacts)
+			for _, part := range []directory.Part{directory.PartDepartments, directory.PartMembers} {
+				if o := read.Parts[part]; o.Complete || o.Why == "" {
+					t.Errorf("%s are said to be %+v", part, o)
+				}
+			}
+		})
+	}
+}
