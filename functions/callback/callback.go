@@ -157,10 +157,13 @@ func (l *listener) hear(ctx context.Context, a address, r *http.Request) (string
 		return "", err
 	}
 	n, named := notice(e)
+	look, outer := outside(a.corp, e)
 	job, agreed := consented(a.corp, e)
 	switch {
 	case named:
 		err = l.note(ctx, a.corp, n)
+	case outer:
+		err = l.jobs.Send(ctx, a.corp, look)
 	case agreed:
 		err = l.ask(ctx, job)
 	case e.Name == callback.ChatDataNotify:
@@ -170,7 +173,7 @@ func (l *listener) hear(ctx context.Context, a address, r *http.Request) (string
 		return "", err
 	}
 	l.log.InfoContext(ctx, "callback", slog.String("corp", string(a.corp)), slog.String("event", e.Name), slog.String("change", e.Change),
-		slog.String("id", e.ID), slog.Bool("noted", named || agreed), slog.Bool("odd", e.Odd))
+		slog.String("id", e.ID), slog.Bool("noted", named || outer || agreed), slog.Bool("odd", e.Odd))
 	return "", nil
 }
 
@@ -203,14 +206,24 @@ func notice(e callback.Event) (n directory.Notice, ok bool) {
 	return n, true
 }
 
-// consented is what an event says of consent: that a contact agreed, or that somebody came into a group with external contacts. That one disagreed, or took
-// it back, has no event; the rounds find it.
-func consented(corp archive.CorpID, e callback.Event) (job queue.ConsentJob, ok bool) {
+// outside is what an event says of a room with external contacts, or of a contact who is new to a member: directory looks at it, and then has consent asked of
+// WeCom. In that order, because an alert names the group and those who are in it, and goes to whom they concern.
+func outside(corp archive.CorpID, e callback.Event) (job queue.DirectoryJob, ok bool) {
 	switch {
-	case e.Name == callback.ChangeExternalContact && e.Change == callback.MsgAuditApproved && e.Member != "" && e.External != "":
+	case e.Name == callback.ChangeExternalChat && e.Room != "" && (e.Change == callback.ChatCreate || e.Change == callback.ChatDismiss ||
+		e.Change == callback.ChatUpdate && (e.Detail == "add_member" || e.Detail == "del_member")):
+		return queue.DirectoryJob{Corp: corp, Kind: directory.KindRoom, ID: string(e.Room)}, true
+	case e.Name == callback.ChangeExternalContact && (e.Change == callback.AddExternalContact || e.Change == callback.AddHalfExternalContact) && e.Member != "" && e.External != "":
+		return queue.DirectoryJob{Corp: corp, Kind: directory.KindExternal, ID: string(e.External), Follower: e.Member}, true
+	}
+	return job, false
+}
+
+// consented is what an event says of consent: that a contact agreed. That one disagreed, or took it back, has no event, and what is agreed in rooms has none
+// either; the rounds find it.
+func consented(corp archive.CorpID, e callback.Event) (job queue.ConsentJob, ok bool) {
+	if e.Name == callback.ChangeExternalContact && e.Change == callback.MsgAuditApproved && e.Member != "" && e.External != "" {
 		return queue.ConsentJob{Corp: corp, Member: e.Member, External: e.External}, true
-	case e.Name == callback.ChangeExternalChat && e.Room != "" && (e.Change == callback.ChatCreate || e.Change == callback.ChatUpdate && e.Detail == "add_member"):
-		return queue.ConsentJob{Corp: corp, Room: e.Room}, true
 	}
 	return job, false
 }

@@ -129,11 +129,8 @@ func TestWhatWeComTellsOfConsentIsAskedOfConsent(t *testing.T) {
 	}{
 		"a contact agreed": {"<Event>change_external_contact</Event><ChangeType>msg_audit_approved</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>",
 			queue.ConsentJob{Corp: corp, Member: "ines", External: "wmA"}},
-		"somebody came into a group": {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>update</ChangeType><UpdateDetail>add_member</UpdateDetail><JoinScene>1</JoinScene>",
-			queue.ConsentJob{Corp: corp, Room: "wrA"}},
-		"a new group":             {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>create</ChangeType>", queue.ConsentJob{Corp: corp, Room: "wrA"}},
-		"somebody left a group":   {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>update</ChangeType><UpdateDetail>del_member</UpdateDetail>", queue.ConsentJob{}},
-		"a new contact":           {"<Event>change_external_contact</Event><ChangeType>add_external_contact</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>", queue.ConsentJob{}},
+		"a contact went":          {"<Event>change_external_contact</Event><ChangeType>del_external_contact</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>", queue.ConsentJob{}},
+		"a group's notice":        {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>update</ChangeType><UpdateDetail>change_notice</UpdateDetail>", queue.ConsentJob{}},
 		"agreed, naming nobody":   {"<Event>change_external_contact</Event><ChangeType>msg_audit_approved</ChangeType><UserID>ines</UserID>", queue.ConsentJob{}},
 		"a group without its id":  {"<Event>change_external_chat</Event><ChangeType>create</ChangeType>", queue.ConsentJob{}},
 		"an event of another app": {"<Event>change_weather</Event><ChangeType>msg_audit_approved</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>", queue.ConsentJob{}},
@@ -168,6 +165,43 @@ func TestWhatWeComTellsOfConsentIsAskedOfConsent(t *testing.T) {
 	}
 }
 
+// Who is in a group is read before consent is asked about it, so that an alert can name him and the group: it is directory that is asked.
+func TestWhoComesIntoAGroupOrBecomesAContactIsLookedAt(t *testing.T) {
+	room := queue.DirectoryJob{Corp: corp, Kind: directory.KindRoom, ID: "wrA"}
+	contact := queue.DirectoryJob{Corp: corp, Kind: directory.KindExternal, ID: "wmA", Follower: "ines"}
+	for name, c := range map[string]struct {
+		elements string
+		want     queue.DirectoryJob
+	}{
+		"somebody came into a group": {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>update</ChangeType><UpdateDetail>add_member</UpdateDetail><JoinScene>1</JoinScene><MemChangeList><Item>wmSomebody</Item></MemChangeList>", room},
+		"somebody left a group":      {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>update</ChangeType><UpdateDetail>del_member</UpdateDetail>", room},
+		"a new group":                {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>create</ChangeType>", room},
+		"a group is no more":         {"<Event>change_external_chat</Event><ChatId>wrA</ChatId><ChangeType>dismiss</ChangeType>", room},
+		"a new contact":              {"<Event>change_external_contact</Event><ChangeType>add_external_contact</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID><WelcomeCode>welcome</WelcomeCode>", contact},
+		"a half of one":              {"<Event>change_external_contact</Event><ChangeType>add_half_external_contact</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>", contact},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, asFunction)
+			q := r.event(c.elements, r.now)
+			if status, body := r.post(contactsPath, q); status != http.StatusOK || body != "" {
+				t.Fatalf("%d %q\n%s", status, body, r.log.String())
+			}
+			jobs := r.Take("DirectoryQueue")
+			if len(jobs) != 1 || len(r.asked) > 0 || len(r.Rows("DirectoryTable")) > 0 {
+				t.Fatalf("jobs %v, asked of consent %v, rows %v", jobs, r.asked, r.Rows("DirectoryTable"))
+			}
+			if job, err := queue.Decode[queue.DirectoryJob](jobs[0]); err != nil || job != c.want {
+				t.Errorf("job %s, want %+v", jobs[0], c.want)
+			}
+			for _, id := range []string{"wmA", "wmSomebody", "wrA", "ines", "welcome"} {
+				if strings.Contains(r.log.String(), id) || id == "wmSomebody" && strings.Contains(jobs[0], id) {
+					t.Errorf("%s is logged or kept: %s %s", id, r.log.String(), jobs[0])
+				}
+			}
+		})
+	}
+}
+
 func TestEachChangeOfContactsIsNotedAndLookedAt(t *testing.T) {
 	at := time.Unix(1936000000, 0).UTC()
 	for name, c := range map[string]struct {
@@ -189,7 +223,6 @@ func TestEachChangeOfContactsIsNotedAndLookedAt(t *testing.T) {
 		"a tag":                       {"<Event>change_contact</Event><ChangeType>update_tag</ChangeType><TagId>3</TagId><AddUserItems>ines</AddUserItems>", directory.Notice{}},
 		"a change without a member":   {"<Event>change_contact</Event><ChangeType>update_user</ChangeType>", directory.Notice{}},
 		"what this version knows not": {"<Event>change_weather</Event><ChangeType>rain</ChangeType>", directory.Notice{}},
-		"a customer":                  {"<Event>change_external_contact</Event><ChangeType>add_external_contact</ChangeType><UserID>ines</UserID><ExternalUserID>wmA</ExternalUserID>", directory.Notice{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, asFunction)

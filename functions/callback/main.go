@@ -1,5 +1,5 @@
-// http: callback takes what WeCom posts when something changes: it checks and opens it, notes which department or member was named, has it looked
-// at again, and answers. It keeps ids and nothing else of it, and trusts no word of it: what is so now, directory reads.
+// http: callback takes what WeCom posts when something changes: it checks and opens it, notes which department or member was named, has that,
+// or the room or contact, looked at again, and answers. It keeps ids and nothing else of it, and trusts no word of it: what is so now, directory reads.
 package main
 
 import (

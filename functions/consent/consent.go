@@ -126,6 +126,7 @@ type record struct {
 type room struct {
 	directory.Room
 	gone bool
+	at   time.Time // since when it is so
 }
 
 // record is that of which nothing is known yet.
@@ -195,7 +196,7 @@ func (r *record) directory(ctx context.Context) error {
 				follows = append(follows, following{archive.PartyID(e.ID), x.Followers})
 			}
 		case directory.KindRoom:
-			known := room{gone: e.Gone}
+			known := room{gone: e.Gone, at: e.At}
 			if known.Room, odd = directory.Parse[directory.Room](e.Fields); odd == nil {
 				r.rooms[archive.RoomID(e.ID)] = known
 			}

@@ -84,13 +84,17 @@ func found(s ledger.Standing) time.Time {
 	return s.Changes[len(s.Changes)-1].Found
 }
 
-// breaks says whether somebody is in a group now and has not agreed. One whom WeCom's answer left out counts once a later reading of the directory still
-// has him in the group: the answer may be of after he left it.
+// sameMoment is how long before WeCom's answer the directory may have found who is in a group, for the two to be of one moment.
+const sameMoment = 30 * time.Second
+
+// breaks says whether somebody is in a group now and has not agreed. One whom WeCom's answer left out counts once the directory has him in the group by a list
+// that changed just before the answer, or by a later reading: he may have left a group that was listed long before the answer.
 func (r *record) breaks(s ledger.Standing) bool {
 	if s.Subject.Room == "" || s.Subject.External == "" || !s.State.Open() || !r.within(s.Subject) {
 		return false
 	}
-	return s.State != consent.NotYet || s.Answer.Why != consent.LeftOut || r.listed.After(s.Answer.Asked)
+	asked := s.Answer.Asked
+	return s.State != consent.NotYet || s.Answer.Why != consent.LeftOut || r.listed.After(asked) || r.rooms[s.Subject.Room].at.After(asked.Add(-sameMoment))
 }
 
 // within says whether somebody is in a group, as far as is known: where the directory does not list who is in it, he is.

@@ -88,22 +88,24 @@ func (k *keeper) toldOfPair(ctx context.Context, t queue.ConsentJob, last ledger
 	return refused, r.take(ctx, paired(list, nil, asked, r.now()), last) // that WeCom does not know it yet is no news
 }
 
-// toldOfRoom asks about a group into which somebody came, and looks at the groups' alarms.
+// toldOfRoom asks about a group into which somebody came, or which somebody left, and looks at the groups' alarms.
 func (k *keeper) toldOfRoom(ctx context.Context, t queue.ConsentJob, last ledger.Round) (refused, err error) {
 	r, err := k.open(ctx, t.Corp)
-	if err != nil || r.reader == nil {
+	if err != nil {
 		return nil, err
 	}
-	said, refused := r.askRoom(ctx, t.Room)
-	if refused != nil {
-		return refused, nil
+	if r.reader != nil && !r.rooms[t.Room].gone {
+		var said []consent.Statement
+		said, refused = r.askRoom(ctx, t.Room)
+		if !t.Listed {
+			// The directory's list is of its last reading: one who came since then is not left out of it, and of one who left since then it says nothing.
+			said = slices.DeleteFunc(said, func(s consent.Statement) bool { return s.Why == consent.LeftOut })
+		}
+		if err := r.take(ctx, said, last); err != nil {
+			return refused, err
+		}
 	}
-	// The directory's list is of its last reading: one who came since then is not left out of it, and of one who left since then it says nothing.
-	said = slices.DeleteFunc(said, func(s consent.Statement) bool { return s.Why == consent.LeftOut })
-	if err := r.take(ctx, said, last); err != nil {
-		return nil, err
-	}
-	return nil, r.alert(ctx)
+	return refused, r.alert(ctx)
 }
 
 // alert raises and closes the groups' alarms, and asks for a mail if there is news.

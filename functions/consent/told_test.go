@@ -106,6 +106,78 @@ func TestSomebodyWhoComesIntoAGroupIsAskedAboutAtOnce(t *testing.T) {
 	}
 }
 
+// Directory has read the group because WeCom told of it, and has consent asked: whoever came in and is not in WeCom's answer has not agreed, and is alerted of
+// at once; the next rounds change nothing in that, and when he leaves, or the group is no more, it is over at once too.
+func TestANewcomerWhoWasNotAskedYetIsAlertedOfAtOnceAndOnce(t *testing.T) {
+	d := newDesk(t)
+	const corp = archive.CorpID("wwtern")
+	d.company(corp)
+	d.say(corp, lane, silent, "Agree", start.Add(-time.Hour))
+	d.run()
+	d.Take("ReportQueue")
+	newcomer := archive.PartyID("wm" + strings.Repeat("n", 30))
+	in := func(ids ...archive.PartyID) directory.Room {
+		return directory.Room{Name: "Tern lane", Kind: directory.RoomExternal, Owner: "mai", Members: append([]archive.PartyID{"mai", "otto", guest, partner, silent}, ids...)}
+	}
+	entry := func(state directory.Room, gone bool) {
+		d.OK(d.operator.PutEntries(t.Context(), corp, []directory.Entry{{Kind: directory.KindRoom, ID: string(lane), At: d.at, Fields: directory.Fields(state), Gone: gone}}))
+	}
+	d.later(10 * time.Minute)
+	entry(in(newcomer), false)
+	d.later(2 * time.Second)
+	for range 2 { // WeCom tells it up to four times
+		d.told(queue.ConsentJob{Corp: corp, Room: lane, Listed: true})
+	}
+	open := d.breaches(corp)
+	if len(open) != 1 || !open[0].Open || open[0].Cause != string(lane) || open[0].Affected != 1 || len(d.Take("ReportQueue")) == 0 {
+		t.Fatalf("after WeCom told: %+v", open)
+	}
+	for range 2 {
+		d.later(20 * time.Minute)
+		d.run()
+		if now := d.breaches(corp); len(now) != 1 || now[0].Fingerprint() != open[0].Fingerprint() || !now[0].Since.Equal(open[0].Since) {
+			t.Errorf("a round later: %+v, was %+v", now, open)
+		}
+	}
+	d.later(time.Minute)
+	entry(in(), false)
+	d.told(queue.ConsentJob{Corp: corp, Room: lane, Listed: true})
+	if now := d.breaches(corp); len(now) != 1 || now[0].Open || now[0].Detail != overLeft {
+		t.Errorf("after he left: %+v", now)
+	}
+	d.later(time.Minute)
+	entry(in(newcomer), false)
+	d.told(queue.ConsentJob{Corp: corp, Room: lane, Listed: true})
+	d.later(time.Minute)
+	entry(in(newcomer), true)
+	fault, err := d.wecom.AddFault(t.Context(), wecomsim.Fault{API: "msgaudit/check_room_agree", Kind: wecomsim.FaultCode, ErrCode: 301053})
+	d.OK(err)
+	d.told(queue.ConsentJob{Corp: corp, Room: lane, Listed: true})
+	if now := d.breaches(corp); fault.ID == 0 || len(now) != 1 || now[0].Open || now[0].Detail != overDismissed {
+		t.Errorf("after the group was dismissed: %+v", now)
+	}
+	d.OK(d.wecom.LiftFaults(t.Context()))
+}
+
+// Where the directory could not read the group now, its list is an old one: who is on it and not in WeCom's answer may have left.
+func TestByAnOldListNobodyIsAlertedOf(t *testing.T) {
+	d := newDesk(t)
+	const corp = archive.CorpID("wwtern")
+	d.company(corp)
+	d.say(corp, lane, silent, "Agree", start.Add(-time.Hour))
+	d.run()
+	left := archive.PartyID("wm" + strings.Repeat("l", 30))
+	d.later(time.Second)
+	d.OK(d.operator.PutEntries(t.Context(), corp, []directory.Entry{{Kind: directory.KindRoom, ID: string(lane), At: d.at, Fields: directory.Fields(
+		directory.Room{Name: "Tern lane", Kind: directory.RoomExternal, Owner: "mai", Members: []archive.PartyID{"mai", guest, partner, silent, left}})}}))
+	d.told(queue.ConsentJob{Corp: corp, Room: lane})
+	d.later(10 * time.Minute)
+	d.told(queue.ConsentJob{Corp: corp, Room: lane, Listed: true}) // found in it ten minutes before, and not in the answer now
+	if now := d.breaches(corp); len(now) > 0 {
+		t.Errorf("alarms %+v", now)
+	}
+}
+
 // What shows who agreed, and when, is WeCom's own answer, kept before the row that follows from it; the same answer is not kept again.
 func TestWhoAgreedIsShownByWeComsOwnAnswers(t *testing.T) {
 	d := newDesk(t)

@@ -31,7 +31,8 @@ import (
 type refresher struct {
 	glances glanceCache
 	tokens  tokenCache
-	jobs    *queue.Queue[queue.DirectoryJob] // its own
+	jobs    *queue.Queue[queue.DirectoryJob]              // its own
+	consent func(context.Context, queue.ConsentJob) error // has consent ask WeCom at once
 
 	ledger *ledger.Ledger
 	store  *objstore.Store

@@ -3,11 +3,16 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -32,6 +37,7 @@ type settings struct {
 	Bucket    string `env:"ARCHIVE_BUCKET"`      // where WeCom's answers are kept
 	Secrets   string `env:"SECRETS_PREFIX"`      // what the names of the corps' secrets begin with
 	Jobs      string `env:"DIRECTORY_QUEUE_URL"` // its own queue
+	Consent   string `env:"CONSENT_FUNCTION"`    // that asks again of rooms and contacts of which WeCom told
 	WeCom     string `env:"WECOM_URL"`           // WeCom's server
 
 	Proxy     string `env:"EGRESS_PROXY" optional:"true"`      // proxy by which WeCom is reached; empty: directly
@@ -63,7 +69,22 @@ func main() {
 		vault:  vault,
 		server: wecom.New(s.WeCom, way.Client(10*time.Second), clock.Real),
 		jobs:   queue.New[queue.DirectoryJob](jobs, s.Jobs), rest: queue.NewPauser(jobs, s.Jobs).Pause,
-		log: log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second, metrics: os.Stdout, stack: lambdas.Stack(),
+		consent: askOf(lambda.NewFromConfig(aws), s.Consent),
+		log:     log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second, metrics: os.Stdout, stack: lambdas.Stack(),
 	}
 	lambdas.Run(r.function())
+}
+
+// askOf returns a function that has consent ask WeCom about a pair or a group, which is not waited for.
+func askOf(client *lambda.Client, function string) func(context.Context, queue.ConsentJob) error {
+	return func(ctx context.Context, job queue.ConsentJob) error {
+		payload, err := json.Marshal(job)
+		if err != nil {
+			return fmt.Errorf("encode a wish of corp %s: %w", job.Corp, err)
+		}
+		if _, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, InvocationType: lambdatypes.InvocationTypeEvent, Payload: payload}); err != nil {
+			return fmt.Errorf("have consent ask for corp %s: %w", job.Corp, err)
+		}
+		return nil
+	}
 }

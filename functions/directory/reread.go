@@ -29,6 +29,9 @@ var order = [...]secrets.Kind{secrets.Contacts, secrets.Archive, secrets.Custome
 // Order of effects: WeCom's answers into S3; the looks; the events that follow; the state (see settling). The job comes back until all is
 // written; what it then finds is as true.
 func (r *refresher) reread(ctx context.Context, job queue.DirectoryJob) error {
+	if job.Kind == directory.KindRoom || job.Kind == directory.KindExternal {
+		return r.rereadOutside(ctx, job)
+	}
 	fresh := false
 	for _, id := range []string{job.ID, job.NewID} {
 		if id == "" {
@@ -109,8 +112,12 @@ func (n *news) becomes(held ledger.Held, o directory.Observation) error {
 // ask looks at one entry with each secret in turn, until one shows it or says that there is none. A secret that sees only a part of the company
 // may refuse what another shows, and is then heard too.
 func (r *refresher) ask(ctx context.Context, corp archive.CorpID, w who, keeper *reading.Keeper) ([]directory.Observation, error) {
+	return r.askWith(ctx, order[:], corp, w, keeper)
+}
+
+func (r *refresher) askWith(ctx context.Context, kinds []secrets.Kind, corp archive.CorpID, w who, keeper *reading.Keeper) ([]directory.Observation, error) {
 	var seen []directory.Observation
-	for _, kind := range order {
+	for _, kind := range kinds {
 		reader := wecom.NewReader(r.tokens.of(corp, kind, r), r.pause, keeper.Of(kind))
 		o := directory.Observation{Asked: r.now(), Via: string(kind)}
 		known, err := reading.One(ctx, reader, reading.Who{Kind: w.kind, ID: w.id}, &o)

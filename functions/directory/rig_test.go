@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -60,7 +61,9 @@ type rig struct {
 	sim     *wecomsim.Client
 	at      time.Time
 	log     bytes.Buffer
-	figures bytes.Buffer // metrics
+	figures bytes.Buffer       // metrics
+	wishes  []queue.ConsentJob // that consent ask
+	deaf    error              // what asking consent ends with
 }
 
 func newRig(t *testing.T) *rig {
@@ -113,6 +116,10 @@ func newRig(t *testing.T) *rig {
 		log:    slog.New(slog.NewTextHandler(&r.log, nil)),
 		now:    func() time.Time { return r.at },
 		budget: time.Minute, pause: time.Millisecond, metrics: &r.figures,
+	}
+	r.consent = func(_ context.Context, job queue.ConsentJob) error {
+		r.wishes = append(r.wishes, job)
+		return r.deaf
 	}
 	r.company(corp)
 	return r

@@ -23,11 +23,12 @@ func (l *Ledger) Entries(ctx context.Context, corp archive.CorpID, kind director
 }
 
 // PutEntries records changed states: history first, then the newest state, so that a crash between leaves a state to write again. A state that
-// was written to the history before such a crash keeps its time and is not begun twice.
+// was written to the history before such a crash keeps its time and is not begun twice. Of an entry that was seen in another state since, the newest state
+// stays: a reading takes minutes, and a single room may be read meanwhile.
 //
 // It is for rooms, external contacts and robots: a department or member written by it is looked at as if for the first time by the next snapshot.
 func (l *Ledger) PutEntries(ctx context.Context, corp archive.CorpID, entries []directory.Entry) error {
-	entries, err := l.PutHistory(ctx, corp, entries)
+	entries, later, err := l.putHistory(ctx, corp, entries)
 	if err != nil {
 		return err
 	}
@@ -35,8 +36,10 @@ func (l *Ledger) PutEntries(ctx context.Context, corp archive.CorpID, entries []
 		return err
 	}
 	var newest []item
-	for _, e := range entries {
-		newest = append(newest, entryRow(directoryPK(corp), entrySK(e.Kind, e.ID), e))
+	for i, e := range entries {
+		if !later[i] {
+			newest = append(newest, entryRow(directoryPK(corp), entrySK(e.Kind, e.ID), e))
+		}
 	}
 	if err := l.write(ctx, l.tables.Directory, newest); err != nil {
 		return fmt.Errorf("directory of corp %s: %w", corp, err)
@@ -47,26 +50,32 @@ func (l *Ledger) PutEntries(ctx context.Context, corp archive.CorpID, entries []
 // PutHistory records changed states in the history alone, and returns them with the times that they have there. The newest states follow,
 // by PutHeld.
 func (l *Ledger) PutHistory(ctx context.Context, corp archive.CorpID, entries []directory.Entry) ([]directory.Entry, error) {
-	entries, err := l.begun(ctx, corp, entries)
+	entries, _, err := l.putHistory(ctx, corp, entries)
+	return entries, err
+}
+
+// putHistory is PutHistory, and says of which entries the history has a later state.
+func (l *Ledger) putHistory(ctx context.Context, corp archive.CorpID, entries []directory.Entry) ([]directory.Entry, []bool, error) {
+	entries, later, err := l.begun(ctx, corp, entries)
 	if err != nil {
-		return nil, fmt.Errorf("directory history of corp %s: %w", corp, err)
+		return nil, nil, fmt.Errorf("directory history of corp %s: %w", corp, err)
 	}
 	var history []item
 	for _, e := range entries {
 		history = append(history, entryRow(historyPK(corp, e.Kind, e.ID), millis13(e.At), e))
 	}
 	if err := l.write(ctx, l.tables.Directory, history); err != nil {
-		return nil, fmt.Errorf("directory history of corp %s: %w", corp, err)
+		return nil, nil, fmt.Errorf("directory history of corp %s: %w", corp, err)
 	}
-	return entries, nil
+	return entries, later, nil
 }
 
 // historiesAtOnce is how many histories are looked at together.
 const historiesAtOnce = 16
 
-// begun gives each state that the history has as its last one the time that it has there.
-func (l *Ledger) begun(ctx context.Context, corp archive.CorpID, entries []directory.Entry) ([]directory.Entry, error) {
-	out := slices.Clone(entries)
+// begun gives each state that the history has as its last one the time that it has there. later says of which entries the last one is of after the state given.
+func (l *Ledger) begun(ctx context.Context, corp archive.CorpID, entries []directory.Entry) (out []directory.Entry, later []bool, err error) {
+	out, later = slices.Clone(entries), make([]bool, len(entries))
 	failed := make([]error, len(out))
 	var all sync.WaitGroup
 	room := make(chan struct{}, historiesAtOnce)
@@ -77,15 +86,17 @@ func (l *Ledger) begun(ctx context.Context, corp archive.CorpID, entries []direc
 			defer fault.Catch(&failed[i])
 			e := &out[i]
 			failed[i] = l.each(ctx, l.tables.Directory, historyPK(corp, e.Kind, e.ID), bounds{descending: true, consistent: true, limit: 1}, func(it item) bool {
-				if last := entryOf(it); last.Fields == e.Fields && last.Gone == e.Gone {
+				last := entryOf(it)
+				if last.Fields == e.Fields && last.Gone == e.Gone {
 					e.At = last.At
 				}
+				later[i] = last.At.After(e.At)
 				return false
 			})
 		})
 	}
 	all.Wait()
-	return out, errors.Join(failed...)
+	return out, later, errors.Join(failed...)
 }
 
 // EntryHistory lists all states of an entry, the oldest first; none if it was never seen.

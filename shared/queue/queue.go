@@ -55,10 +55,10 @@ type RedriveJob struct {
 	KeyVersion archive.KeyVersion `json:"key_version,omitempty"`
 }
 
-// DirectoryJob asks directory to look at one department or member, of which WeCom told.
+// DirectoryJob asks directory to look at one department, member, room or external contact, of which WeCom told.
 type DirectoryJob struct {
 	Corp  archive.CorpID `json:"corp"`
-	Kind  directory.Kind `json:"kind"`             // department or member
+	Kind  directory.Kind `json:"kind"`
 	ID    string         `json:"id"`               // of which a change was told
 	NewID string         `json:"new_id,omitempty"` // the userid that replaces it
 	Again bool           `json:"again,omitempty"`  // the first look found nothing new
@@ -66,6 +66,8 @@ type DirectoryJob struct {
 	At   time.Time         `json:"at,omitzero"`    // when WeCom told, by its clock
 	Says directory.Telling `json:"says,omitempty"` // what it told
 }
+
+	Follower archive.PartyID `json:"follower,omitempty"` // of an external contact: the member whose contact it has become
 
 // ConsentJob asks consent to ask WeCom about one pair, or one group, of which WeCom told. It goes to the function itself, by no queue: what is lost, the next
 // round asks.
@@ -75,6 +77,7 @@ type ConsentJob struct {
 	External archive.PartyID `json:"external,omitempty"`
 	Room     archive.RoomID  `json:"room,omitempty"`
 }
+	Listed   bool            `json:"listed,omitempty"` // directory has just read who is in the room
 
 // MailEvent is what SES says of a mail, in the form that the template's rules give to its events. Nobody enqueues it with Send.
 type MailEvent struct {

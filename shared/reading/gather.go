@@ -485,17 +485,7 @@ func (g *gathering) room(ctx context.Context, id archive.RoomID, external bool) 
 		room, err := reader.GroupChat(ctx, id)
 		switch {
 		case err == nil:
-			read.Room = asRoom(room, directory.RoomExternal)
-			for _, m := range room.Members {
-				if m.External {
-					x := directory.ReadExternal{ID: m.ID, External: directory.External{Name: m.Name}}
-					if m.WeChat {
-						x.Type = directory.TypeWeChat
-					}
-					read.Externals = append(read.Externals, x)
-				}
-			}
-			return read, nil
+			return asReadRoom(id, room), nil
 		case wecom.CodeOf(err) == 49008:
 			read.Dismissed = true
 			return read, nil
@@ -508,6 +498,21 @@ func (g *gathering) room(ctx context.Context, id archive.RoomID, external bool) 
 		read.Kind = directory.RoomExternal
 	}
 	return read, failed
+}
+
+// asReadRoom is a room with external contacts, as the customer secret shows it.
+func asReadRoom(id archive.RoomID, room wecom.Room) directory.ReadRoom {
+	read := directory.ReadRoom{ID: id, Room: asRoom(room, directory.RoomExternal)}
+	for _, m := range room.Members {
+		if m.External {
+			x := directory.ReadExternal{ID: m.ID, External: directory.External{Name: m.Name}}
+			if m.WeChat {
+				x.Type = directory.TypeWeChat
+			}
+			read.Externals = append(read.Externals, x)
+		}
+	}
+	return read
 }
 
 func asRoom(room wecom.Room, kind string) directory.Room {

@@ -11,15 +11,19 @@ import (
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
 
-// Who is a department or member of one corp.
+// Who is a department, member, room or external contact of one corp.
 type Who struct {
 	Kind directory.Kind `json:"kind"`
 	ID   string         `json:"id"`
 }
 
-// One looks at one department or member with one secret. known says that it told what is so, and not only that it does not see the entry.
+// One looks at one department, member, room or external contact with one secret. known says that it told what is so, and not only that it does not see the entry.
 func One(ctx context.Context, reader *wecom.Reader, w Who, o *directory.Observation) (known bool, err error) {
 	switch w.Kind {
+	case directory.KindRoom:
+		return oneRoom(ctx, reader, archive.RoomID(w.ID), o)
+	case directory.KindExternal:
+		return oneExternal(ctx, reader, archive.PartyID(w.ID), o)
 	case directory.KindDepartment:
 		var number int
 		if number, err = strconv.Atoi(w.ID); err != nil {
@@ -47,6 +51,40 @@ func One(ctx context.Context, reader *wecom.Reader, w Who, o *directory.Observat
 		return true, nil
 	case wecom.NotShown(err):
 		o.Refused = []directory.Refusal{{Kind: w.Kind, ID: w.ID, Says: directory.Hidden}}
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// oneRoom looks at a room with external contacts: one that is shown is on the list of such rooms.
+func oneRoom(ctx context.Context, reader *wecom.Reader, id archive.RoomID, o *directory.Observation) (known bool, err error) {
+	room, err := reader.GroupChat(ctx, id)
+	switch {
+	case err == nil:
+		o.Reading.Groups = []archive.RoomID{id}
+		o.Reading.Rooms = []directory.ReadRoom{asReadRoom(id, room)}
+		return true, nil
+	case wecom.CodeOf(err) == 49008:
+		o.Reading.Rooms = []directory.ReadRoom{{ID: id, Dismissed: true}}
+		return true, nil
+	case wecom.RoomNotShown(err):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// oneExternal looks at an external contact. Whether one whom WeCom does not show is gone, the next whole reading tells: he may be in a room still.
+func oneExternal(ctx context.Context, reader *wecom.Reader, id archive.PartyID, o *directory.Observation) (known bool, err error) {
+	x, followers, err := reader.External(ctx, id)
+	switch {
+	case err == nil:
+		o.Reading.Externals = []directory.ReadExternal{{ID: id, External: directory.External{
+			Name: x.Name, Type: x.Type, Corp: x.Corp, CorpFull: x.CorpFull, Position: x.Position, Followers: followers,
+		}}}
+		return true, nil
+	case wecom.NotThere(err), wecom.NotShown(err), wecom.CodeOf(err) == 84061:
 		return false, nil
 	default:
 		return false, err
