@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"strings"
 
@@ -16,7 +17,7 @@ const (
 	talkHours     = 10            // of each day, in which they fall evenly
 	attachmentsIn = 0.05          // attachments per message
 	attachmentKB  = 300           // bytes of one, in KB, on average
-	receivers     = 2             // of the daily report
+	receivers     = 2             // of all daily reports: the measured company's
 	keyVersions   = 2             // private keys held, each a secret
 	pollEvery     = 5.0           // seconds; the template's default
 	pollBytes     = 2 << 10       // of an empty poll through the NAT gateway, TLS's frames included; taken, not measured
@@ -33,7 +34,7 @@ type model struct {
 	message, batch usage
 	pollUse        usage
 	scheduled      map[string]usage // per invocation
-	directory      usage            // per invocation and member, beside scheduled
+	member         map[string]usage // per invocation and member, beside scheduled: of what grows with them
 	firsts         float64          // write units a month of each member: people and conversations seen for the first time
 	attachment     usage
 	plain          float64
@@ -57,7 +58,7 @@ func through(small, large float64, smallSize, largeSize int) line {
 // fit makes the model of the smallest and the largest batches measured. What a third size measures can be held against it.
 func fit(samples []sample) model {
 	small, large := samples[0], samples[len(samples)-1]
-	m := model{message: usage{}, batch: usage{}, scheduled: map[string]usage{}, directory: usage{}, fsckBatch: usage{}}
+	m := model{message: usage{}, batch: usage{}, scheduled: map[string]usage{}, member: map[string]usage{}, fsckBatch: usage{}}
 	ids := usage{}
 	ids.add(small.path, 1)
 	ids.add(large.path, 1)
@@ -78,14 +79,16 @@ func fit(samples []sample) model {
 	for f, u := range large.scheduled {
 		m.scheduled[f] = u
 	}
-	// directory reads every member each time.
+	// directory reads every member each time, consent asks about everybody's contacts, and the noon's reports go through all.
 	if more := float64(large.grown - large.members); large.grown > 0 && more > 0 {
-		base := usage{}
-		for id, n := range large.grownUse {
-			m.directory[id] = max(0, n-large.scheduled["DirectoryFunction"][id]) / more
-			base[id] = max(0, n-m.directory[id]*float64(large.grown))
+		for f, grown := range large.grownUse {
+			each, base := usage{}, usage{}
+			for id, n := range grown {
+				each[id] = max(0, n-large.scheduled[f][id]) / more
+				base[id] = max(0, n-each[id]*float64(large.grown))
+			}
+			m.member[f], m.scheduled[f] = each, base
 		}
-		m.scheduled["DirectoryFunction"] = base
 	}
 	// fsck's use grows with the batches that it looks at.
 	m.fsckBatch.add(small.scheduled["FsckFunction"], 1/float64(small.checked))
@@ -202,9 +205,7 @@ func (m model) company(users float64, f fixed, months float64) []entry {
 		watching["schedule"] += fired
 		one := usage{}
 		one.add(m.scheduled[name], 1)
-		if name == "DirectoryFunction" {
-			one.add(m.directory, users)
-		}
+		one.add(m.member[name], users)
 		if name == "FsckFunction" {
 			one = m.night(batches*monthDays*months, f.functions[name])
 		}
@@ -212,7 +213,9 @@ func (m model) company(users float64, f fixed, months float64) []entry {
 		one[fn.priceID()] = min(one[fn.priceID()], fn.timeout.Seconds()*fn.gb()) // an invocation ends at its time-out
 		watching.add(one, fired)
 	}
-	watching["mail"] += receivers * monthDays
+	noons := usage{}
+	noons.add(m.scheduled[noon], monthDays)
+	noons.add(m.member[noon], users*monthDays)
 	day := 3600 * monthHours / kmsReuse // renewals of a data key in a month
 	keys := usage{"kms.key": f.keys, "kms.request": day * (3*activeQueues + float64(m.pairs) + f.logGroups)}
 	logBytes := m.logs*batches*monthDays + 400*(firedFetch+monthHours*20)
@@ -222,7 +225,8 @@ func (m model) company(users float64, f fixed, months float64) []entry {
 		{"fetch, running all day", following},
 		{"polls that find nothing", polling},
 		{"attachments: requests, media, NAT", files},
-		{"schedules: watch, directory, reports, fsck", watching},
+		{"schedules: directory, consent, watch, fsck", watching},
+		{fmt.Sprintf("%s, to %d receivers", noon, receivers), noons},
 		{"NAT gateway and its address, per hour", usage{"nat.hour": f.gateways * monthHours, "ipv4.hour": f.addresses * monthHours}},
 		{"KMS keys and their requests", keys},
 		{"secrets", usage{"secret": 3 + keyVersions}},

@@ -41,10 +41,11 @@ func made(size, members int, message, batch float64) sample {
 	whole := func(perMessage, perBatch float64) float64 { return n*perMessage + n/float64(size)*perBatch }
 	return sample{
 		size: size, messages: int(n), batches: int(n) / size, checked: int(n) / size, members: members, plain: 900, write: message + batch/float64(size), stored: 1500, rows: 600, logs: 300, metrics: 12, pairs: 9,
-		firsts: 4 * float64(members), grown: members + 900, grownUse: usage{"lambda.arm": 0.5 + 0.001*float64(members+900)},
-		path:      usage{"ddb.write": 4*float64(members) + whole(message, batch), "s3.put": whole(0, 2), "lambda.x86": whole(0.001, 0.02)},
-		pollUse:   usage{"ddb.write": 1},
-		scheduled: map[string]usage{"DirectoryFunction": {"lambda.arm": 0.5 + 0.001*float64(members)}, "FsckFunction": {"s3.get": 2 * n / float64(size), "lambda.arm": 0.01 * n / float64(size)}},
+		firsts: 4 * float64(members), grown: members + 900, grownUse: map[string]usage{"DirectoryFunction": {"lambda.arm": 0.5 + 0.001*float64(members+900)}, "ConsentFunction": {"lambda.arm": 0.1 + 0.002*float64(members+900)}, noon: {"mail": 18, "ddb.read": float64(members + 900)}},
+		path:    usage{"ddb.write": 4*float64(members) + whole(message, batch), "s3.put": whole(0, 2), "lambda.x86": whole(0.001, 0.02)},
+		pollUse: usage{"ddb.write": 1},
+		scheduled: map[string]usage{"DirectoryFunction": {"lambda.arm": 0.5 + 0.001*float64(members)}, "ConsentFunction": {"lambda.arm": 0.1 + 0.002*float64(members)},
+			noon: {"mail": 18, "ddb.read": float64(members)}, "FsckFunction": {"s3.get": 2 * n / float64(size), "lambda.arm": 0.01 * n / float64(size)}},
 		// beside its message
 		attachment: usage{"s3.put": 3, "ddb.write": 3, "nat.gb": 0.0005},
 	}
@@ -57,8 +58,13 @@ func TestTheModelGivesBackWhatEverySizeMeasured(t *testing.T) {
 			t.Errorf("at %v a batch the model says %v, not %v", size, got, want)
 		}
 	}
-	if got := m.directory["lambda.arm"]; math.Abs(got-0.001) > 1e-9 {
-		t.Errorf("a member costs directory %v GB-seconds", got)
+	for f, want := range map[string]float64{"DirectoryFunction": 0.001, "ConsentFunction": 0.002} {
+		if got := m.member[f]["lambda.arm"]; math.Abs(got-want) > 1e-9 {
+			t.Errorf("a member costs %s %v GB-seconds", f, got)
+		}
+	}
+	if mails, reads := m.scheduled[noon]["mail"], m.member[noon]["ddb.read"]; math.Abs(mails-18) > 1e-9 || math.Abs(reads-1) > 1e-9 {
+		t.Errorf("a noon sends %v mails and reads %v a member", mails, reads)
 	}
 	if m.firsts != 4 {
 		t.Errorf("a member's first sights cost %v units a month", m.firsts)

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/command"
 	"github.com/wecomvault/wecomvault/shared/local/company"
@@ -27,6 +28,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/template"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 	"github.com/wecomvault/wecomvault/shared/progress"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 const gigabyte = 1 << 30 // AWS's GB
@@ -63,8 +65,8 @@ type sample struct {
 	stored                  float64 // bytes in S3 per message
 	rows                    float64 // bytes in tables per message, with the overhead that is billed per item
 	firsts                  float64 // write units of the rows of people and conversations: once a month, however much is said
-	grown                   int     // members of the company when directory was measured again, in grownUse; 0: it was not
-	grownUse                usage
+	grown                   int     // members of the company when what grows with them was measured again, in grownUse; 0: it was not
+	grownUse                map[string]usage
 	pollUse                 usage // of one poll that finds nothing
 	scheduled               map[string]usage
 	attachment              usage // of one attachment, its bytes' storage apart
@@ -81,7 +83,7 @@ type bench struct {
 }
 
 // measure brings n messages through fetch and process in answers of size items, and looks at all meters.
-// With grown above members the company grows at the end, for directory to be measured once more.
+// With grown above members the company grows at the end, for what grows with it to be measured once more, and a noon comes before and after.
 func (b bench) measure(ctx context.Context, size, n, members, grown int) (s sample, err error) {
 	s = sample{size: size, messages: n, batches: (n + size - 1) / size, members: members, scheduled: map[string]usage{}}
 	line := progress.New(os.Stderr, fmt.Sprintf("%d messages a batch", size), "messages", int64(n))
@@ -170,7 +172,7 @@ func (b bench) measure(ctx context.Context, size, n, members, grown int) (s samp
 	if s.rows, s.firsts, err = r.rows(ctx, n); err != nil {
 		return s, err
 	}
-	for _, f := range []string{"DirectoryFunction", "WatchFunction", "ReportFunction", "RedriveFunction", "FsckFunction"} {
+	for _, f := range []string{"DirectoryFunction", "ConsentFunction", "WatchFunction", "ReportFunction", "RedriveFunction", "FsckFunction"} {
 		rest.Note(f)
 		if s.scheduled[f], err = r.invoked(ctx, f, one); err != nil {
 			return s, err
@@ -181,14 +183,81 @@ func (b bench) measure(ctx context.Context, size, n, members, grown int) (s samp
 	if s.attachment, err = r.attachments(ctx, who, size, one); err != nil || grown <= members {
 		return s, err
 	}
-	rest.Note("DirectoryFunction, with more members")
+	rest.Note("a noon")
+	if s.scheduled[noon], err = r.noon(ctx, one); err != nil {
+		return s, err
+	}
 	// The same corp again, with more members: what is there already stays.
 	if _, err := company.New(ctx, sim, company.Options{Corp: corp, Members: grown, Externals: 2, PageItems: size, Seed: 7}); err != nil {
 		return s, err
 	}
-	s.grown = grown
-	s.grownUse, err = r.invoked(ctx, "DirectoryFunction", one)
+	s.grown, s.grownUse = grown, map[string]usage{}
+	for _, f := range growing {
+		rest.Note(f + ", with more members")
+		if f == noon {
+			s.grownUse[f], err = r.noon(ctx, one)
+		} else {
+			s.grownUse[f], err = r.invoked(ctx, f, one)
+		}
+		if err != nil {
+			return s, err
+		}
+	}
 	return s, err
+}
+
+// noon names the reports of a day with their mails and what SES says of these, beside the functions that schedules call.
+const noon = "the noon's reports"
+
+// growing is what costs more with more members.
+var growing = []string{"DirectoryFunction", "ConsentFunction", noon}
+
+// noon is what the reports of the next noon use, until their mails are out and SES's events are heard. It moves the clock there.
+func (r run) noon(ctx context.Context, onePoll reading) (usage, error) {
+	day := r.Now().Truncate(24 * time.Hour)
+	if !r.Now().Before(day.Add(12 * time.Hour)) {
+		day = day.Add(24 * time.Hour)
+	}
+	ahead := day.Add(12*time.Hour + time.Second).Sub(clock.Real())
+	if err := r.SetOffset(ahead); err != nil {
+		return nil, err
+	}
+	ns := int64(ahead)
+	if _, err := r.sim.SetClock(ctx, wecomsim.Clock{OffsetNS: &ns}); err != nil {
+		return nil, err
+	}
+	// The directory as the hourly schedule has read it before noon is no part of the noon.
+	if _, err := r.invoked(ctx, "DirectoryFunction", onePoll); err != nil {
+		return nil, err
+	}
+	r.take()
+	name := day.Format(time.DateOnly)
+	asked := time.Time{}
+	err := r.wait(ctx, "the reports of "+name, patience, func() (bool, error) {
+		done := 0
+		err := r.Ledger().Runs(ctx, archive.CorpID(corp), func(run ledger.Run) bool {
+			if run.Day == name && run.State == ledger.RunDone {
+				done++
+			}
+			return true
+		})
+		if err != nil {
+			return false, err
+		}
+		if jobs, _ := r.Queued(); jobs > 0 || done >= len(report.Kinds()) {
+			return jobs == 0 && done >= len(report.Kinds()), nil
+		}
+		if r.Host.Busy("ReportFunction") > 0 || clock.Real().Sub(asked) < time.Second {
+			return false, nil
+		}
+		asked = clock.Real()
+		return false, r.Host.InvokeAsync("ReportFunction", []byte(`{}`))
+	})
+	if err != nil {
+		return nil, err
+	}
+	got := r.take()
+	return got.minus(onePoll, got.Calls["FetchFunction"]["dynamodb UpdateItem"]).bill(r.functions, r.roundTrip), nil
 }
 
 func functionsOf(t *template.Template) (functions map[string]function, inVPC map[string]bool) {
@@ -229,7 +298,11 @@ func (r run) take() reading {
 	}
 	for name, n := range seen.Runs {
 		if f := r.functions[name]; took[name] > 0 {
-			n.Seconds = took[name] / min(1, float64(f.memoryMB)/fullProcessor)
+			worked := took[name] / min(1, float64(f.memoryMB)/fullProcessor)
+			if name == "ConsentFunction" { // most of the time it waits, to keep WeCom's pace, and waiting is billed
+				worked = max(worked, n.Seconds)
+			}
+			n.Seconds = worked
 			seen.Runs[name] = n
 		}
 	}

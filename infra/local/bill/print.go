@@ -184,6 +184,7 @@ func (p printer) companies() error {
 			}
 		}
 	}
+	p.say("Callbacks and the receivers API, which the template leaves off, are not in it; the noon is that of a company in which nothing has changed.")
 	p.say("Taken, not measured: %.0f hours of talk a day, one attachment of %d KB in %.0f messages, %d bytes through NAT for an empty poll, %d key versions, and how often AWS renews data keys.",
 		float64(talkHours), attachmentKB, 1/attachmentsIn, pollBytes, keyVersions)
 	return nil
