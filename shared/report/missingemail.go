@@ -55,7 +55,7 @@ func FindEmailTrouble(h directory.History, noon time.Time) (EmailRow, bool) {
 	if !h.Here || m.Status == directory.StatusLeft || !m.MobileReadable || m.Mobile != "" || !m.EmailReadable {
 		return EmailRow{}, false
 	}
-	_, lost := h.Lost(directory.FieldMobile)
+	gone, lost := h.Lost(directory.FieldMobile)
 	r := EmailRow{
 		Person: Person{ID: archive.PartyID(h.ID), Name: m.Name, Departments: m.Departments}, Status: Status(m.Status), MobileLost: lost,
 		Archiving: Archiving{Designated: m.Designated, DesignatedKnown: m.DesignatedKnown, Email: m.Email, EmailReadable: true},
@@ -83,6 +83,9 @@ func FindEmailTrouble(h directory.History, noon time.Time) (EmailRow, bool) {
 		if last.Kind == "" || !last.In(noon.Add(-24*time.Hour), noon) || strings.EqualFold(last.Old, last.New) {
 			return EmailRow{}, false
 		}
+		if lost && !gone.By.Before(noon) {
+			return EmailRow{}, false // the number was there on that day: who changed the address then was known by it
+		}
 		r.Rule, r.Old, r.When = EmailChanged, last.Old, BetweenOf(last)
 		return r, true
 	}
@@ -90,8 +93,8 @@ func FindEmailTrouble(h directory.History, noon time.Time) (EmailRow, bool) {
 		r.Rule, r.Old, r.When = EmailRemoved, e.Old, BetweenOf(e)
 		return r, true
 	}
-	if e, ok := h.Lost(directory.FieldMobile); ok {
-		r.Rule, r.When = EmailNever, BetweenOf(e)
+	if lost {
+		r.Rule, r.When = EmailNever, BetweenOf(gone)
 		return r, true
 	}
 	return EmailRow{}, false // neither was ever there: R1 says so
@@ -123,8 +126,8 @@ func (f MissingEmailFacts) Quiet() bool {
 func (f MissingEmailFacts) Concerned() []Concern {
 	var list []Concern
 	for _, r := range f.Rows {
-		if r.Rule == EmailChanged && r.Told == ToldByMail {
-			list = append(list, Concern{ID: r.ID, Name: clean(r.Name), Address: strings.TrimSpace(r.Email)})
+		if c, ok := concern(r.Person, r.Archiving); ok && r.Rule == EmailChanged && r.Told == ToldByMail {
+			list = append(list, c)
 		}
 	}
 	return list

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -72,8 +71,8 @@ func (f MissingMobileFacts) Quiet() bool {
 func (f MissingMobileFacts) Concerned() []Concern {
 	var list []Concern
 	for _, r := range f.Rows {
-		if r.Told == ToldByMail {
-			list = append(list, Concern{ID: r.ID, Name: clean(r.Name), Address: strings.TrimSpace(r.Email)})
+		if c, ok := concern(r.Person, r.Archiving); ok && r.Told == ToldByMail {
+			list = append(list, c)
 		}
 	}
 	return list

@@ -167,6 +167,13 @@ type Archiving struct {
 	Mailbox         string `json:"mailbox,omitempty"` // where the user's messages are delivered; "" if not mapped
 }
 
+// concern is the user whom a row is about as one who is mailed a notice of its own, at the address as it is kept and suppressed everywhere; ok is false if
+// mail can't go there.
+func concern(p Person, a Archiving) (c Concern, ok bool) {
+	address, err := CheckAddress(a.Email)
+	return Concern{ID: p.ID, Name: clean(p.Name), Address: address}, err == nil
+}
+
 // fate is which of three things is true of a user's messages, or that it can't be told.
 type fate int
 
