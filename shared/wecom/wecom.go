@@ -5,6 +5,7 @@ package wecom
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,6 +94,14 @@ type Tokens struct {
 	mu    sync.Mutex
 	token string
 	until time.Time
+	wrong *wrongSecret // the last that was refused; nil: none was
+}
+
+// wrongSecret is a secret that WeCom refused.
+type wrongSecret struct {
+	sum  [sha256.Size]byte
+	said *Error
+	at   time.Time
 }
 
 // Tokens returns the source of the access token of a corp's secret, which is read anew whenever a token is asked of WeCom.
@@ -106,16 +115,51 @@ const longest = 86400
 // early is how long before its end a token is no longer given out.
 const early = 5 * time.Minute
 
+// again is how long a secret that WeCom refused is not said to it again, lest our address be banned for an hour, for all corps: a job may be one of thousands.
+// Another secret is said at once.
+const again = 4 * time.Minute
+
+// secretRefused are the errcodes by which WeCom says, when asked for a token, that the secret is not one.
+func secretRefused(code int) bool {
+	switch code {
+	case 40001, 40013, 40091, 41002, 41004:
+		return true
+	}
+	return false
+}
+
 // Token returns a token that should be valid. With refresh it asks WeCom again, because the last one was refused.
 func (t *Tokens) Token(ctx context.Context, refresh bool) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !refresh && t.token != "" && t.client.now().Before(t.until) {
+	if !refresh && t.valid() {
 		return t.token, nil
 	}
+	return t.ask(ctx)
+}
+
+// renewed is a token that is not the one that WeCom finds dead: of all who had that one, the first asks for another.
+func (t *Tokens) renewed(ctx context.Context, dead string) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token != dead && t.valid() {
+		return t.token, nil
+	}
+	return t.ask(ctx)
+}
+
+func (t *Tokens) valid() bool { return t.token != "" && t.client.now().Before(t.until) }
+
+func (t *Tokens) ask(ctx context.Context) (string, error) {
 	secret, err := t.secret(ctx)
 	if err != nil {
 		return "", err
+	}
+	sum := sha256.Sum256([]byte(secret))
+	if w := t.wrong; w != nil && w.sum == sum {
+		if age := t.client.now().Sub(w.at); age >= 0 && age < again { // a clock that was set back keeps nobody waiting
+			return "", w.said
+		}
 	}
 	var answer struct {
 		AccessToken string `json:"access_token"`
@@ -124,6 +168,10 @@ func (t *Tokens) Token(ctx context.Context, refresh bool) (string, error) {
 	query := url.Values{"corpid": {string(t.corp)}, "corpsecret": {secret}}
 	if err := t.client.call(ctx, http.MethodGet, "/cgi-bin/gettoken", query, nil, &answer); err != nil {
 		t.token = ""
+		var said *Error
+		if errors.As(err, &said) && secretRefused(said.Code) {
+			t.wrong = &wrongSecret{sum, said, t.client.now()}
+		}
 		return "", err
 	}
 	if answer.AccessToken == "" {
@@ -146,8 +194,9 @@ func deadToken(code int) bool {
 
 // call runs one call with a token, once more with a new one if WeCom finds the first dead.
 func (t *Tokens) call(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	dead := ""
 	for attempt := 0; ; attempt++ {
-		token, err := t.Token(ctx, attempt > 0)
+		token, err := t.renewed(ctx, dead)
 		if err != nil {
 			return err
 		}
@@ -157,6 +206,7 @@ func (t *Tokens) call(ctx context.Context, method, path string, query url.Values
 		}
 		err = t.client.call(ctx, method, path, q, body, into)
 		if attempt == 0 && deadToken(CodeOf(err)) {
+			dead = token
 			continue
 		}
 		return err
