@@ -23,6 +23,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/preview"
 )
 
 // description is the API in OpenAPI 3.1. A test holds each operation against it.
@@ -39,11 +40,12 @@ const longestBody = 64 << 10
 // action, and with how much of the corp; can the request be read. A request that changes something or shows people is in the audit stream before
 // anything is done, and its outcome is there before the answer is sent. What lies outside a person's reach is as if it were not there.
 type api struct {
-	ledger *ledger.Ledger
-	store  *objstore.Store
-	log    *slog.Logger
-	count  func(figure string, n float64)
-	flush  func() error
+	ledger   *ledger.Ledger
+	store    *objstore.Store
+	previews preview.Desk
+	log      *slog.Logger
+	count    func(figure string, n float64)
+	flush    func() error
 
 	issuer, audience, roleClaim string
 
@@ -83,6 +85,7 @@ type answer struct {
 	status         int
 	body           any
 	etag, location string
+	after          int // seconds to wait before asking again; 0: none
 }
 
 func (a *api) operations() []operation {
@@ -95,6 +98,7 @@ func (a *api) operations() []operation {
 		{id: "listDepartments", method: http.MethodGet, path: "/v1/corps/{corp}/departments", action: access.ReadDepartments, run: a.listDepartments},
 		{id: "listReports", method: http.MethodGet, path: "/v1/corps/{corp}/reports", action: access.ReadReports, run: a.listReports},
 		{id: "previewReport", method: http.MethodPost, path: "/v1/corps/{corp}/reports/{report}/preview", action: access.PreviewReports, people: true, run: a.previewReport},
+		{id: "getPreview", method: http.MethodGet, path: "/v1/corps/{corp}/reports/{report}/preview", action: access.PreviewReports, people: true, run: a.getPreview},
 		{id: "listReceivers", method: http.MethodGet, path: "/v1/corps/{corp}/receivers", action: access.ReadReceivers, people: true, run: a.listReceivers},
 		{id: "getReceiver", method: http.MethodGet, path: "/v1/corps/{corp}/receivers/{receiver}", action: access.ReadReceivers, people: true, run: a.getReceiver},
 		{id: "addReceiver", method: http.MethodPost, path: "/v1/corps/{corp}/receivers", action: access.ChangeReceivers, change: true, people: true, run: a.addReceiver},
@@ -174,6 +178,9 @@ func (a *api) write(w http.ResponseWriter, out answer, p *problem) error {
 	}
 	if p == nil && out.location != "" {
 		h.Set("Location", out.location)
+	}
+	if p == nil && out.after > 0 {
+		h.Set("Retry-After", strconv.Itoa(out.after))
 	}
 	var text bytes.Buffer
 	if body != nil {

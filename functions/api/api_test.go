@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/wecomvault/wecomvault/shared/access"
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
@@ -27,6 +29,8 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/openid"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/preview"
+	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/receivers"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
@@ -44,6 +48,7 @@ type desk struct {
 	url      string
 	log      bytes.Buffer
 	n        int
+	later    time.Duration  // what time it is, as of noon
 	places   map[string]int // departments, by the addresses of receivers that enter made
 }
 
@@ -54,15 +59,18 @@ func newDesk(t *testing.T) *desk {
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { keys.ServeHTTP(w, r) }))
 	t.Cleanup(issuer.Close)
 	d.Rig = rig.Start(t, rig.Options{Parameters: map[string]string{"ApiIssuer": issuer.URL}})
-	now := func() time.Time { return noon }
+	now := func() time.Time { return noon.Add(d.later) }
 	var err error
-	d.issuer, err = openid.New(issuer.URL, now)
+	d.issuer, err = openid.New(issuer.URL, func() time.Time { return noon })
 	d.OK(err)
 	keys = d.issuer
 	d.operator = d.Ledger(d.Config(rig.Operator))
 	f, _ := d.Template.Function("ApiFunction")
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
-	a := &api{ledger: d.Ledger(d.Config("ApiFunction")), store: d.Store(d.Config("ApiFunction"), "ReportsBucket"), log: log, count: func(string, float64) {}, flush: func() error { return nil },
+	c := d.Config("ApiFunction")
+	a := &api{ledger: d.Ledger(c), store: d.Store(c, "ReportsBucket"), log: log,
+		previews: preview.Desk{Ledger: d.Ledger(c), Store: d.Store(c, "ReportsBucket"), Reports: queue.New[queue.ReportJob](sqs.NewFromConfig(c), d.Name("ReportQueue"))},
+		count:    func(string, float64) {}, flush: func() error { return nil },
 		issuer: f.Environment["API_ISSUER"], audience: f.Environment["API_AUDIENCE"], roleClaim: f.Environment["API_ROLE_CLAIM"],
 		windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}, mailsRead: 100, membersRead: 100, perMinute: 1 << 30, now: now, real: now}
 	d.function = lambdas.Function{Log: log, HTTP: a}
@@ -114,16 +122,23 @@ func (d *desk) reported() {
 	d.kept(report.UserStatus, `"Users":[{"ID":"eda","Name":"Eda Below","In":[3],"Status":1},{"ID":"fay","Name":"Fay Beside","In":[4],"Status":1}]`)
 }
 
-// kept keeps a report of the noon with further facts.
+// kept has a preview of a report made at noon, as report would make it, with further facts.
 func (d *desk) kept(kind report.Kind, more string) {
 	d.Helper()
+	d.OK(d.operator.AskPreview(d.Context(), ledger.Preview{Corp: corp, Report: string(kind), ID: "p", Asked: noon}, ""))
+	d.makes(kind, more)
+}
+
+// makes is what report does when it is asked for a preview.
+func (d *desk) makes(kind report.Kind, more string) {
+	d.Helper()
+	p, err := d.operator.Preview(d.Context(), corp, string(kind))
+	d.OK(err)
 	text := `{"facts":{"Corp":{"ID":"wwreed","Name":"Reed"},"Day":"2033-03-01T12:00:00Z","Snapshot":"2033-03-01T11:00:00Z",` + more + `}}`
-	object, err := d.Store(d.Config(rig.Operator), "ReportsBucket").PutBlob(d.Context(), objstore.ReportKey(corp, "2033-03-01", string(kind)+".json"), "application/json", []byte(text))
+	object, err := d.Store(d.Config(rig.Operator), "ReportsBucket").PutBlob(d.Context(), objstore.ReportKey(corp, "2033-03-01", string(kind)+"-preview-"+p.ID+".json"), "application/json", []byte(text))
 	d.OK(err)
-	run := ledger.Run{Corp: corp, Day: "2033-03-01", Report: string(kind), Owner: "o", Until: noon, Object: object.Key, Version: object.VersionID, Done: noon}
-	_, err = d.operator.ClaimRun(d.Context(), run, noon)
-	d.OK(err)
-	d.OK(d.operator.FinishRun(d.Context(), run))
+	p.Object, p.Version = object.Key, object.VersionID
+	d.OK(d.operator.KeepPreview(d.Context(), p))
 }
 
 // enter makes a receiver of a department, as the operator, and returns its id.

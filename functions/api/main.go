@@ -9,12 +9,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/config"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/preview"
+	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/telemetry"
 )
 
@@ -25,6 +28,7 @@ type settings struct {
 	Directory string        `env:"DIRECTORY_TABLE"`               // departments and their heads
 	Audit     string        `env:"AUDIT_TABLE"`                   // who asked for what
 	Bucket    string        `env:"REPORTS_BUCKET"`                // what reports are made of, for previews
+	Reports   string        `env:"REPORT_QUEUE_URL"`              // report makes previews
 	Issuer    string        `env:"API_ISSUER"`                    // who must have issued a token
 	Audience  string        `env:"API_AUDIENCE"`                  // for whom
 	RoleClaim string        `env:"API_ROLE_CLAIM"`                // which claim names the roles
@@ -45,11 +49,13 @@ func main() {
 		log.Error("configuration", slog.String("error", err.Error()))
 		os.Exit(1)
 	}
+	records := ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit})
+	store := objstore.New(s3.NewFromConfig(aws), s.Bucket)
 	metrics := telemetry.NewMetrics(os.Stdout, lambdas.Stack(), "api")
 	a := &api{
-		ledger: ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory, Audit: s.Audit}),
-		store:  objstore.New(s3.NewFromConfig(aws), s.Bucket),
-		log:    log, count: metrics.Add, flush: func() error { return metrics.Flush(clock.Now()) },
+		ledger: records, store: store,
+		previews: preview.Desk{Ledger: records, Store: store, Reports: queue.New[queue.ReportJob](sqs.NewFromConfig(aws), s.Reports)},
+		log:      log, count: metrics.Add, flush: func() error { return metrics.Flush(clock.Now()) },
 		issuer: s.Issuer, audience: s.Audience, roleClaim: s.RoleClaim,
 		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, mailsRead: 5000, membersRead: 5000, perMinute: s.PerMinute, now: clock.Now, real: clock.Real,
 	}

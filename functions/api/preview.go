@@ -2,20 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
-	"time"
+	"strconv"
 
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
-	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/preview"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
-
-// zone is shown beside UTC, as in the mails: WeCom's companies keep China's time.
-var zone = time.FixedZone("UTC+8", 8*60*60)
 
 // previewBody says for whom the mail would be.
 type previewBody struct {
@@ -25,8 +23,9 @@ type previewBody struct {
 
 // previewAnswer is a mail as its receiver would see it.
 type previewAnswer struct {
+	State      string      `json:"state"` // "made"
 	Report     report.Kind `json:"report"`
-	Day        string      `json:"day"` // of the newest report there is, of which it is made
+	AsOf       string      `json:"as_of"` // the moment that it tells of
 	Department int         `json:"department"`
 	Language   string      `json:"language"`
 	Subject    string      `json:"subject"`
@@ -37,6 +36,13 @@ type previewAnswer struct {
 	Mailed      string           `json:"mailed"` // "yes", or why not: "off", or "no news" of a report that is silent then
 }
 
+// makingAnswer is a preview that is being made.
+type makingAnswer struct {
+	State string      `json:"state"` // "making"
+	Asked string      `json:"asked"`
+	Of    report.Kind `json:"report"`
+}
+
 // attachedAnswer is a file that the mail has beside its text.
 type attachedAnswer struct {
 	Name  string `json:"name"`
@@ -44,7 +50,49 @@ type attachedAnswer struct {
 	Bytes int    `json:"bytes"`
 }
 
-// previewReport makes the mail that a receiver of a department would get of the newest report there is.
+// previewAfter is how many seconds somebody waits before looking again.
+const previewAfter = 2
+
+// sight is what of which report somebody wants to see.
+type sight struct {
+	kind       report.Kind
+	department int
+	language   report.Language
+	company    company
+}
+
+// sight judges what is asked for.
+func (a *api) sight(ctx context.Context, c *call, department int, words string) (sight, error) {
+	s := sight{kind: report.Kind(c.segment["report"]), department: department}
+	if !slices.Contains(report.Kinds(), s.kind) {
+		return s, absent("report that can be previewed")
+	}
+	var err error
+	if s.company, err = a.company(ctx, c); err != nil {
+		return s, err
+	}
+	if department <= 0 {
+		return s, wrong(fieldProblem{"department", "none is chosen", "choose one that your list of departments shows; 1 is the whole company"})
+	}
+	if !s.company.scope.HoldsDepartment(department) {
+		return s, outside()
+	}
+	if !s.company.tree.Known(department) {
+		return s, wrong(fieldProblem{"department", "there is no such department now", "choose one that the list of departments shows; 1 is the whole company"})
+	}
+	if s.kind == report.Maintenance && department != directory.Root {
+		return s, wrong(fieldProblem{"department", "R7 tells of the whole company", "choose department 1"})
+	}
+	if words == "" {
+		words = "zh"
+	}
+	if s.language, err = report.ParseLanguage(words); err != nil {
+		return s, wrong(fieldProblem{"language", "reports are not written in that language", "choose en or zh"})
+	}
+	return s, nil
+}
+
+// previewReport has a report made as it would be if it were noon now, or shows the one that was made a few minutes ago.
 func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
 	if err := onlyQuery(c.query); err != nil {
 		return answer{}, err
@@ -53,76 +101,66 @@ func (a *api) previewReport(ctx context.Context, c *call) (answer, error) {
 	if err := read(c.body, &body); err != nil {
 		return answer{}, err
 	}
-	kind := report.Kind(c.segment["report"])
-	if !slices.Contains(report.Kinds(), kind) {
-		return answer{}, absent("report that can be previewed")
-	}
-	co, err := a.company(ctx, c)
+	s, err := a.sight(ctx, c, value(body.Department), value(body.Language))
 	if err != nil {
 		return answer{}, err
 	}
-	department := value(body.Department)
-	if department <= 0 {
-		return answer{}, wrong(fieldProblem{"department", "none is chosen", "choose one that your list of departments shows; 1 is the whole company"})
-	}
-	if !co.scope.HoldsDepartment(department) {
-		return answer{}, outside()
-	}
-	if !co.tree.Known(department) {
-		return answer{}, wrong(fieldProblem{"department", "there is no such department now", "choose one that the list of departments shows; 1 is the whole company"})
-	}
-	if kind == report.Maintenance && department != directory.Root {
-		return answer{}, wrong(fieldProblem{"department", "R7 tells of the whole company", "choose department 1"})
-	}
-	words := value(body.Language)
-	if words == "" {
-		words = "zh"
-	}
-	language, err := report.ParseLanguage(words)
-	if err != nil {
-		return answer{}, wrong(fieldProblem{"language", "reports are not written in that language", "choose en or zh"})
-	}
-	var newest ledger.Run
-	err = a.ledger.Runs(ctx, c.corp.ID, func(r ledger.Run) bool {
-		if r.Report == string(kind) && r.State == ledger.RunDone && r.Object != "" {
-			newest = r
-		}
-		return newest.Object == ""
-	})
+	p, state, err := a.previews.Ask(ctx, c.corp.ID, s.kind, a.now())
 	if err != nil {
 		return answer{}, err
 	}
-	if newest.Object == "" {
-		return answer{}, newProblem(http.StatusConflict, "not-made", "This report has not been made yet", "The first is made at 12:00 UTC after the company was added.")
+	return a.previewed(ctx, c, s, p, state)
+}
+
+// getPreview shows the preview that was asked for.
+func (a *api) getPreview(ctx context.Context, c *call) (answer, error) {
+	if err := onlyQuery(c.query, "department", "language"); err != nil {
+		return answer{}, err
 	}
-	text, err := a.store.Get(ctx, objstore.Object{Key: newest.Object, VersionID: newest.Version})
+	department, err := strconv.Atoi(c.query.Get("department"))
+	if err != nil && !errors.Is(err, strconv.ErrRange) && c.query.Get("department") != "" {
+		return answer{}, malformed("department", "it is no number", "choose one that your list of departments shows; 1 is the whole company")
+	}
+	s, err := a.sight(ctx, c, department, c.query.Get("language"))
 	if err != nil {
 		return answer{}, err
 	}
-	var kept struct {
-		Facts json.RawMessage `json:"facts"`
+	p, state, err := a.previews.Look(ctx, c.corp.ID, s.kind, a.now())
+	if err != nil {
+		return answer{}, err
 	}
-	if err := json.Unmarshal(text, &kept); err != nil {
-		return answer{}, fmt.Errorf("report %s of corp %s: what is kept of it can't be read", newest.Key(), c.corp.ID)
+	return a.previewed(ctx, c, s, p, state)
+}
+
+// previewed answers with a preview as far as it is.
+func (a *api) previewed(ctx context.Context, c *call, s sight, p ledger.Preview, state preview.State) (answer, error) {
+	switch state {
+	case preview.None:
+		return answer{}, absent("preview of the last minutes: ask for one with POST")
+	case preview.Making:
+		place := url.URL{Path: "/v1/corps/" + string(c.corp.ID) + "/reports/" + string(s.kind) + "/preview",
+			RawQuery: url.Values{"department": {strconv.Itoa(s.department)}, "language": {word(s.language)}}.Encode()}
+		return answer{status: http.StatusAccepted, body: makingAnswer{"making", rfc3339(p.Asked), s.kind}, location: place.String(), after: previewAfter}, nil
+	case preview.Made:
 	}
-	scope := co.tree.Scope(department)
-	view := report.View{Language: language, Zone: zone, Mask: true}
+	scope := s.company.tree.Scope(s.department)
+	var confined []string
 	if !scope.All() {
-		view.Departments = []string{co.name(department)}
+		confined = []string{s.company.name(s.department)}
 	}
-	mail, quiet, err := report.Again(kind, kept.Facts, scope.HoldsAny, view)
+	mail, quiet, err := a.previews.Mail(ctx, p, scope, confined, s.language)
 	if err != nil {
 		return answer{}, err
 	}
-	out := previewAnswer{Report: kind, Day: newest.Day, Department: department, Language: word(language), Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
+	out := previewAnswer{State: "made", Report: s.kind, AsOf: rfc3339(p.Asked), Department: s.department, Language: word(s.language), Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
 		Attachments: []attachedAnswer{}, Mailed: "yes"}
 	for _, x := range mail.Attachments {
 		out.Attachments = append(out.Attachments, attachedAnswer{x.Name, x.ContentType, len(x.Body)})
 	}
 	switch settings := c.corp.Settings; {
-	case !settings.On(kind):
+	case !settings.On(s.kind):
 		out.Mailed = "off"
-	case quiet && settings.Silent(kind):
+	case quiet && settings.Silent(s.kind):
 		out.Mailed = "no news"
 	}
 	return answer{status: http.StatusOK, body: out}, nil

@@ -203,7 +203,7 @@ func (r *reporter) coverageBefore(ctx context.Context, day *today, trend []repor
 	}
 	for _, then := range last.Facts.Company.Trend {
 		for i := range trend {
-			if trend[i].Day.Equal(then.Day) {
+			if sameDay(then.Day, trend[i].Day) {
 				trend[i].Covered, trend[i].Listed = then.Covered, then.Listed
 			}
 		}

@@ -53,6 +53,7 @@ type today struct {
 	company *company      // shared by a corp's noons
 
 	making  ledger.Run         // the report that is being made
+	preview *ledger.Preview    // nil: it is a run of the noon
 	letters []receivers.Letter // of the report that is being made
 	tree    []directory.Entry  // departments, if some of the letters are confined to one
 }
@@ -123,7 +124,7 @@ func keptOf[F facts[F]](ctx context.Context, r *reporter, day *today, run ledger
 		return m, k, err
 	}
 	run.Object, run.Version = m.object.Key, m.object.VersionID
-	return m, k, r.ledger.KeepRun(ctx, run)
+	return m, k, r.keepRun(ctx, day, run)
 }
 
 // kept is what is kept of a report: everything that its mails are made of, who gets them included. What was kept first stands.
@@ -399,7 +400,7 @@ func (day *today) run(kind report.Kind) ledger.Run {
 
 // before is what is kept of a corp's last report of a kind before a day, and that day; nil: there is none.
 func before[F facts[F]](ctx context.Context, r *reporter, day *today, kind report.Kind) (*kept[F], error) {
-	of := day.noon.Format(time.DateOnly)
+	of := day.due().Format(time.DateOnly)
 	var last *ledger.Run
 	err := r.ledger.Runs(ctx, day.corp.ID, func(run ledger.Run) bool {
 		if run.Report != string(kind) || run.State != ledger.RunDone || run.Day >= of || run.Object == "" {

@@ -124,7 +124,7 @@ func noons(added, now time.Time) []time.Time {
 // asked makes a report that a job asks for.
 func (r *reporter) asked(ctx context.Context, job queue.ReportJob) error {
 	kind, err := report.ParseKind(job.Report)
-	if err != nil || kind != report.Maintenance && kind != report.GroupsBreach {
+	if err != nil || job.Preview == "" && kind != report.Maintenance && kind != report.GroupsBreach {
 		return fault.Newf(fault.Permanent, "no-such-report", "report %q of corp %s is not made on request", job.Report, job.Corp)
 	}
 	c, err := r.ledger.Corp(ctx, job.Corp)
@@ -133,6 +133,9 @@ func (r *reporter) asked(ctx context.Context, job queue.ReportJob) error {
 	}
 	if err != nil {
 		return err
+	}
+	if job.Preview != "" {
+		return r.preview(ctx, c, kind, job.Preview)
 	}
 	if kind == report.GroupsBreach {
 		return r.groups(ctx, c)

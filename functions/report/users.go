@@ -120,7 +120,7 @@ func (l *looking) look(ctx context.Context, i int, e directory.Entry) {
 
 // keptUsers is the users that R1 of the same noon was made of, if it is made.
 func (r *reporter) keptUsers(ctx context.Context, day *today) ([]report.User, error) {
-	if day.making.Report == string(report.UserStatus) {
+	if day.making.Report == string(report.UserStatus) || day.preview != nil {
 		return nil, nil
 	}
 	run := day.run(report.UserStatus)
@@ -197,7 +197,7 @@ func (r *reporter) keepPart(ctx context.Context, day *today, members []directory
 	if _, _, err := r.keep(ctx, partKey(run, run.Parts), "application/json", body); err != nil {
 		return err
 	}
-	if err := r.ledger.KeepRun(ctx, run); err != nil {
+	if err := r.keepRun(ctx, day, run); err != nil {
 		return err
 	}
 	return errUnfinished

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -190,7 +191,7 @@ func TestEachOperationOfTheAPIHasItsCommand(t *testing.T) {
 	commandsOf := map[string]string{
 		"getDescription": "", // a shell has vaultctl's own usage
 		"listCorps":      "corps list", "getCorp": "corps list", "getSettings": "receivers settings", "changeSettings": "receivers settings",
-		"listDepartments": "receivers departments", "listReports": "receivers reports", "previewReport": "receivers preview",
+		"listDepartments": "receivers departments", "listReports": "receivers reports", "previewReport": "receivers preview", "getPreview": "receivers preview",
 		"listReceivers": "receivers list", "getReceiver": "receivers list", "addReceiver": "receivers add", "changeReceiver": "receivers change", "removeReceiver": "receivers remove",
 		"listMails": "receivers mails", "listSuppressions": "receivers suppressed", "getSuppression": "receivers suppressed", "liftSuppression": "receivers lift",
 		"getStatus": "status", "listPeople": "people", "getPerson": "people", "listHRFiles": "people", "importHRFile": "people", "getHRFile": "people",
@@ -320,24 +321,31 @@ func TestAShellShowsDepartmentsReportsAndTheFateOfMails(t *testing.T) {
 
 func TestAShellPreviewsWhatAReceiverWouldGet(t *testing.T) {
 	s := newShell(t)
-	s.program.aws, s.program.where.ReportsBucket = s.Config(rig.Operator), s.Name("ReportsBucket")
-	if _, err := s.do("preview", "-report", "R5", "-department", "1"); err == nil || !strings.Contains(err.Error(), "has not been made yet") {
-		t.Errorf("before the first noon: %v", err)
+	s.program.aws, s.program.reports = s.Config(rig.Operator), s.Store(s.Config(rig.Operator), "ReportsBucket")
+	if _, err := s.do("preview", "-report", "R5", "-department", "1"); err == nil || !strings.Contains(err.Error(), "REPORT_QUEUE_URL") {
+		t.Errorf("without the queue: %v", err)
 	}
-	kept := `{"facts":{"corp":{"ID":"` + string(tide) + `","Name":"Tide Salvage"},"day":"2033-03-01T12:00:00Z","snapshot":"2033-03-01T11:00:00Z",` +
-		`"rows":[{"id":"eda","name":"Eda Below","departments":[2],"status":1,"fresh":true},{"id":"fay","name":"Fay Root","departments":[1],"status":1,"fresh":true}]}}`
-	object, err := s.Store(s.Config(rig.Operator), "ReportsBucket").PutBlob(t.Context(), objstore.ReportKey(tide, "2033-03-01", "R5.json"), "application/json", []byte(kept))
-	s.OK(err)
-	run := ledger.Run{Corp: tide, Day: "2033-03-01", Report: "R5", Owner: "o", Until: noon, Object: object.Key, Version: object.VersionID, Done: noon}
-	_, err = s.ledger.ClaimRun(t.Context(), run, noon)
-	s.OK(err)
-	s.OK(s.ledger.FinishRun(t.Context(), run))
+	s.program.where.Reports = s.Name("ReportQueue")
+	go func() { // report, when it is asked
+		s.Within(10*time.Second, "a preview is asked for", func() bool {
+			p, err := s.ledger.Preview(t.Context(), tide, "R5")
+			return err == nil && p.ID != "" && len(s.Take("ReportQueue")) == 1
+		})
+		p, err := s.ledger.Preview(t.Context(), tide, "R5")
+		s.OK(err)
+		kept := `{"facts":{"corp":{"ID":"` + string(tide) + `","Name":"Tide Salvage"},"day":"2033-03-01T12:00:00Z","snapshot":"2033-03-01T11:00:00Z",` +
+			`"rows":[{"id":"eda","name":"Eda Below","departments":[2],"status":1,"fresh":true},{"id":"fay","name":"Fay Root","departments":[1],"status":1,"fresh":true}]}}`
+		object, err := s.program.reports.PutBlob(t.Context(), objstore.ReportKey(tide, "2033-03-01", "R5-preview-"+p.ID+".json"), "application/json", []byte(kept))
+		s.OK(err)
+		p.Object, p.Version = object.Key, object.VersionID
+		s.OK(s.ledger.KeepPreview(t.Context(), p))
+	}()
 	html := filepath.Join(t.TempDir(), "mail.html")
 	text, err := s.do("preview", "-report", "r5", "-department", "2", "-lang", "en", "-html", html)
 	s.OK(err)
 	page, err := os.ReadFile(html)
 	s.OK(err)
-	if !strings.Contains(text, "Eda") || strings.Contains(text, "Fay") || !strings.Contains(text, "Subject: ") || !strings.Contains(text, "2033-03-01 (it would be mailed)") ||
+	if !strings.Contains(text, "Eda") || strings.Contains(text, "Fay") || !strings.Contains(text, "Subject: ") || !strings.Contains(text, "(it would be mailed)") || !strings.Contains(text, "PREVIEW") ||
 		!strings.Contains(string(page), "Eda") || strings.Contains(string(page), "Fay") {
 		t.Errorf("%s\n%s", text, page)
 	}

@@ -3,17 +3,21 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
-	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/preview"
+	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
@@ -117,10 +121,10 @@ func receiversMails(ctx context.Context, p *program, args []string) error {
 	return firstOf(err, unwritten)
 }
 
-// chinaTime is shown beside UTC, as in the mails.
-var chinaTime = time.FixedZone("UTC+8", 8*60*60)
+// lookAgain is how long receivers preview waits between looks at what is being made.
+const lookAgain = time.Second
 
-// receiversPreview makes the mail that a receiver of a department would get of the newest report of a kind, of what that report was made of. Nothing is
+// receiversPreview has a report made as it would be if it were noon now, and writes the mail that a receiver of a department would get. Nothing is
 // mailed. It shows people, so that it is audited first.
 func receiversPreview(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers preview")
@@ -147,41 +151,30 @@ func receiversPreview(ctx context.Context, p *program, args []string) error {
 	case kind == report.Maintenance && *department != directory.Root:
 		return &usageError{"-report R7 tells of the whole company: -department 1"}
 	}
+	store, err := p.files()
+	if err != nil {
+		return err
+	}
+	if p.where.Reports == "" {
+		return errors.New("who makes reports? Set REPORT_QUEUE_URL to the stack's output ReportQueueUrl")
+	}
 	if err := p.audit(ctx, "receivers preview", c.ID, "report "+string(kind)); err != nil {
 		return err
 	}
-	var newest ledger.Run
-	err = p.ledger.Runs(ctx, c.ID, func(r ledger.Run) bool {
-		if r.Report == string(kind) && r.State == ledger.RunDone && r.Object != "" {
-			newest = r
-		}
-		return newest.Object == ""
-	})
+	desk := preview.Desk{Ledger: p.ledger, Store: store, Reports: queue.New[queue.ReportJob](sqs.NewFromConfig(p.aws), p.where.Reports)}
+	made, err := p.previewed(ctx, desk, c.ID, kind)
 	if err != nil {
 		return err
-	}
-	if newest.Object == "" {
-		return fmt.Errorf("report %s of corp %s has not been made yet: the first is made at 12:00 UTC after the company was added", kind, c.ID)
-	}
-	text, err := objstore.New(s3.NewFromConfig(p.aws), p.where.ReportsBucket).Get(ctx, objstore.Object{Key: newest.Object, VersionID: newest.Version})
-	if err != nil {
-		return err
-	}
-	var kept struct {
-		Facts json.RawMessage `json:"facts"`
-	}
-	if err := json.Unmarshal(text, &kept); err != nil {
-		return fmt.Errorf("report %s of corp %s: what is kept of it can't be read", newest.Key(), c.ID)
 	}
 	scope := company.Tree.Scope(*department)
-	view := report.View{Language: language, Zone: chinaTime, Mask: true}
+	var confined []string
 	if !scope.All() {
-		view.Departments = []string{strconv.Itoa(*department)}
+		confined = []string{strconv.Itoa(*department)}
 		if name := company.Names[*department]; name != "" {
-			view.Departments[0] = report.CleanName(name)
+			confined[0] = report.CleanName(name)
 		}
 	}
-	m, quiet, err := report.Again(kind, kept.Facts, scope.HoldsAny, view)
+	m, quiet, err := desk.Mail(ctx, made, scope, confined, language)
 	if err != nil {
 		return err
 	}
@@ -197,6 +190,25 @@ func receiversPreview(ctx context.Context, p *program, args []string) error {
 	case quiet && c.Settings.Silent(kind):
 		mailed = "not mailed: there is no news, and the report is silent then"
 	}
-	_, err = fmt.Fprintf(p.out, "Day: %s (%s)\nSubject: %s\n\n%s", newest.Day, mailed, m.Subject, m.Text)
+	_, err = fmt.Fprintf(p.out, "As of: %s (%s)\nSubject: %s\n\n%s", rfc3339(made.Asked), mailed, m.Subject, m.Text)
 	return err
+}
+
+// previewed asks for a preview and waits until report has made it.
+func (p *program) previewed(ctx context.Context, desk preview.Desk, corp archive.CorpID, kind report.Kind) (ledger.Preview, error) {
+	made, state, err := desk.Ask(ctx, corp, kind, clock.Now())
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for err == nil && state == preview.Making {
+		select {
+		case <-ctx.Done():
+			return made, ctx.Err()
+		case <-again.C:
+			made, state, err = desk.Look(ctx, corp, kind, clock.Now())
+		}
+	}
+	if err == nil && state == preview.None {
+		err = fmt.Errorf("report %s of corp %s is not made after %s: the log of the function report says why; repeat the command", kind, corp, preview.Patience)
+	}
+	return made, err
 }

@@ -83,9 +83,10 @@ import (
 //	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
 //	media      corp state size sha256 md5 object version reason at
 //	run        corp day report state owner until mails object version parts done_at
+//	preview    corp report id asked parts object version
 //	mail       corp day report to object version state owner until attempt ses_id reason at nudges nudged nudged_owner fate fate_detail fate_at
-//	receiver   corp receiver (JSON) rev
 //	telling    corp day report member text state owner until attempt app asked doubles msgid reason at nudges nudged nudged_owner
+//	receiver   corp receiver (JSON) rev
 //	hrfile     corp number sha256 object version size rows by at from
 //	suppressed  corp address reason detail mail since lifted
 //	heard      fate fate_detail mail fate_at
@@ -118,10 +119,11 @@ func mediaPK(c archive.CorpID) string     { return "media#" + c.KeyPart() }
 func settledPK(c archive.CorpID) string   { return "settled#" + c.KeyPart() }
 func lostPK(c archive.CorpID) string      { return "lost#" + c.KeyPart() }
 func runPK(c archive.CorpID) string       { return "run#" + c.KeyPart() }
+func previewPK(c archive.CorpID) string   { return "preview#" + c.KeyPart() }
 func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }
+func tellingPK(c archive.CorpID) string   { return "telling#" + c.KeyPart() }
 func noMailPK(c archive.CorpID) string    { return "suppressed#" + c.KeyPart() }
 func alarmPK(c archive.CorpID) string     { return "alarm#" + c.KeyPart() }
-func tellingPK(c archive.CorpID) string   { return "telling#" + c.KeyPart() }
 func watchPK(c archive.CorpID) string     { return "watch#" + c.KeyPart() }
 func recallPK(c archive.CorpID) string    { return "recall#" + c.KeyPart() }
 func roomPK(c archive.CorpID) string      { return "room#" + c.KeyPart() }

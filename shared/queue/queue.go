@@ -30,10 +30,11 @@ type MediaJob struct {
 	Waiting string         `json:"waiting"` // ledger.Waiting.Key
 }
 
-// ReportJob asks report for what is due outside the schedule: an R7 alert.
+// ReportJob asks report for what is due outside the schedule: an R7 alert, or the preview of any report.
 type ReportJob struct {
-	Corp   archive.CorpID `json:"corp"`
-	Report string         `json:"report"`
+	Corp    archive.CorpID `json:"corp"`
+	Report  string         `json:"report"`
+	Preview string         `json:"preview,omitempty"` // ledger.Preview.ID
 }
 
 // MailJob asks mail to send one mail to one address.

@@ -99,8 +99,10 @@ func (lt letter) mail() (Mail, error) {
 		}
 	}
 	lt.Sections = sections
-	if late := lt.View.late(); late != "" {
-		lt.Banners = append(lt.Banners, late)
+	for _, line := range []string{lt.View.preview(), lt.View.late()} {
+		if line != "" {
+			lt.Banners = append(lt.Banners, line)
+		}
 	}
 	if scope := lt.View.scope(); scope != "" {
 		lt.Lead = append([]string{scope}, lt.Lead...)

@@ -88,6 +88,7 @@ type View struct {
 	Departments []string       // names of the departments that the mail is confined to; none: it tells of the whole company
 	Due         time.Time      // when a daily report was due, and
 	Made        time.Time      // when it was made: one that is late says so; both zero for alerts
+	Preview     bool           // nobody is mailed it: it says so wherever a mail begins
 }
 
 // Marks are what every screen and mail must say about the stack that made it.

@@ -130,6 +130,15 @@ func (v View) late() string {
 		"本报告延迟发送：应于 %[1]s 发送，实际生成于 %[2]s。统计区间不变；文中“当前”指生成之时。", v.at(v.Due), v.at(v.Made))
 }
 
+// preview is the line that a mail begins with which nobody is mailed; "" for all others.
+func (v View) preview() string {
+	if !v.Preview {
+		return ""
+	}
+	return v.Language.say("PREVIEW: what this mail would be if it were noon now. It was mailed to nobody, and the next report looks back at it in nothing.",
+		"预览：假设此刻为正午时本邮件的内容。未发送给任何人，也不影响下一份报告。")
+}
+
 // scope is the line that says of which part of the company a mail tells; "" for the whole.
 func (v View) scope() string {
 	if len(v.Departments) == 0 {
@@ -149,7 +158,7 @@ func (v View) scope() string {
 // first is what a mail says before anything else.
 func (v View) first() []string {
 	var lines []string
-	for _, line := range []string{v.late(), v.scope()} {
+	for _, line := range []string{v.preview(), v.late(), v.scope()} {
 		if line != "" {
 			lines = append(lines, line)
 		}

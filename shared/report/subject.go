@@ -16,5 +16,8 @@ func (v View) subject(c Corp, k Kind, at time.Time, state string) string {
 	if v.late() != "" {
 		state = l.say("late: ", "延迟：") + state
 	}
+	if v.Preview {
+		s = l.say("PREVIEW ", "【预览】") + s
+	}
 	return clean(s + l.say(": ", "：") + state)
 }

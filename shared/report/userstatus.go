@@ -173,7 +173,7 @@ func Trended(last []DayOf, noon time.Time, archived Quantity) []DayOf {
 	var out []DayOf
 	for back := trendDays - 1; back > 0; back-- {
 		day := noon.AddDate(0, 0, -back)
-		i := slices.IndexFunc(last, func(d DayOf) bool { return d.Day.Equal(day) })
+		i := slices.IndexFunc(last, func(d DayOf) bool { return !d.Day.After(day) && d.Day.After(day.AddDate(0, 0, -1)) }) // of a preview at another hour too
 		switch {
 		case i >= 0:
 			out = append(out, last[i])

@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,15 +18,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/house"
-	"github.com/wecomvault/wecomvault/shared/objstore"
-	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 func main() {
@@ -74,7 +69,7 @@ func try(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	if err := company(ctx, h.Ledger(), objstore.New(s3.NewFromConfig(h.Config(house.Operator)), h.Template.Outputs["ReportsBucket"])); err != nil {
+	if err := company(ctx, h.Ledger()); err != nil {
 		return err
 	}
 	token, err := h.Token("somebody", strings.Split(*role, ",")...)
@@ -89,7 +84,7 @@ func try(ctx context.Context, args []string) (err error) {
 
 // company is a corp with departments in three layers and a head of each, with a dead address in department 2 and one in 5, mails, and a report of each kind:
 // requests should be about something.
-func company(ctx context.Context, l *ledger.Ledger, reports *objstore.Store) error {
+func company(ctx context.Context, l *ledger.Ledger) error {
 	const corp = archive.CorpID("wwtry")
 	now := clock.Now()
 	if err := l.PutCorp(ctx, ledger.Corp{ID: corp, Name: "Try", Added: now.Add(-24 * time.Hour), ReportTo: []ledger.Receiver{{Address: "admin@try.example", Language: "en"}}}); err != nil {
@@ -122,29 +117,6 @@ func company(ctx context.Context, l *ledger.Ledger, reports *objstore.Store) err
 			continue
 		}
 		if _, err := l.Suppress(ctx, ledger.Suppression{Corp: corp, Address: to, Reason: ledger.Bounced, Detail: "permanent-general", Mail: m.Key(), Since: now}); err != nil {
-			return err
-		}
-	}
-	return made(ctx, l, reports, corp, now)
-}
-
-// made keeps a report of each kind, of nothing, as that day's noon run would have.
-func made(ctx context.Context, l *ledger.Ledger, reports *objstore.Store, corp archive.CorpID, now time.Time) error {
-	day := now.AddDate(0, 0, -1)
-	facts, err := json.Marshal(map[string]any{"facts": map[string]any{"corp": map[string]any{"ID": corp, "Name": "Try"}, "day": day.Truncate(24 * time.Hour).Add(12 * time.Hour), "now": now, "daily": true}})
-	if err != nil {
-		return fmt.Errorf("write a report: %w", err)
-	}
-	for _, kind := range report.Kinds() {
-		object, err := reports.PutBlob(ctx, objstore.ReportKey(corp, day.Format(time.DateOnly), string(kind)+".json"), "application/json", facts)
-		if err != nil {
-			return err
-		}
-		run := ledger.Run{Corp: corp, Day: day.Format(time.DateOnly), Report: string(kind), Owner: "apitry", Until: now, Object: object.Key, Version: object.VersionID, Done: now}
-		if _, err := l.ClaimRun(ctx, run, now); err != nil {
-			return err
-		}
-		if err := l.FinishRun(ctx, run); err != nil {
 			return err
 		}
 	}
