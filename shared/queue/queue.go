@@ -43,13 +43,13 @@ type MailJob struct {
 	Mail string         `json:"mail"` // ledger.MailRow.Key
 }
 
-// RedriveJob asks redrive to put set-aside items back to work. An empty Reason means every reason; KeyVersion 0 every version.
 // TellJob asks tell to send one message in WeCom to one user.
 type TellJob struct {
 	Corp    archive.CorpID `json:"corp"`
 	Telling string         `json:"telling"` // ledger.Telling.Key
 }
 
+// RedriveJob asks redrive to put set-aside items back to work. An empty Reason means every reason; KeyVersion 0 every version.
 type RedriveJob struct {
 	Corp       archive.CorpID     `json:"corp"`
 	Reason     string             `json:"reason,omitempty"`
@@ -66,9 +66,9 @@ type DirectoryJob struct {
 
 	At   time.Time         `json:"at,omitzero"`    // when WeCom told, by its clock
 	Says directory.Telling `json:"says,omitempty"` // what it told
-}
 
 	Follower archive.PartyID `json:"follower,omitempty"` // of an external contact: the member whose contact it has become
+}
 
 // ConsentJob asks consent to ask WeCom about one pair, or one group, of which WeCom told. It goes to the function itself, by no queue: what is lost, the next
 // round asks.
@@ -77,8 +77,8 @@ type ConsentJob struct {
 	Member   archive.PartyID `json:"member,omitempty"`
 	External archive.PartyID `json:"external,omitempty"`
 	Room     archive.RoomID  `json:"room,omitempty"`
-}
 	Listed   bool            `json:"listed,omitempty"` // directory has just read who is in the room
+}
 
 // MailEvent is what SES says of a mail, in the form that the template's rules give to its events. Nobody enqueues it with Send.
 type MailEvent struct {
