@@ -31,7 +31,8 @@ type audience struct {
 	all         []ledger.Receiver
 	reachable   []ledger.Receiver
 	concerns    func(ledger.Alarm) bool      // which alarms they hear of; nil: all
-	holds       func(departments []int) bool // what rows they may see; nil: all
+	holds       func(departments []int) bool // what they may see, and
+	rows        []int32                      // the places of the rows that they may; of a matter with rows
 	departments []string                     // names of the departments that they are confined to; none: they see all
 }
 
@@ -49,10 +50,12 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	if err != nil {
 		return err
 	}
-	who := audience{all: alerted(c)}
-	if who.reachable, err = r.reachable(ctx, c.ID, who.all); err != nil {
+	dead, err := r.suppressed(ctx, c.ID)
+	if err != nil {
 		return err
 	}
+	who := audience{all: alerted(c)}
+	who.reachable = dead.without(who.all)
 	return r.tell(ctx, c, matter{kind: report.Maintenance, alarms: alarms, audiences: []audience{who}, told: r.ledger.ToldAlarm,
 		facts: func(ctx context.Context, run ledger.Run, m *made, _ audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
 			facts, err := r.maintenanceFacts(ctx, c, alarms, func(a ledger.Alarm) (report.News, bool) { return newsOf(a, to, m.noon) }, m.noon)
@@ -273,18 +276,24 @@ func heard(a ledger.Alarm, m matter, news bool, moments map[string]string) map[s
 	return all
 }
 
-// reachable are the receivers that mail sends to: those given without the suppressed ones. An alert that only those would get reaches nobody.
-func (r *reporter) reachable(ctx context.Context, corp archive.CorpID, all []ledger.Receiver) ([]ledger.Receiver, error) {
-	if len(all) == 0 {
-		return nil, nil
-	}
-	suppressed, err := r.ledger.Suppressions(ctx, corp)
+// suppressed is the addresses to which mail sends nothing, by AddressID.
+type suppressed map[string]bool
+
+func (r *reporter) suppressed(ctx context.Context, corp archive.CorpID) (suppressed, error) {
+	all, err := r.ledger.Suppressions(ctx, corp)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(to ledger.Receiver) bool {
-		return slices.ContainsFunc(suppressed, func(s ledger.Suppression) bool { return ledger.AddressID(s.Address) == ledger.AddressID(to.Address) })
-	}), nil
+	dead := suppressed{}
+	for _, s := range all {
+		dead[ledger.AddressID(s.Address)] = true
+	}
+	return dead, nil
+}
+
+// without is the receivers that mail sends to. An alert that only the others would get reaches nobody.
+func (dead suppressed) without(all []ledger.Receiver) []ledger.Receiver {
+	return slices.DeleteFunc(slices.Clone(all), func(to ledger.Receiver) bool { return dead[ledger.AddressID(to.Address)] })
 }
 
 // maintenanceKept is what is kept of an alert.

@@ -38,7 +38,7 @@ func (r *reporter) groups(ctx context.Context, c ledger.Corp) error {
 	}
 	return r.tell(ctx, c, matter{kind: report.GroupsBreach, alarms: alarms, audiences: audiences, told: r.ledger.ToldBreach,
 		facts: func(ctx context.Context, run ledger.Run, m *made, who audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
-			facts := told(whole.Within(who.holds), alarms, to, m.noon)
+			facts := told(whole.Pick(who.rows, who.holds), alarms, to, m.noon)
 			facts.Now = m.noon
 			kept := groupsKept{Receivers: to, Departments: who.departments, Facts: facts}
 			var err error
@@ -104,7 +104,11 @@ func (r *reporter) groupAudiences(ctx context.Context, c ledger.Corp, whole repo
 	if err != nil {
 		return nil, err
 	}
-	audiences := make([]audience, scopes.Len())
+	dead, err := r.suppressed(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	audiences, rows := make([]audience, scopes.Len()), scopes.Spread(whole.Of(), whole.Row)
 	for _, l := range letters {
 		place := scopes.Of(l)
 		who := &audiences[place]
@@ -113,23 +117,16 @@ func (r *reporter) groupAudiences(ctx context.Context, c ledger.Corp, whole repo
 			who.departments = departmentWords(l.Departments, names)
 		}
 	}
-	for i, who := range audiences {
-		if who.reachable, err = r.reachable(ctx, c.ID, who.all); err != nil {
-			return nil, err
+	for i := range audiences {
+		who := &audiences[i]
+		who.reachable, who.rows = dead.without(who.all), rows[i]
+		seen := map[string]bool{}
+		for _, row := range who.rows {
+			seen[string(whole.Groups[whole.Rows[row].Group].ID)] = true
 		}
-		audiences[i] = who.hearing(whole)
+		who.concerns = func(a ledger.Alarm) bool { return seen[a.Cause] }
 	}
 	return audiences, nil
-}
-
-// hearing is the audience of the alarms about groups that it may see.
-func (who audience) hearing(whole report.GroupsFacts) audience {
-	seen := map[string]bool{}
-	for _, g := range whole.Within(who.holds).Groups {
-		seen[string(g.ID)] = true
-	}
-	who.concerns = func(a ledger.Alarm) bool { return seen[a.Cause] }
-	return who
 }
 
 // named is what the directory says of those whom R6 names.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,6 +197,38 @@ func TestWhoWasToldIsKeptForEachGroup(t *testing.T) {
 		}
 	}
 	if got := subjects(d.groupMails(c.ID)); len(got["otto@tern.example"]) != 1 || strings.Contains(got["otto@tern.example"][0], "Tern lane") {
+		t.Errorf("mails %v", got)
+	}
+}
+
+func TestAnAlertReadsNoMoreForManyScopesThanForOne(t *testing.T) {
+	d := newDesk(t)
+	c := d.withGroups("wwmany")
+	const scopes = 40
+	var entries []directory.Entry
+	for i := range scopes {
+		entries = append(entries, directory.Entry{Kind: directory.KindDepartment, ID: fmt.Sprint(10 + i), At: noon.Add(-48 * time.Hour),
+			Fields: directory.Fields(directory.Department{Name: fmt.Sprint("Lane ", i), Parent: 3})})
+		d.receiver(c.ID, byte(10+i), fmt.Sprintf("r%d@tern.example", i), 10+i, noon.Add(-time.Hour)) // of nobody who is in the group
+	}
+	d.OK(d.operator.PutEntries(d.Context(), c.ID, entries))
+	d.at = noon.Add(2 * time.Hour)
+	d.breach(c.ID, true)
+	_, err := d.operator.Suppress(d.Context(), ledger.Suppression{Corp: c.ID, Address: "mai@tern.example", Reason: ledger.Bounced, Since: d.at})
+	d.OK(err)
+	var queries atomic.Int32
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Operation == "Query" {
+			queries.Add(1)
+		}
+		return awslocal.FaultDecision{}
+	})
+	d.OK(d.groups(d.Context(), c))
+	d.Fault(nil)
+	if n := queries.Load(); n > scopes/2 {
+		t.Errorf("%d queries for %d scopes", n, scopes)
+	}
+	if got := subjects(d.groupMails(c.ID)); len(got) != 1 || len(got["audit@tern.example"]) != 1 {
 		t.Errorf("mails %v", got)
 	}
 }

@@ -96,10 +96,7 @@ func (f GroupsFacts) Within(holds func(departments []int) bool) GroupsFacts {
 
 // Pick is Within for rows whose places are known already, ascending.
 func (f GroupsFacts) Pick(rows []int32, holds func(departments []int) bool) GroupsFacts {
-	all, members := f.Groups, map[archive.PartyID]bool{}
-	for _, r := range f.Rows {
-		members[r.ID] = true
-	}
+	all, part := f.Groups, !holds(nil)
 	place := map[int]int{}
 	picked := make([]GroupRow, 0, len(rows))
 	f.Groups = nil
@@ -108,11 +105,9 @@ func (f GroupsFacts) Pick(rows []int32, holds func(departments []int) bool) Grou
 		to, ok := place[r.Group]
 		if !ok {
 			g := all[r.Group]
-			if !holds(nil) {
-				// Colleagues outside the scope are not named by way of the archive's account either.
-				g.Archived = slices.DeleteFunc(slices.Clone(g.Archived), func(id archive.PartyID) bool {
-					return members[id] || archive.ParseKind(id) != archive.KindExternal
-				})
+			if part {
+				// Colleagues outside the scope are not named by way of the archive's account either: who is not certainly from outside may be one.
+				g.Archived = slices.DeleteFunc(slices.Clone(g.Archived), func(id archive.PartyID) bool { return archive.ParseKind(id) != archive.KindExternal })
 			}
 			to = len(f.Groups)
 			place[r.Group] = to
