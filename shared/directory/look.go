@@ -140,6 +140,9 @@ func (o Observation) Looks() ([]Look, []Glance) {
 		add(KindDepartment, strconv.Itoa(d.ID), whole(PartDepartments), via(PartDepartments), There, departmentSeen(d))
 	}
 	for _, m := range r.Members {
+		if m.Unread && !m.Listed {
+			continue // nothing was seen
+		}
 		part, by := whole(PartMembers), via(PartMembers)
 		if !m.Listed && part != "" { // on no list: looked up by itself, with the archive's secret
 			part, by = "", via(PartDesignated)

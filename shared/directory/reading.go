@@ -66,6 +66,9 @@ type ReadDepartment struct {
 type ReadMember struct {
 	ID archive.PartyID
 	Member
+	// Unread says that more of the member would have been shown if a call had not failed. What Member does not have is then as it was: with Listed, the list's
+	// line is there; without, nothing was read at all.
+	Unread bool
 }
 
 // ReadExternal is an external contact as read.
@@ -219,6 +222,9 @@ func (c *comparison) members() {
 		id := string(m.ID)
 		read[id] = true
 		before, _ := was[Member](c, KindMember, id)
+		if m.Unread {
+			m.Member = m.over(before)
+		}
 		if m.Name == "" {
 			m.Name = before.Name
 		}
@@ -247,6 +253,20 @@ func (c *comparison) members() {
 			c.goes(KindMember, id)
 		}
 	}
+}
+
+// over is a member of whom a list's line, or nothing, was read, with all else as it was.
+func (m ReadMember) over(before Member) Member {
+	if !m.Listed {
+		before.Listed = false
+		return before
+	}
+	before.Listed, before.Departments = true, m.Departments
+	if m.Name != "" {
+		before.Name = m.Name
+	}
+	before.Leads = slices.DeleteFunc(slices.Clone(before.Leads), func(d int) bool { return !slices.Contains(m.Departments, d) })
+	return before
 }
 
 // unlisted is a member without what only the list of members can tell.

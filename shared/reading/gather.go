@@ -254,18 +254,37 @@ func (l listing) with(other listing) listing {
 			l.membersErr = other.membersErr
 		}
 	} else if !l.full {
-		full := map[archive.PartyID]directory.ReadMember{}
-		for _, m := range other.members {
-			full[m.ID] = m
-		}
-		for i, m := range l.members {
-			if better, ok := full[m.ID]; ok {
-				better.Departments = m.Departments
-				l.members[i] = better
+		l.fill(other)
+	}
+	return l
+}
+
+// fill adds to a list's lines what a further secret shows of each member. What that secret would show, if it had not failed, is not read this time, and as it was.
+func (l *listing) fill(other listing) {
+	full := map[archive.PartyID]directory.ReadMember{}
+	for _, m := range other.members {
+		full[m.ID] = m
+	}
+	failed := other.membersErr != nil && !wecom.Denied(other.membersErr)
+	for i := range l.members {
+		m := &l.members[i]
+		better, ok := full[m.ID]
+		switch {
+		case !ok:
+			m.Unread = m.Unread || failed
+		case m.Status == directory.StatusUnknown:
+			better.Departments = m.Departments
+			*m = better
+		default: // another secret showed the record; this one may show more of it
+			if !m.MobileReadable {
+				m.Mobile, m.MobileReadable = better.Mobile, better.MobileReadable
+			}
+			if !m.EmailReadable {
+				m.Email, m.EmailReadable = better.Email, better.EmailReadable
 			}
 		}
 	}
-	return l
+	l.sensitive = l.sensitive || other.sensitive
 }
 
 // asRead takes a member over. What a secret does not show is unknown; what it shows empty is empty.
@@ -301,14 +320,19 @@ func (g *gathering) unlisted(ctx context.Context) {
 		}
 	}
 	slices.Sort(missing)
-	for _, id := range missing {
+	for i, id := range missing {
 		m, err := g.readers[secrets.Archive].Member(ctx, id)
 		switch code := wecom.CodeOf(err); {
 		case err == nil:
 			g.Members = append(g.Members, asRead(m, false, wecom.ShowsSensitive([]wecom.Member{m})))
 		case code == 60111, code == 46004, code == 40003, code == 60011, code == 60021:
 			// WeCom does not know, or does not show, this one.
+		case wecom.Denied(err):
+			return
 		default:
+			for _, id := range missing[i:] {
+				g.Members = append(g.Members, directory.ReadMember{ID: id, Unread: true})
+			}
 			return
 		}
 	}

@@ -238,3 +238,135 @@ func TestACompanyOfWhichNothingIsShownIsNotRead(t *testing.T) {
 		})
 	}
 }
+
+const (
+	lists   = `{"errcode":0,"department_id":[{"id":1,"parentid":0,"order":1}]}`
+	rows    = `{"errcode":0,"dept_user":[{"userid":"kai","department":1},{"userid":"mei","department":1}]}`
+	records = `{"errcode":0,"userlist":[{"userid":"kai","name":"Kai","department":[1],"is_leader_in_dept":[1],"position":"mate","status":1%s},` +
+		`{"userid":"mei","name":"Mei","department":[1],"status":4%[1]s}]}`
+)
+
+// idsAlone plays a secret for contacts that is shown ids alone, as from an address that WeCom did not know in 2022, and what the archive's secret adds.
+func idsAlone(more map[string]func(string) string) map[string]func(string) string {
+	play := map[string]func(string) string{
+		"contacts department/list": refused(48009), "contacts department/simplelist": always(lists),
+		"contacts user/list": refused(48009), "contacts user/simplelist": refused(48009), "contacts user/list_id": always(rows),
+		"archive department/list":               always(oneDepartment),
+		"archive user/list":                     always(fmt.Sprintf(records, "")),
+		"archive msgaudit/get_permit_user_list": always(`{"errcode":0,"ids":["kai"]}`),
+	}
+	for call, answer := range more {
+		play[call] = answer
+	}
+	return play
+}
+
+// after is what a reading makes of what is known, by userid.
+func after(t *testing.T, known []directory.Entry, read directory.Reading) (all []directory.Entry, members map[string]directory.Member) {
+	t.Helper()
+	changes, err := directory.Compare(known, read, time.Date(2031, 5, 6, 9, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]directory.Entry{}
+	for _, e := range slices.Concat(known, changes) {
+		states[string(e.Kind)+" "+e.ID] = e
+	}
+	members = map[string]directory.Member{}
+	for _, e := range states {
+		all = append(all, e)
+		if e.Kind == directory.KindMember && !e.Gone {
+			m, err := directory.Parse[directory.Member](e.Fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			members[e.ID] = m
+		}
+	}
+	return all, members
+}
+
+// TestWhatASecondSecretShowsStaysWhileItFails: it is as it was, and neither unknown nor gone, and the head of a department is its head.
+func TestWhatASecondSecretShowsStaysWhileItFails(t *testing.T) {
+	whole, _ := newCompany(t, idsAlone(nil)).gather(reading.Known{}, secrets.Archive, secrets.Contacts)
+	known, want := after(t, nil, whole)
+	if m := want["kai"]; m.Status != 1 || len(m.Leads) != 1 || m.Name != "Kai" {
+		t.Fatalf("the first reading shows %+v", m)
+	}
+	for name, answer := range map[string]func(string) string{"limited": refused(45009), "silent": always("")} {
+		t.Run(name, func(t *testing.T) {
+			read, _ := newCompany(t, idsAlone(map[string]func(string) string{"archive user/list": answer})).gather(reading.Known{}, secrets.Archive, secrets.Contacts)
+			_, got := after(t, known, read)
+			for _, id := range []string{"kai", "mei"} {
+				if got, want := fmt.Sprint(got[id]), fmt.Sprint(want[id]); got != want {
+					t.Errorf("%s is %s, and was %s", id, got, want)
+				}
+			}
+		})
+	}
+	t.Run("for good", func(t *testing.T) {
+		read, _ := newCompany(t, idsAlone(map[string]func(string) string{"archive user/list": refused(48002), "archive user/simplelist": refused(48002)})).
+			gather(reading.Known{}, secrets.Archive, secrets.Contacts)
+		_, got := after(t, known, read)
+		if m := got["kai"]; m.Status != directory.StatusUnknown || m.Name != "Kai" || len(m.Departments) != 1 {
+			t.Errorf("what no secret may show any more is %+v", m)
+		}
+	})
+}
+
+// TestASecretThatShowsLessTakesNothingOfWhatAnotherShowed: three secrets are asked where the first shows ids alone.
+func TestASecretThatShowsLessTakesNothingOfWhatAnotherShowed(t *testing.T) {
+	for name, play := range map[string]map[string]func(string) string{
+		"the later one hides": {
+			"archive user/list": always(fmt.Sprintf(records, `,"mobile":"19900000001","gender":"1"`)), "customer user/list": always(fmt.Sprintf(records, "")),
+		},
+		"the earlier one hides": {
+			"archive user/list": always(fmt.Sprintf(records, "")), "customer user/list": always(fmt.Sprintf(records, `,"mobile":"19900000001","gender":"1"`)),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play["customer department/list"] = always(oneDepartment)
+			read, _ := newCompany(t, idsAlone(play)).gather(reading.Known{}, secrets.Archive, secrets.Contacts, secrets.Customer)
+			for _, m := range read.Members {
+				if m.Mobile != "19900000001" || !m.MobileReadable || m.Status == 0 {
+					t.Errorf("%s is read as %+v", m.ID, m.Member)
+				}
+			}
+			if o := read.Parts[directory.PartMembers]; !o.Mobile || !o.Complete || len(read.Members) != 2 {
+				t.Errorf("members are said to be %+v", o)
+			}
+		})
+	}
+}
+
+// TestWhoIsArchivedAndOnNoListStaysWhileTheLookAtHimFails: his departments say whose report has his row.
+func TestWhoIsArchivedAndOnNoListStaysWhileTheLookAtHimFails(t *testing.T) {
+	play := func(get func(string) string) map[string]func(string) string {
+		return map[string]func(string) string{
+			"department/list":               always(oneDepartment),
+			"user/list":                     always(`{"errcode":0,"userlist":[]}`),
+			"msgaudit/get_permit_user_list": always(`{"errcode":0,"ids":["ana","kai"]}`),
+			"archive user/get":              get,
+		}
+	}
+	ok := func(asked string) string {
+		return fmt.Sprintf(`{"errcode":0,"userid":%q,"name":"N","department":[7],"status":1}`, number(t, asked, "userid"))
+	}
+	whole, _ := newCompany(t, play(ok)).gather(reading.Known{}, secrets.Archive, secrets.Contacts)
+	known, want := after(t, nil, whole)
+	for name, get := range map[string]func(string) string{"limited": refused(45009), "silent": always(""), "busy": refused(-1), "nobody's answer": always(`{"ok":true}`)} {
+		t.Run(name, func(t *testing.T) {
+			read, _ := newCompany(t, play(get)).gather(reading.Known{}, secrets.Archive, secrets.Contacts)
+			_, got := after(t, known, read)
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("they are %v, and were %v", got, want)
+			}
+			looks, _ := directory.Observation{Reading: read}.Looks()
+			for _, l := range looks {
+				if l.Part == "" {
+					t.Errorf("a look that failed is kept: %+v", l)
+				}
+			}
+		})
+	}
+}

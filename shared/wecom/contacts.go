@@ -174,8 +174,12 @@ func (r *Reader) MemberIDs(ctx context.Context) ([]Member, error) {
 // Member reads one member. NotThere(err) says that there is none, NotShown(err) that the secret does not see it, Denied(err) that it may not
 // read any: then MemberIDs is what it may.
 func (r *Reader) Member(ctx context.Context, id archive.PartyID) (Member, error) {
-	var m Member
-	err := r.get(ctx, "user/get", url.Values{"userid": {string(id)}}, &m)
+	const call = "user/get"
+	m := Member{}
+	err := r.get(ctx, call, url.Values{"userid": {string(id)}}, &m)
+	if err == nil && m.ID == "" {
+		err = fmt.Errorf("wecom %s answered without the member who was asked for", call)
+	}
 	if m.ID == "" {
 		m.ID = id
 	}
