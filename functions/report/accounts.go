@@ -63,20 +63,16 @@ func (r *reporter) fileInForce(ctx context.Context, corp archive.CorpID) (file i
 
 // keptOfLeavers says until when at least what is archived of each is kept: what is archived is locked for so long from when it was kept, which is not before it was said.
 func (r *reporter) keptOfLeavers(ctx context.Context, day *today, rows []report.DeletedRow) error {
-	activity := r.ledger.Activity(day.corp.ID)
-	for i := range rows {
-		_, last, err := activity.Of(ctx, rows[i].ID)
-		if err != nil {
-			return err
-		}
+	spans, err := r.archived(ctx, day, len(rows), func(i int) archive.PartyID { return rows[i].ID })
+	for i, s := range spans {
 		switch {
-		case last.IsZero():
+		case s.last.IsZero():
 			rows[i].Nothing = true
 		case r.keeping > 0:
-			rows[i].KeptUntil = last.Add(r.keeping)
+			rows[i].KeptUntil = s.last.Add(r.keeping)
 		}
 	}
-	return nil
+	return err
 }
 
 // unfinished is who joined before the day and is not captured yet for want of something that people do: those who joined in the last days, and those on WeCom's list,

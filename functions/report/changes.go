@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -16,11 +17,13 @@ import (
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
-// inParallel calls f for 0 to n-1, some at the same time, and returns what failed.
+// inParallel calls f for 0 to n-1, some at the same time, and returns what failed. One that fails keeps no other from its turn; once as many have failed as are
+// called at a time, it is taken for what would befall all, and the rest are not called.
 func inParallel(n int, f func(i int) error) error {
 	failures := make([]error, n)
 	next := make(chan int)
 	var all sync.WaitGroup
+	var failed atomic.Int32
 	for range min(atOnce, n) {
 		all.Go(func() {
 			for i := range next {
@@ -28,10 +31,16 @@ func inParallel(n int, f func(i int) error) error {
 					defer fault.Catch(&err)
 					return f(i)
 				}()
+				if failures[i] != nil {
+					failed.Add(1)
+				}
 			}
 		})
 	}
 	for i := range n {
+		if failed.Load() >= atOnce {
+			break
+		}
 		next <- i
 	}
 	close(next)
@@ -207,6 +216,9 @@ func (r *reporter) newUsersFacts(ctx context.Context, day *today) (report.NewUse
 	if err != nil {
 		return report.NewUsersFacts{}, err
 	}
+	if err := r.archivedOf(ctx, day, rows.New); err != nil {
+		return report.NewUsersFacts{}, err
+	}
 	rows.New = append(rows.New, unfinished...)
 	return report.NewUsersFacts{
 		Corp: report.Corp{ID: day.corp.ID, Name: day.corp.Name}, Marks: r.marks(day.corp), Day: day.noon, Snapshot: p.snapshot, Rows: rows.New, Reported: m.keep(),
@@ -303,20 +315,20 @@ func (r *reporter) missingMobileFacts(ctx context.Context, day *today) (report.M
 		return f, err
 	}
 	f.Snapshot, f.Unread = p.snapshot, p.unread(day, report.SourceMobile, directory.FieldMobile, mobileReadable)
-	activity := r.ledger.Activity(day.corp.ID)
 	for _, h := range histories {
 		row, lost := report.LostMobile(h)
 		if !lost || !row.Lost.By.Before(day.noon) {
 			continue
 		}
 		row.Person = p.person(row.ID)
-		if row.Archived, err = archived(ctx, activity, row.ID); err != nil {
-			return f, err
-		}
 		row.Told = told(row.Archiving)
 		f.Rows = append(f.Rows, row)
 	}
-	return f, nil
+	spans, err := r.archived(ctx, day, len(f.Rows), func(i int) archive.PartyID { return f.Rows[i].ID })
+	for i, s := range spans {
+		f.Rows[i].Archived = s.any()
+	}
+	return f, err
 }
 
 // missingEmailFacts is R8.
@@ -331,21 +343,21 @@ func (r *reporter) missingEmailFacts(ctx context.Context, day *today) (report.Mi
 	if err != nil {
 		return f, err
 	}
-	activity := r.ledger.Activity(day.corp.ID)
 	for _, h := range histories {
 		row, trouble := emailTrouble(h, day.noon, m)
 		if !trouble || !row.When.By.Before(day.noon) {
 			continue
 		}
 		row.Person = p.person(row.ID)
-		if row.Archived, err = archived(ctx, activity, row.ID); err != nil {
-			return f, err
-		}
 		row.Told = told(row.Archiving)
 		f.Rows = append(f.Rows, row)
 	}
 	f.Reported = m.keep()
-	return f, nil
+	spans, err := r.archived(ctx, day, len(f.Rows), func(i int) archive.PartyID { return f.Rows[i].ID })
+	for i, s := range spans {
+		f.Rows[i].Archived = s.any()
+	}
+	return f, err
 }
 
 // emailTrouble is the rule of R8 that holds of a member. A change is told once: by the report of the day that it fell into, or by the next one if it was known only after.
@@ -373,8 +385,35 @@ func (r *reporter) missing(ctx context.Context, day *today) (*people, []director
 	return p, histories, told, err
 }
 
-// archived says whether anything of a user is archived.
-func archived(ctx context.Context, activity *ledger.Activity, id archive.PartyID) (bool, error) {
-	first, last, err := activity.Of(ctx, id)
-	return !first.IsZero() || !last.IsZero(), err
+// span is when a user's first and last archived messages were sent; both zero: nothing is archived.
+type span struct{ first, last time.Time }
+
+func (s span) any() bool { return !s.first.IsZero() || !s.last.IsZero() }
+
+// archived is what is archived of n users, in their order.
+func (r *reporter) archived(ctx context.Context, day *today, n int, id func(i int) archive.PartyID) ([]span, error) {
+	activity, spans := r.ledger.Activity(day.corp.ID), make([]span, n)
+	err := inParallel(n, func(i int) (err error) {
+		spans[i].first, spans[i].last, err = activity.Of(ctx, id(i))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("what is archived of members of corp %s: %w", day.corp.ID, err)
+	}
+	return spans, nil
+}
+
+// archivedOf says of who joined whether something is archived already, where that makes a difference to the stage.
+func (r *reporter) archivedOf(ctx context.Context, day *today, joined []report.NewRow) error {
+	var rows []*report.NewRow
+	for i := range joined {
+		if row := &joined[i]; !row.Gone && (!row.DesignatedKnown || row.Designated && row.Status == report.StatusActivated) {
+			rows = append(rows, row)
+		}
+	}
+	spans, err := r.archived(ctx, day, len(rows), func(i int) archive.PartyID { return rows[i].ID })
+	for i, s := range spans {
+		rows[i].Archived = s.any()
+	}
+	return err
 }
