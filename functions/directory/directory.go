@@ -79,41 +79,82 @@ func (r *refresher) run(ctx context.Context) error {
 // stores' trouble is.
 func (r *refresher) refresh(ctx context.Context, corp archive.CorpID) (err error) {
 	defer fault.Catch(&err) // the others are read all the same
-	at := r.now()
+	for range races {
+		if done, err := r.readAndWrite(ctx, corp); done || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("read the directory of corp %s: others read it all the time: %w", corp, ledger.ErrLost)
+}
+
+// readAndWrite reads a corp's directory once. Readings are recorded one after the other, in the order in which they began, each held against the one before
+// it. One that others overtook is held against theirs; where they began later, and read as much, it has nothing to add and is left. done is false if it has
+// to be made again.
+func (r *refresher) readAndWrite(ctx context.Context, corp archive.CorpID) (done bool, err error) {
 	newest, err := r.newest(ctx, corp)
 	if err != nil {
-		return err
+		return false, err
+	}
+	at := r.now()
+	if last := newest.latest.At; !at.After(last) {
+		at = last.Add(time.Millisecond) // our clock was set, or two began at once
 	}
 	read, next, kept, err := r.read(ctx, corp, newest)
 	if err != nil {
-		return fmt.Errorf("read the directory of corp %s: %w", corp, err)
+		return false, fmt.Errorf("read the directory of corp %s: %w", corp, err)
 	}
 	o := directory.Observation{Asked: at, Answered: r.now(), Reading: read}
 	if o.Answered.Before(at) {
 		o.Answered = at // our clock was set
 	}
-	changes, err := directory.Compare(newest.Entries, read, at)
-	if err != nil {
-		return fmt.Errorf("compare the directory of corp %s: %w", corp, err)
-	}
-	s := ledger.Snapshot{Corp: corp, At: at, Until: o.Answered, Counts: directory.Counts{Parts: read.Parts, Changed: len(changes), Next: next}}
-	for _, e := range changes {
-		if e.Gone {
-			s.Counts.Gone++
-		}
-	}
+	s := ledger.Snapshot{Corp: corp, At: at, Until: o.Answered}
 	if len(kept) > 0 {
 		object, err := r.store.PutBlob(ctx, reading.AnswersKey(corp, kept), "application/gzip", kept)
 		if err != nil {
-			return err
+			return false, err
 		}
 		s.Object, s.Version = object.Key, object.VersionID
 	}
-	if err := errors.Join(r.write(ctx, newest, s, o, changes), r.lookAfter(ctx, corp, changes)); err != nil {
-		return err
+	for range races {
+		changes, err := directory.Compare(newest.Entries, read, at)
+		if err != nil {
+			return false, fmt.Errorf("compare the directory of corp %s: %w", corp, err)
+		}
+		s.Counts = directory.Counts{Parts: read.Parts, Changed: len(changes), Next: next}
+		for _, e := range changes {
+			if e.Gone {
+				s.Counts.Gone++
+			}
+		}
+		err = r.write(ctx, newest, s, o, changes)
+		if !errors.Is(err, errOvertaken) {
+			if err = errors.Join(err, r.lookAfter(ctx, corp, changes)); err == nil {
+				r.report(ctx, s)
+			}
+			return err == nil, err
+		}
+		if newest, err = r.newest(ctx, corp); err != nil {
+			return false, err
+		}
+		if !newest.latest.At.Before(at) {
+			r.log.InfoContext(ctx, "overtaken", slog.String("corp", string(corp)))
+			return covers(newest.latest.Counts, s.Counts), nil
+		}
 	}
-	r.report(ctx, s)
-	return nil
+	return false, nil
+}
+
+// errOvertaken says that another reading was recorded after the one that this one was held against.
+var errOvertaken = errors.New("another reading was recorded meanwhile")
+
+// covers says whether a reading is complete wherever another is.
+func covers(a, b directory.Counts) bool {
+	for part, o := range b.Parts {
+		if o.Complete && !a.Parts[part].Complete {
+			return false
+		}
+	}
+	return true
 }
 
 // mostVanished is how many members that a list lacks are looked at alone: where a whole part of the company goes out of view, which it is of each does not
@@ -145,17 +186,29 @@ func (r *refresher) write(ctx context.Context, newest known, s ledger.Snapshot, 
 	if err != nil {
 		return err
 	}
-	for _, earlier := range newest.unsettled {
-		if err := r.record(ctx, earlier, again.alone[earlier.At.UnixMilli()]); err != nil {
-			return err
-		}
-	}
 	others := slices.DeleteFunc(slices.Clone(changes), func(e directory.Entry) bool { return followed(e.Kind) })
 	all := compare(newest.held, changes, o, again.who)
-	if len(all)+len(others) > 0 {
-		if err := settling.settle(ctx, all, func() error { return r.ledger.PutSnapshot(ctx, s) }); err != nil {
-			return err
+	record := func() error {
+		err := r.ledger.RecordSnapshot(ctx, s, newest.latest)
+		if errors.Is(err, ledger.ErrLost) {
+			return errOvertaken
 		}
+		return err
+	}
+	if len(all)+len(others) == 0 {
+		err = record()
+	} else {
+		err = settling.settle(ctx, all, func() error {
+			if err := record(); err != nil {
+				return err
+			}
+			return r.ledger.PutSnapshot(ctx, s)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
 		if err := r.ledger.PutEntries(ctx, s.Corp, others); err != nil {
 			return err
 		}
@@ -163,7 +216,17 @@ func (r *refresher) write(ctx context.Context, newest known, s ledger.Snapshot, 
 	if err := r.ledger.SettleHeads(ctx, s.Corp, newest.Entries); err != nil {
 		return err
 	}
-	if err := r.record(ctx, s, alone(all)); err != nil {
+	for _, earlier := range newest.unsettled {
+		if err := r.settled(ctx, earlier, again.alone[earlier.At.UnixMilli()]); err != nil {
+			return err
+		}
+	}
+	return r.settled(ctx, s, alone(all))
+}
+
+// settled records that all that follows from a snapshot is written.
+func (r *refresher) settled(ctx context.Context, s ledger.Snapshot, alone []who) error {
+	if err := r.record(ctx, s, alone); err != nil {
 		return err
 	}
 	s.Settled = true
@@ -211,13 +274,22 @@ func (r *refresher) report(ctx context.Context, s ledger.Snapshot) {
 // known is what the ledger holds of a corp before a reading.
 type known struct {
 	reading.Known
+	latest    ledger.Latest       // the reading that was recorded last: it was so before all else was read
 	held      map[who]ledger.Held // the departments and members among the entries
-	unsettled []ledger.Snapshot   // the newest snapshots, as long as what follows from them may not be written
+	unsettled []ledger.Snapshot   // of which what follows may not be written
 }
+
+// hidden is for how long before the newest one it is looked for snapshots that are not settled. A run that died leaves one, and the next one settles it; those
+// before have long been settled but for what an earlier version left behind.
+const hidden = 48 * time.Hour
 
 func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, error) {
 	k := known{held: map[who]ledger.Held{}}
-	err := r.ledger.Helds(ctx, corp, func(h ledger.Held) bool {
+	var err error
+	if k.latest, err = r.ledger.LatestSnapshot(ctx, corp); err != nil {
+		return k, err
+	}
+	err = r.ledger.Helds(ctx, corp, func(h ledger.Held) bool {
 		k.Entries = append(k.Entries, h.Entry)
 		if followed(h.Kind) {
 			k.held[who{h.Kind, h.ID}] = h
@@ -241,17 +313,27 @@ func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, err
 	if err != nil {
 		return k, err
 	}
-	first := true
+	first, written := true, k.latest.Rev == 0
 	err = r.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
+		written = written || k.latest.Has(s)
 		if first {
 			k.Next, first = s.Counts.Next, false
+			if k.latest.At.Before(s.At) {
+				k.latest.At, k.latest.Counts = s.At, s.Counts // it was recorded by an earlier version
+			}
 		}
-		if s.Settled || s.Until.IsZero() { // the latter is of a version that kept no looks
+		if s.Until.IsZero() || s.At.Before(k.latest.At.Add(-hidden)) { // the former is of a version that kept no looks
 			return false
 		}
-		k.unsettled = append(k.unsettled, s)
+		if !s.Settled {
+			k.unsettled = append(k.unsettled, s)
+		}
 		return true
 	})
+	if err == nil && !written { // whoever recorded it died before its row was
+		k.unsettled = append([]ledger.Snapshot{k.latest.Snapshot}, k.unsettled...)
+		err = r.ledger.PutSnapshot(ctx, k.latest.Snapshot)
+	}
 	return k, err
 }
 

@@ -91,7 +91,7 @@ member tomas left "">"" 0`
 	}
 }
 
-// An unchanged company costs its states, once, and the row of the snapshot.
+// An unchanged company costs its states, once, and that the snapshot is the newest, and its row.
 func TestAnUnchangedCompanyCostsNothingPerMember(t *testing.T) {
 	r := newRig(t)
 	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
@@ -105,7 +105,7 @@ func TestAnUnchangedCompanyCostsNothingPerMember(t *testing.T) {
 		return count
 	}
 	few := quiet()
-	if few["PutItem"] != 1 || few["BatchWriteItem"]+few["BatchGetItem"] > 0 {
+	if few["PutItem"] != 2 || few["BatchWriteItem"]+few["BatchGetItem"] > 0 {
 		t.Errorf("calls: %v", few)
 	}
 	var more []wecomsim.Member
@@ -521,5 +521,59 @@ func TestTwoWhoSettleOneMemberAtOnceKeepEachEventOnce(t *testing.T) {
 	r.refreshed(corp)
 	if held = must[ledger.Held](t)(r.ledger.Held(t.Context(), corp, directory.KindMember, "ines")); held.Restless || len(r.events()) != 1 {
 		t.Errorf("after the next list: restless %t, %s", held.Restless, plain(r.events()))
+	}
+}
+
+// A run that died, and that no later one has seen, is settled by the next one, be there settled ones above it.
+func TestASnapshotThatWasNeverSettledIsSettledBelowOneThatIs(t *testing.T) {
+	r := newRig(t)
+	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
+	r.refreshed(corp)
+	r.change(wecomsim.ChangeContacts{Change: map[string]json.RawMessage{"ines": raw(map[string]any{"mobile": ""})}})
+	died := r.refreshed(corp)
+	r.refreshed(corp)
+	r.refreshed(corp)
+	died.Settled = false
+	r.ok(r.ledger.PutSnapshot(t.Context(), died))
+	r.ok(r.ledger.DropEvents(t.Context(), corp, r.events()))
+	r.refreshed(corp)
+	if got := plain(r.events()); got != `member ines mobile-removed "19912340001">"" 0` {
+		t.Errorf("events: %s", got)
+	}
+	r.ok(r.ledger.Snapshots(t.Context(), corp, func(s ledger.Snapshot) bool {
+		if !s.Settled {
+			t.Errorf("the reading of %v is not settled", s.At)
+		}
+		return true
+	}))
+}
+
+// A run that died between that it is the newest and its own row leaves that row to the next one.
+func TestARunThatDiedBeforeItsRowHasItWritten(t *testing.T) {
+	r := newRig(t)
+	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
+	r.refreshed(corp)
+	dead := false
+	r.aws.Fault(func(q awslocal.FaultRequest) (d awslocal.FaultDecision) {
+		if dead = dead || q.Operation == "PutItem" && strings.Contains(string(q.Body), `"snap#`); dead {
+			d.Act = awslocal.Refuse
+		}
+		return d
+	})
+	r.at = r.at.Add(time.Hour)
+	if err := r.run(t.Context()); err == nil {
+		t.Fatal("it did not die")
+	}
+	r.aws.Fault(nil)
+	r.refreshed(corp)
+	rows := 0
+	r.ok(r.ledger.Snapshots(t.Context(), corp, func(s ledger.Snapshot) bool {
+		if rows++; !s.Settled {
+			t.Errorf("the reading of %v is not settled", s.At)
+		}
+		return true
+	}))
+	if rows != 3 {
+		t.Errorf("there are %d readings", rows)
 	}
 }

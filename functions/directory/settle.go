@@ -278,14 +278,53 @@ func (s *settling) happened(ctx context.Context, all []*news) error {
 	var put, drop, aside []directory.Event
 	var old []directory.Look
 	for _, n := range all {
-		h := directory.Fold(n.Kind, n.ID, s.line.Unpack(n.Kind, n.ID, n.life.Looks), n.life.Notices)
 		stored := of[who{n.Kind, n.ID}]
-		kept, stays := directory.Keep(stored, told(h.Events))
+		kept, stays := directory.Keep(stored, s.tells(n))
+		if len(stays) > 0 {
+			// Whoever recorded these may have known of looks that were kept since ours were read. An event is kept after all that it follows from.
+			if stored, err = s.stored(ctx, n); err != nil {
+				return err
+			}
+			other, err := s.anew(ctx, n)
+			if err != nil {
+				return err
+			}
+			kept, stays = directory.Keep(stored, other.tells(n))
+		}
 		aside = append(aside, stays...)
 		p, d := directory.Reconcile(stored, kept)
 		put, drop, old = append(put, directory.Record(p, stored, s.now())...), append(drop, d...), append(old, n.oldLooks...)
 	}
 	return errors.Join(s.contradicted(ctx, aside), s.ledger.PutEvents(ctx, s.corp, put), s.ledger.DropLooks(ctx, s.corp, old), s.ledger.DropEvents(ctx, s.corp, drop))
+}
+
+// tells is the events that follow from the looks at an entry, as far as they are kept: that an entry was found by the first look at all is no change.
+func (s *settling) tells(n *news) []directory.Event {
+	h := directory.Fold(n.Kind, n.ID, s.line.Unpack(n.Kind, n.ID, n.life.Looks), n.life.Notices)
+	return slices.DeleteFunc(slices.Clone(h.Events), func(e directory.Event) bool { return e.What == directory.Found })
+}
+
+// stored reads the events that are kept of an entry now.
+func (s *settling) stored(ctx context.Context, n *news) ([]directory.Event, error) {
+	life, err := s.ledger.Life(ctx, s.corp, n.Kind, n.ID)
+	if err != nil {
+		return nil, err
+	}
+	return s.ledger.KeptEvents(ctx, s.corp, life.Events)
+}
+
+// anew reads again which snapshots there are, and then the looks at one entry, and packs its own among them. The others' are as they were.
+func (s *settling) anew(ctx context.Context, n *news) (*settling, error) {
+	now := &settling{refresher: s.refresher, corp: s.corp, writer: s.writer, more: s.more, alone: s.alone}
+	err := now.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID); err != nil {
+		return nil, err
+	}
+	now.pack(n, nil) // its looks are kept, and its lists recorded
+	return now, s.ledger.PutLooks(ctx, s.corp, n.putLooks)
 }
 
 // contradicted says of events that they stay as they are kept though the looks do not tell of them any more, or as of another time: nobody is told again.
@@ -300,11 +339,6 @@ func (s *settling) contradicted(ctx context.Context, aside []directory.Event) er
 	m := telemetry.NewMetrics(s.metrics, s.stack, "directory")
 	m.Add("Contradicted", float64(len(aside)))
 	return m.Flush(s.now())
-}
-
-// told is the events of a history that are kept: that an entry was found by the first look at all is no change.
-func told(events []directory.Event) []directory.Event {
-	return slices.DeleteFunc(slices.Clone(events), func(e directory.Event) bool { return e.What == directory.Found })
 }
 
 // races is how often an entry is settled again because somebody else has settled it meanwhile.
@@ -324,24 +358,28 @@ func (s *settling) hold(ctx context.Context, n *news) error {
 		if n.Held, err = s.ledger.Held(ctx, s.corp, n.Kind, n.ID); err != nil {
 			return err
 		}
-		n.Marks = mergeMarks(n.Marks, n.marks)
-		other := &settling{refresher: s.refresher, corp: s.corp, writer: s.writer, more: s.more}
-		if err = other.look(ctx); err != nil {
-			return err
+		other, failed := s.anew(ctx, n)
+		if failed != nil {
+			return failed
 		}
-		if n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID); err != nil {
-			return err
-		}
-		other.pack(n, nil) // its looks are kept, and its lists recorded
-		if err = s.ledger.PutLooks(ctx, s.corp, n.putLooks); err != nil {
-			return err
-		}
+		n.Marks = mergeMarks(n.Marks, other.newest(n.marks))
 		if err = other.happened(ctx, []*news{n}); err != nil {
 			return err
 		}
 		err = s.ledger.PutHeld(ctx, s.corp, n.Held, s.writer)
 	}
 	return err
+}
+
+// newest is those of an observation's marks that are of the newest list of their kind: what a later one says is not written over.
+func (s *settling) newest(marks map[string]string) map[string]string {
+	now := maps.Clone(marks)
+	for _, g := range s.more {
+		if s.line.Newest(g.Part, g.Via).After(g.Asked) {
+			delete(now, lane(g.Part, g.Via))
+		}
+	}
+	return now
 }
 
 // each does something for all entries, some at once.

@@ -115,6 +115,9 @@ func (w word) touches(o word) bool {
 // own says whether a word of presence is a source's own: it sees no further.
 func (w word) own() bool { return w.says == string(Absent) || w.says == string(Hidden) }
 
+// gone says whether a word of presence is WeCom's that there is none any more.
+func (w word) gone() bool { return w.says == saysQuit || w.says == string(Deleted) }
+
 // told is the times at which WeCom told of what may be the event, and the userid that replaces the entry's.
 func (f *folding) told(after, by time.Time, says ...Telling) (at []time.Time, newID string) {
 	for _, n := range f.notices {
@@ -199,7 +202,9 @@ func (f *folding) presence() {
 		here = false
 	}
 	for _, w := range words {
-		if !slices.Contains(firm, w) && slices.ContainsFunc(firm, w.touches) { // which of them was first is unknown
+		// Which of two that touch was first is unknown; where both say that it is not there, that does not matter.
+		against := func(o word) bool { return w.touches(o) && !(w.own() && o.gone()) }
+		if !slices.Contains(firm, w) && slices.ContainsFunc(firm, against) {
 			if here && w.says == string(There) {
 				showed[w.via] = true
 			}

@@ -164,6 +164,9 @@ func TestWhatHappenedAndWithinWhichTime(t *testing.T) {
 			"disabled (1h0m0s,2h10m0s] 1>2\nhead-lost (1h0m0s,2h10m0s] of 4\nmoved (1h0m0s,2h10m0s] 2,4>2"},
 		"permitted, whatever the list of members says": {[]directory.Observation{permits(hour(0)), snapshot(hour(1), contacts, person("a")), permits(hour(2), "a"), permits(hour(3))}, nil,
 			"found (?,1h10m0s]\npermitted-gained (0s,2h1m0s] false>true\npermitted-lost (2h0m0s,3h1m0s] true>false"},
+		"a list lacks it while another source says that there is none": {[]directory.Observation{
+			snapshot(hour(0), contacts, person("a")), snapshot(hour(1), contacts), refusal(hour(1).Add(10*time.Minute-500*time.Millisecond), app, "a", directory.Deleted),
+		}, nil, "found (?,10m0s]\nleft (0s,1h10m0s] deleted"},
 		"the shorter look within a snapshot's time speaks": {[]directory.Observation{
 			snapshot(hour(0), contacts, person("a")), reread(hour(1).Add(time.Minute), contacts, person("a", mobile("1"))), snapshot(hour(1), contacts, person("a", mobile("2"))),
 		}, nil, "found (?,10m0s]\nmobile-changed (0s,1h1m1s] 13900000001>1"},

@@ -137,6 +137,16 @@ func (t *Timeline) Has(g Glance) bool {
 	})
 }
 
+// Newest is when the newest glance at a list began; zero: there is none.
+func (t *Timeline) Newest(part Part, via string) time.Time {
+	for _, s := range t.strands {
+		if places := s.lanes[lane{part, via}]; len(places) > 0 {
+			return s.glances[places[len(places)-1]].Asked
+		}
+	}
+	return time.Time{}
+}
+
 // Unpack is as many of the looks at one entry as Fold makes the same history of as of all: of a list that goes on saying the same, and that no other look
 // comes near, the first two and the last two.
 func (t *Timeline) Unpack(kind Kind, id string, packed Packed) []Look {

@@ -144,21 +144,93 @@ func (s Snapshot) Glances() []directory.Glance {
 	return s.Counts.Glances(s.At, s.Until)
 }
 
-// PutSnapshot records a snapshot. Two that began in one millisecond are two rows: a row that another reading wrote over would take its lists, and with them
+// rowKey is the sort key of the snapshot's row, and its counts as they are written.
+func (s Snapshot) rowKey() (row, counts string, err error) {
+	if counts, err = s.Counts.Text(); err != nil {
+		return "", "", fmt.Errorf("write the counts of a snapshot of corp %s: %w", s.Corp, err)
+	}
+	if s.row != "" {
+		return s.row, counts, nil
+	}
+	return millis13(s.At) + "#" + millis13(s.Until) + "#" + archive.HashHex([]byte(s.Object + "\n" + counts))[:8], counts, nil
+}
+
+// PutSnapshot writes a snapshot's row. Two that began in one millisecond are two rows: a row that another reading wrote over would take its lists, and with them
 // what they say of everybody, out of the history. One that was read is written where it was.
 func (l *Ledger) PutSnapshot(ctx context.Context, s Snapshot) error {
-	counts, err := s.Counts.Text()
+	row, counts, err := s.rowKey()
 	if err != nil {
-		return fmt.Errorf("write the counts of a snapshot of corp %s: %w", s.Corp, err)
+		return err
 	}
-	row := s.row
-	if row == "" {
-		row = millis13(s.At) + "#" + millis13(s.Until) + "#" + archive.HashHex([]byte(s.Object + "\n" + counts))[:8]
-	}
-	it := key(snapshotPK(s.Corp), row)
+	return l.put(ctx, l.tables.Directory, snapshotRow(snapshotPK(s.Corp), row, s, counts), "", nil)
+}
+
+func snapshotRow(pk, sk string, s Snapshot, counts string) item {
+	it := key(pk, sk)
 	it["corp"], it["at"], it["object"], it["version"], it["counts"] = str(string(s.Corp)), when(s.At), str(s.Object), str(s.Version), str(counts)
 	it["until"], it["settled"] = when(s.Until), boolean(s.Settled)
-	return l.put(ctx, l.tables.Directory, it, "", nil)
+	return it
+}
+
+func snapshotOf(it item) (Snapshot, error) {
+	s := Snapshot{Corp: archive.CorpID(getStr(it, "corp")), At: getTime(it, "at"), Until: getTime(it, "until"), Object: getStr(it, "object"), Version: getStr(it, "version"),
+		Settled: getBool(it, "settled"), row: getStr(it, "sk")}
+	var err error
+	if s.Counts, err = directory.ParseCounts(getStr(it, "counts")); err != nil {
+		return s, fmt.Errorf("snapshot %s of corp %s: %w", stamp(s.At), s.Corp, err)
+	}
+	return s, nil
+}
+
+// Latest is the snapshot of a corp that was recorded last, and the number of how many were. The zero value: none was.
+type Latest struct {
+	Snapshot
+	Rev uint64
+}
+
+// Has says whether a snapshot that was read is the row of this one.
+func (l Latest) Has(s Snapshot) bool { return s.row == l.row }
+
+// LatestSnapshot is the snapshot that was recorded last. Whoever recorded it may have died before its own row was written: PutSnapshot writes it.
+func (l *Ledger) LatestSnapshot(ctx context.Context, corp archive.CorpID) (latest Latest, err error) {
+	var bad error
+	err = l.each(ctx, l.tables.Directory, latestPK(corp), bounds{consistent: true, limit: 1}, func(it item) bool {
+		latest.Rev = getNum(it, "rev")
+		if latest.Snapshot, bad = snapshotOf(it); bad == nil {
+			latest.row = ""
+			latest.row, _, bad = latest.rowKey()
+		}
+		return false
+	})
+	return latest, errors.Join(err, bad)
+}
+
+// RecordSnapshot records a snapshot as the one after the one that was read as after; ErrLost says that another has been recorded since. What a list is not
+// said to say of an entry is what it said in the snapshot before, so that no two may be held against the same one. Its own row follows by PutSnapshot.
+func (l *Ledger) RecordSnapshot(ctx context.Context, s Snapshot, after Latest) error {
+	_, counts, err := s.rowKey()
+	if err != nil {
+		return err
+	}
+	it := snapshotRow(latestPK(s.Corp), latestSK, s, counts)
+	it["rev"] = num(after.Rev + 1)
+	condition, values := "attribute_not_exists(pk)", item(nil)
+	if after.Rev > 0 {
+		condition, values = "rev = :rev", item{":rev": num(after.Rev)}
+	}
+	err = l.put(ctx, l.tables.Directory, it, condition, values)
+	if row, refused := refusedRow(err); refused {
+		same := getNum(row, "rev") == after.Rev+1
+		for _, name := range []string{"at", "until", "object", "version", "counts"} {
+			same = same && getStr(row, name) == getStr(it, name)
+		}
+		if !same { // else its own first attempt, or the same reading
+			return fmt.Errorf("snapshot of corp %s: %w", s.Corp, ErrLost)
+		}
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 // DirectoryRead is when a corp's directory was last read as a whole; zero: never.
@@ -179,10 +251,8 @@ func (l *Ledger) Snapshots(ctx context.Context, corp archive.CorpID, f func(Snap
 func (l *Ledger) SnapshotsSince(ctx context.Context, corp archive.CorpID, from time.Time, f func(Snapshot) bool) error {
 	var bad error
 	err := l.each(ctx, l.tables.Directory, snapshotPK(corp), bounds{from: millis13(from), descending: true, consistent: true}, func(it item) bool {
-		s := Snapshot{Corp: archive.CorpID(getStr(it, "corp")), At: getTime(it, "at"), Until: getTime(it, "until"), Object: getStr(it, "object"), Version: getStr(it, "version"),
-			Settled: getBool(it, "settled"), row: getStr(it, "sk")}
-		if s.Counts, bad = directory.ParseCounts(getStr(it, "counts")); bad != nil {
-			bad = fmt.Errorf("snapshot %s of corp %s: %w", stamp(s.At), corp, bad)
+		var s Snapshot
+		if s, bad = snapshotOf(it); bad != nil {
 			return false
 		}
 		return f(s)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
 )
 
 func lookAt(id string, at time.Time, mobile string) directory.Look {
@@ -204,5 +205,38 @@ func TestSnapshotsThatBeginAtOnceAreBothKept(t *testing.T) {
 	b.OK(b.PutSnapshot(ctx, read[1]))
 	if n := all(); n != 2 || read[0].Settled || !read[1].Settled {
 		t.Errorf("%d snapshots after one was settled: %+v", n, read)
+	}
+}
+
+// Of two readings that are held against the same one, one alone is recorded.
+func TestASnapshotIsRecordedAfterTheOneItWasHeldAgainst(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	latest := func() ledger.Latest { return rig.Must[ledger.Latest](t)(b.LatestSnapshot(ctx, corp)) }
+	parts := map[directory.Part]directory.Outcome{directory.PartMembers: {Complete: true, Via: "contacts"}}
+	one := ledger.Snapshot{Corp: corp, At: noon, Until: noon.Add(time.Second), Object: "one", Counts: directory.Counts{Parts: parts}}
+	two := ledger.Snapshot{Corp: corp, At: noon.Add(time.Millisecond), Until: noon.Add(time.Second), Object: "two", Counts: directory.Counts{Parts: parts}}
+	none := latest()
+	b.OK(b.RecordSnapshot(ctx, one, none))
+	b.OK(b.RecordSnapshot(ctx, one, none)) // its own first attempt, whose answer was lost
+	if err := b.RecordSnapshot(ctx, two, none); !errors.Is(err, ledger.ErrLost) {
+		t.Errorf("held against none: %v", err)
+	}
+	first := latest()
+	b.OK(b.RecordSnapshot(ctx, two, first))
+	if err := b.RecordSnapshot(ctx, one, first); !errors.Is(err, ledger.ErrLost) {
+		t.Errorf("held against the first: %v", err)
+	}
+	last := latest()
+	if last.Rev != 2 || last.Object != "two" || !last.At.Equal(two.At) || len(last.Glances()) != 1 {
+		t.Errorf("the last one is %+v", last)
+	}
+	b.OK(b.PutSnapshot(ctx, one))
+	b.OK(b.PutSnapshot(ctx, last.Snapshot))
+	b.OK(b.PutSnapshot(ctx, two)) // the same row
+	var has []bool
+	b.OK(b.Snapshots(ctx, corp, func(s ledger.Snapshot) bool { has = append(has, last.Has(s)); return true }))
+	if !slices.Equal(has, []bool{true, false}) {
+		t.Errorf("the rows are the last one's: %v", has)
 	}
 }

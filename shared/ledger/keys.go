@@ -60,6 +60,7 @@ import (
 //	                                      whole               that it was once compared with all members
 //	  snap#<corp>                         <time>#<time>#<content>  a snapshot, by when it began and ended: where it is kept, its counts; <content> is 8 hex
 //	                                                          digits of their SHA-256. <time> alone by a version that let two of one millisecond be one
+//	  latest#<corp>                       snapshot            the snapshot that was recorded last: each is recorded after one, and no two after the same
 //	  life#<corp>#<kind>#<id>             look#<time>#<time>#<part>#<via>#<content>  what an observation said of a department or member: asked and
 //	                                                          answered when, of which list and by which secret, 8 hex digits of the content's SHA-256
 //	                                      notice#<time>#<says>#<new id>  WeCom told that something happened to it
@@ -100,6 +101,7 @@ import (
 //	dir, hist, heads  kind id at fields (canonical JSON of shared/directory) gone
 //	dir        marks (JSON) restless rev writer
 //	snap       corp at until object version counts (JSON) settled
+//	latest     (as snap) rev
 //	look       asked answered part via presence seen (JSON)
 //	notice     at says new_id
 //	event      kind id what department old new how after by told via recorded
@@ -140,8 +142,11 @@ func heardPK(c archive.CorpID) string     { return "heard#" + c.KeyPart() }
 func asksPK(hash string) string           { return "asks#" + hash }
 func headPK(c archive.CorpID) string      { return "heads#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
+func latestPK(c archive.CorpID) string    { return "latest#" + c.KeyPart() }
 func hrFilePK(c archive.CorpID) string    { return "hrfile#" + c.KeyPart() }
 func hrFileSK(number int) string          { return fmt.Sprintf("%010d", number) }
+
+const latestSK = "snapshot"
 
 func entrySK(kind directory.Kind, id string) string { return string(kind) + "#" + id }
 
