@@ -71,7 +71,7 @@ func (r *record) groups(ctx context.Context) (news bool, err error) {
 			a.Open, a.Seen, a.Over, a.Affected, a.Detail = false, now, now, 0, r.why(archive.RoomID(name))
 			failures = append(failures, r.ledger.PutBreach(ctx, a))
 		}
-		news = news || a.Told != "" && a.Told != a.Fingerprint()
+		news = news || a.Told != "" && a.Told != a.Fingerprint() || a.Lately(now) && len(a.ToldTo) > 0 // a mail may not have arrived
 	}
 	return news, errors.Join(failures...)
 }

@@ -67,13 +67,13 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 				return err
 			}
 			m.noon = kept.Facts.Now
-			m.each = alertMails(run, kept.Receivers, report.View{}, func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) })
+			m.each = alertMails(run, *m, kept.Receivers, report.View{}, func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) })
 			return nil
 		}})
 }
 
 // alertMails makes the same mail for each receiver, in his language.
-func alertMails(run ledger.Run, to []ledger.Receiver, v report.View, build func(report.View) (report.Mail, error)) func(func(outgoing) error) error {
+func alertMails(run ledger.Run, m made, to []ledger.Receiver, v report.View, build func(report.View) (report.Mail, error)) func(func(outgoing) error) error {
 	return func(plan func(outgoing) error) error {
 		for _, t := range to {
 			language, err := report.ParseLanguage(t.Language)
@@ -85,7 +85,7 @@ func alertMails(run ledger.Run, to []ledger.Receiver, v report.View, build func(
 			if err != nil {
 				return err
 			}
-			if err := plan(outgoing{report: run.Report, to: t.Address, mail: mail}); err != nil {
+			if err := plan(outgoing{report: run.Report, to: t.Address, mail: mail, day: m.days[t.Address]}); err != nil {
 				return err
 			}
 		}
@@ -95,8 +95,9 @@ func alertMails(run ledger.Run, to []ledger.Receiver, v report.View, build func(
 
 // tell makes the alerts of a matter, to each audience that there is something to tell: to all of it, that an alarm opened, changed or ended since it was
 // last told; else, to those who have not heard of what is open: a receiver who was added, or whose mail did not reach him and who can be reached
-// again. The mail lists everything open that concerns the audience. The state of these alarms and who is told of it name the run, so that the same news, asked
-// for twice or marked as told in part, is mailed once.
+// again; and that one is over, to whom the mail that said so did not reach. The mail lists everything open that concerns the audience. The state of these
+// alarms and who is told of it name the run, their state and he alone each receiver's mail: so the same news, asked for twice or marked as told in part, is
+// mailed to him once, whoever else is added or can't be reached any more between two attempts.
 func (r *reporter) tell(ctx context.Context, c ledger.Corp, m matter) error {
 	noted, err := r.hearings(ctx, c, m)
 	if err != nil {
@@ -121,11 +122,15 @@ func (r *reporter) tell(ctx context.Context, c ledger.Corp, m matter) error {
 		if run.Day, err = r.moment(ctx, c.ID, m.kind, alarms, to); err != nil {
 			return err
 		}
-		if err := r.alert(ctx, run, m, who, alarms, to); err != nil {
-			return err
-		}
+		days := map[string]string{}
 		for _, t := range to {
-			moments[t.Address] = run.Day
+			if days[t.Address], err = r.mailOf(ctx, c.ID, m.kind, alarms, t); err != nil {
+				return err
+			}
+			moments[t.Address] = days[t.Address]
+		}
+		if err := r.alert(ctx, run, m, who, alarms, to, days); err != nil {
+			return err
 		}
 		for _, a := range alarms {
 			unheard[a.Cause] = false
@@ -190,10 +195,10 @@ func (r *reporter) maintenanceDay(ctx context.Context, day *today) (report.Maint
 }
 
 // alert makes the mails of an alert, once.
-func (r *reporter) alert(ctx context.Context, run ledger.Run, m matter, who audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
+func (r *reporter) alert(ctx context.Context, run ledger.Run, m matter, who audience, alarms []ledger.Alarm, to []ledger.Receiver, days map[string]string) error {
 	return r.once(ctx, run, func(ctx context.Context, run ledger.Run) (made, error) {
 		// The claim is this attempt's: what it tells is read under it.
-		out := made{noon: r.now(), name: run.Day[len(time.DateOnly)+1:] + "-" + string(m.kind)}
+		out := made{noon: r.now(), name: run.Day[len(time.DateOnly)+1:] + "-" + string(m.kind), days: days}
 		err := m.facts(ctx, run, &out, who, alarms, to)
 		return out, err
 	})
@@ -204,7 +209,7 @@ func (r *reporter) alert(ctx context.Context, run ledger.Run, m matter, who audi
 func (r *reporter) hearings(ctx context.Context, c ledger.Corp, m matter) (changed map[string]bool, err error) {
 	mails, changed := map[string]ledger.MailRow{}, map[string]bool{}
 	for i, a := range m.alarms {
-		if !a.Open {
+		if !a.Open && !a.Lately(r.now()) {
 			continue
 		}
 		var all, reachable []ledger.Receiver
@@ -213,7 +218,7 @@ func (r *reporter) hearings(ctx context.Context, c ledger.Corp, m matter) (chang
 				all, reachable = append(all, who.all...), append(reachable, who.reachable...)
 			}
 		}
-		if a.ToldTo == nil && a.Told != "" {
+		if a.Open && a.ToldTo == nil && a.Told != "" {
 			a.ToldTo, changed[a.Cause] = map[string]ledger.Hearing{}, true
 			for _, to := range reachable {
 				a.ToldTo[ledger.AddressID(to.Address)] = ledger.Hearing{}
@@ -243,20 +248,17 @@ func (r *reporter) hearings(ctx context.Context, c ledger.Corp, m matter) (chang
 	return changed, nil
 }
 
-// late are the receivers who have not heard of all that is open.
+// late are the receivers who have not heard of all that is open, or of an end.
 func late(alarms []ledger.Alarm, reachable []ledger.Receiver, now time.Time) []ledger.Receiver {
 	return slices.DeleteFunc(slices.Clone(reachable), func(to ledger.Receiver) bool {
-		return !slices.ContainsFunc(alarms, func(a ledger.Alarm) bool { return a.Open && !a.Heard(to.Address, now) })
+		return !slices.ContainsFunc(alarms, func(a ledger.Alarm) bool { return a.Open && !a.Heard(to.Address, now) || a.Missed(to.Address, now) })
 	})
 }
 
-// heard is who was told of an alarm as it is, after mails whose moments are given by address: who heard of it before has not done so by these. Of an
-// alarm that is over nobody has to be told again.
+// heard is who was told of an alarm as it is, after mails whose moments are given by address: who heard of it before has not done so by these. That one is
+// over need not be told to anybody but those who were told when it ended.
 func heard(a ledger.Alarm, m matter, news bool, moments map[string]string) map[string]ledger.Hearing {
 	all := map[string]ledger.Hearing{}
-	if !a.Open {
-		return all
-	}
 	for _, who := range m.audiences {
 		if who.concerns != nil && !who.concerns(a) {
 			continue
@@ -264,7 +266,9 @@ func heard(a ledger.Alarm, m matter, news bool, moments map[string]string) map[s
 		for _, t := range who.all {
 			id := ledger.AddressID(t.Address)
 			h, ok := a.ToldTo[id]
-			ok = ok && !news
+			if ok = ok && !news; !ok && !news && !a.Open {
+				continue
+			}
 			if moment, told := moments[t.Address]; told && (!ok || !h.Again.IsZero()) {
 				h, ok = ledger.Hearing{Mail: moment}, true
 			}
@@ -305,23 +309,44 @@ type maintenanceKept struct {
 // moment names a telling: the day on which it is first tried, and a hash of what receivers would hear, of who they are, and of the mail that did not reach
 // them before. Whether they have heard is no part of it. One that was begun before midnight keeps its name.
 func (r *reporter) moment(ctx context.Context, corp archive.CorpID, kind report.Kind, alarms []ledger.Alarm, to []ledger.Receiver) (string, error) {
-	parts := make([]string, 0, len(alarms)+len(to))
+	parts := newsParts(alarms, to...)
 	for _, t := range to {
-		id := ledger.AddressID(t.Address)
-		parts = append(parts, "to="+id)
-		for _, a := range alarms {
-			if h := a.ToldTo[id]; a.Open && !h.Again.IsZero() {
-				parts = append(parts, "after="+h.Mail+"="+id)
+		parts = append(parts, "to="+ledger.AddressID(t.Address))
+	}
+	return r.begunAs(parts, func(day string) error {
+		_, err := r.ledger.RunOf(ctx, corp, day, string(kind))
+		return err
+	})
+}
+
+// mailOf names one receiver's mail of a telling, in the same way: whoever else is told is no part of it.
+func (r *reporter) mailOf(ctx context.Context, corp archive.CorpID, kind report.Kind, alarms []ledger.Alarm, to ledger.Receiver) (string, error) {
+	return r.begunAs(newsParts(alarms, to), func(day string) error {
+		_, err := r.ledger.Mail(ctx, corp, ledger.MailRow{Corp: corp, Day: day, Report: string(kind), To: to.Address}.Key())
+		return err
+	})
+}
+
+// newsParts are what receivers would hear, and the mails that did not reach them before.
+func newsParts(alarms []ledger.Alarm, to ...ledger.Receiver) []string {
+	parts := make([]string, 0, len(alarms)+len(to))
+	for _, a := range alarms {
+		parts = append(parts, a.Cause+"="+a.Fingerprint())
+		for _, t := range to {
+			if id := ledger.AddressID(t.Address); !a.ToldTo[id].Again.IsZero() && (a.Open || a.Told == a.Fingerprint()) {
+				parts = append(parts, "after="+a.ToldTo[id].Mail+"="+id)
 			}
 		}
 	}
-	for _, a := range alarms {
-		parts = append(parts, a.Cause+"="+a.Fingerprint())
-	}
+	return parts
+}
+
+// begunAs makes a name of parts: of yesterday, if there is something of that name, else of today.
+func (r *reporter) begunAs(parts []string, there func(day string) error) (string, error) {
 	slices.Sort(parts)
 	hash, today := report.ID(slices.Compact(parts)...)[:12], r.now().UTC()
 	before := today.AddDate(0, 0, -1).Format(time.DateOnly) + "-" + hash
-	if _, err := r.ledger.RunOf(ctx, corp, before, string(kind)); !errors.Is(err, ledger.ErrAbsent) {
+	if err := there(before); !errors.Is(err, ledger.ErrAbsent) {
 		return before, err
 	}
 	return today.Format(time.DateOnly) + "-" + hash, nil
@@ -355,11 +380,13 @@ func (r *reporter) maintenanceFacts(ctx context.Context, c ledger.Corp, alarms [
 	return f, nil
 }
 
-// newsOf is what is new about an alarm to some receivers. tell is false for one that is over and was told so, or never told of.
+// newsOf is what is new about an alarm to some receivers. tell is false for one that is over and was told so to all of them, or never told of.
 func newsOf(a ledger.Alarm, to []ledger.Receiver, now time.Time) (news report.News, tell bool) {
 	switch {
+	case !a.Open && a.Told == a.Fingerprint():
+		return report.Over, slices.ContainsFunc(to, func(t ledger.Receiver) bool { return a.Missed(t.Address, now) })
 	case !a.Open:
-		return report.Over, a.Told != "" && a.Told != a.Fingerprint()
+		return report.Over, a.Told != ""
 	case a.Told == a.Fingerprint():
 		if !slices.ContainsFunc(to, func(t ledger.Receiver) bool { return a.Heard(t.Address, now) }) {
 			return report.Began, true // to each of them

@@ -174,7 +174,7 @@ func (d *desk) fails(c ledger.Corp, to ledger.Receiver, how ledger.Fate) {
 	d.Helper()
 	var newest ledger.MailRow
 	for _, m := range d.planned(c.ID) {
-		if m.To == to.Address && m.State == ledger.MailPlanned {
+		if m.To == to.Address && m.State == ledger.MailPlanned && !m.At.Before(newest.At) {
 			newest = m
 		}
 	}

@@ -23,8 +23,9 @@ func (r *reporter) groups(ctx context.Context, c ledger.Corp) error {
 	if err != nil {
 		return err
 	}
-	// What was over long ago is nobody's news.
-	alarms = slices.DeleteFunc(alarms, func(a ledger.Alarm) bool { return !a.Open && a.Fingerprint() == a.Told })
+	if alarms, err = r.worthTelling(ctx, c.ID, alarms); err != nil {
+		return err
+	}
 	if len(alarms) == 0 {
 		return nil
 	}
@@ -46,9 +47,34 @@ func (r *reporter) groups(ctx context.Context, c ledger.Corp) error {
 				return err
 			}
 			m.noon = kept.Facts.Now
-			m.each = alertMails(run, kept.Receivers, report.View{Departments: kept.Departments}, func(v report.View) (report.Mail, error) { return report.NewGroupsBreach(kept.Facts, v) })
+			m.each = alertMails(run, *m, kept.Receivers, report.View{Departments: kept.Departments}, func(v report.View) (report.Mail, error) { return report.NewGroupsBreach(kept.Facts, v) })
 			return nil
 		}})
+}
+
+// worthTelling leaves out the alarms that are over and were told so: nobody's news, unless the mail to somebody did not arrive.
+func (r *reporter) worthTelling(ctx context.Context, corp archive.CorpID, alarms []ledger.Alarm) ([]ledger.Alarm, error) {
+	var err error
+	arrived := func(day, id string) bool {
+		mail, failed := r.ledger.Mail(ctx, corp, day+"#"+string(report.GroupsBreach)+"#"+id)
+		if failed != nil && !errors.Is(failed, ledger.ErrAbsent) {
+			err = failed
+		}
+		_, unheard := mail.Unheard()
+		return !unheard
+	}
+	alarms = slices.DeleteFunc(alarms, func(a ledger.Alarm) bool {
+		if a.Open || a.Told != a.Fingerprint() {
+			return false
+		}
+		for id, h := range a.ToldTo {
+			if a.Lately(r.now()) && (!h.Again.IsZero() || h.Mail != "" && !arrived(h.Mail, id)) {
+				return false
+			}
+		}
+		return true
+	})
+	return alarms, err
 }
 
 // groupsKept is what is kept of an alert.

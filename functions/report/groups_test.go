@@ -99,7 +99,9 @@ func (d *desk) breach(id archive.CorpID, open bool) {
 func (d *desk) groupMails(id archive.CorpID) map[string][]letter {
 	d.Helper()
 	mails := map[string][]letter{}
-	for _, m := range slices.Backward(d.planned(id)) { // the oldest first
+	all := slices.Clone(d.planned(id))
+	slices.SortStableFunc(all, func(a, b ledger.MailRow) int { return a.At.Compare(b.At) })
+	for _, m := range all {
 		mails[m.To] = append(mails[m.To], d.letter(m))
 	}
 	return mails

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]led
 	p := &planning{reporter: r, run: run, made: m, room: make(chan struct{}, atOnce)}
 	seen := map[string]bool{}
 	err := m.each(func(out outgoing) error {
-		row := ledger.MailRow{Corp: run.Corp, Day: run.Day, Report: out.report, To: out.to, At: r.now()}
+		row := ledger.MailRow{Corp: run.Corp, Day: cmp.Or(out.day, run.Day), Report: out.report, To: out.to, At: r.now()}
 		if seen[row.Key()] {
 			return nil
 		}
@@ -90,12 +91,15 @@ func weight(m report.Mail) int {
 func (p *planning) plan(ctx context.Context, row *ledger.MailRow, out outgoing) (err error) {
 	defer fault.Catch(&err) // it runs in a goroutine
 	mail, noon := out.mail, p.made.noon
-	mail.ID = report.ID(string(p.run.Corp), row.Report, p.run.Day, out.to)
+	mail.ID = report.ID(string(p.run.Corp), row.Report, row.Day, out.to)
 	raw, err := mail.Bytes(p.from, out.to, noon, mail.ID)
 	if err != nil {
 		return err
 	}
 	name := p.made.name + strings.TrimPrefix(out.report, p.run.Report)
+	if out.day != "" {
+		name = out.day[len(time.DateOnly)+1:] + "-" + out.report
+	}
 	object, _, err := p.keep(ctx, objstore.MailKey(p.run.Corp, noon.Format(time.DateOnly), name, archive.HashHex([]byte(out.to))[:16]+".eml"), "message/rfc822", raw)
 	if err != nil {
 		return err

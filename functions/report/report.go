@@ -149,6 +149,7 @@ type made struct {
 	name   string    // of its objects
 	object objstore.Object
 	each   func(plan func(outgoing) error) error // calls plan for each of its mails
+	days   map[string]string                     // of an alert, by address: the Day of each mail
 }
 
 // outgoing is a mail of a report to one address.
@@ -156,6 +157,7 @@ type outgoing struct {
 	report string // as the ledger has it
 	to     string
 	mail   report.Mail
+	day    string // "": the run's
 }
 
 // once claims a run, makes its report and its mails, and marks it done.

@@ -305,10 +305,10 @@ func (f facts) untold(a ledger.Alarm) bool {
 	if a.Told != a.Fingerprint() {
 		return a.Open || a.Told != ""
 	}
-	if !a.Open || len(f.corp.ReportTo) == 0 {
+	if !a.Open && !a.Lately(f.now) || len(f.corp.ReportTo) == 0 {
 		return false
 	}
-	if a.ToldTo == nil {
+	if a.Open && a.ToldTo == nil {
 		return true // of a version that did not keep it
 	}
 	for _, to := range f.corp.ReportTo {
@@ -317,7 +317,7 @@ func (f facts) untold(a ledger.Alarm) bool {
 		if told && h.Again.IsZero() && f.letters.unheard[ledger.MailRow{Day: h.Mail, Report: string(report.Maintenance), To: to.Address}.Key()] {
 			return true
 		}
-		if !a.Heard(to.Address, f.now) && !slices.ContainsFunc(f.suppressed, func(s ledger.Suppression) bool { return ledger.AddressID(s.Address) == id }) {
+		if (a.Open && !a.Heard(to.Address, f.now) || a.Missed(to.Address, f.now)) && !slices.ContainsFunc(f.suppressed, func(s ledger.Suppression) bool { return ledger.AddressID(s.Address) == id }) {
 			return true
 		}
 	}

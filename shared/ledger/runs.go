@@ -120,11 +120,11 @@ type Alarm struct {
 	Code     int       // WeCom's errcode or the library's code
 	Detail   string    // what a reader needs besides: versions, an address; never content
 	Told     string    // fingerprint of what was last mailed; "" nothing yet
-	// ToldTo is who was told that this alarm is open, by AddressID: at most the corp's receivers. nil: written by a version that did not keep it.
+	// ToldTo is who was told of this alarm as it is, by AddressID: at most the corp's receivers. nil: written by a version that did not keep it.
 	ToldTo map[string]Hearing
 }
 
-// Hearing is how one receiver was told of an open alarm.
+// Hearing is how one receiver was told of an alarm.
 type Hearing struct {
 	Mail  string    `json:"mail"`           // Day of the mail; "" if that was not kept
 	Again time.Time `json:"again,omitzero"` // the mail did not reach him: from when on he can be told again. Zero: he has heard
@@ -134,6 +134,20 @@ type Hearing struct {
 func (a Alarm) Heard(address string, now time.Time) bool {
 	h, ok := a.ToldTo[AddressID(address)]
 	return ok && (h.Again.IsZero() || now.Before(h.Again))
+}
+
+// repeated is how long after an alarm's end a mail that says so, and did not arrive, is worth repeating.
+const repeated = 3 * 24 * time.Hour
+
+// Lately says that an alarm is over, that this was told, and that it was not long ago.
+func (a Alarm) Lately(now time.Time) bool {
+	return !a.Open && a.Told == a.Fingerprint() && now.Before(a.Over.Add(repeated))
+}
+
+// Missed says that the mail to a receiver that told him of the alarm's end did not arrive, and that another may be tried.
+func (a Alarm) Missed(address string, now time.Time) bool {
+	h, ok := a.ToldTo[AddressID(address)]
+	return ok && a.Lately(now) && !h.Again.IsZero() && !now.Before(h.Again)
 }
 
 // lastDay is the time before a deadline from which on an alarm is told once more.
