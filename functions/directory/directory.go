@@ -354,6 +354,7 @@ func (r *refresher) read(ctx context.Context, corp archive.CorpID, k known) (rea
 	keeper.Held(readers)
 	budget, cancel := context.WithTimeout(ctx, r.budget)
 	defer cancel()
+	k.Keep = keeper
 	read, next = reading.Gather(budget, readers, k.Known)
 	if err := ctx.Err(); err != nil {
 		return read, "", nil, err

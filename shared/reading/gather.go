@@ -35,6 +35,8 @@ type Known struct {
 	Rooms   []archive.RoomID  // that messages name
 	Robots  []archive.PartyID // likewise
 	Next    string            // the room at which the last reading ran out of time
+
+	Keep *Keeper // where it is kept what was asked because of Entries, as Replay has to know; nil: nowhere
 }
 
 // gathering is one reading of a corp's directory while it is made.
@@ -43,6 +45,8 @@ type gathering struct {
 	known   Known
 	readers Readers
 	stopped string // the first room that there was no time for
+
+	sought []archive.PartyID // by the reading that is replayed: see missing
 }
 
 // Gather reads every part of a corp's directory that the secrets allow. Its order puts first what reports need. next is the first room that there was no
@@ -156,6 +160,7 @@ func (g *gathering) contacts(ctx context.Context) {
 		g.Parts[directory.PartMembers] = directory.Outcome{Why: notHeld}
 		return
 	}
+	g.seek(ctx, &l)
 	g.Departments, g.Members = l.departments, l.members
 	g.Parts[directory.PartDepartments] = outcome(l.via, len(l.departments), l.treeErr)
 	members := outcome(l.via, len(l.members), l.membersErr)
@@ -305,6 +310,60 @@ func asRead(m wecom.Member, listed, sensitive bool) directory.ReadMember {
 		read.Email, read.EmailReadable = *m.Email, true
 	}
 	return read
+}
+
+// mostSought is how many members that the lists lack are looked at alone. Where more are missing, a whole part of the company went out of view.
+const mostSought = 500
+
+// seek looks at the members alone who were on the list before and are on none now. It takes a while to read the departments one after the other, and who is moved
+// meanwhile from one that is still to be read into one that has been read is on none of their lists: he is not gone. A look that fails leaves the list
+// incomplete, so that nobody is gone.
+func (g *gathering) seek(ctx context.Context, l *listing) {
+	if l.membersErr != nil {
+		return
+	}
+	for _, id := range g.missing(l.members) {
+		m, err := g.readers[l.via].Member(ctx, id)
+		switch {
+		case err == nil && m.Status != directory.StatusLeft && len(m.Departments) > 0:
+			m.ID = id
+			l.members = append(l.members, asRead(m, true, l.sensitive || wecom.ShowsSensitive([]wecom.Member{m})))
+		case err == nil, wecom.NotThere(err), wecom.NotShown(err):
+		case wecom.Denied(err):
+			return
+		default:
+			l.membersErr = err
+			return
+		}
+	}
+}
+
+// missing is whom seek looks at.
+func (g *gathering) missing(members []directory.ReadMember) []archive.PartyID {
+	if len(g.sought) > 0 {
+		return g.sought
+	}
+	listed := map[archive.PartyID]bool{}
+	for _, m := range members {
+		listed[m.ID] = true
+	}
+	var missing []archive.PartyID
+	for _, e := range g.known.Entries {
+		if e.Kind != directory.KindMember || e.Gone || listed[archive.PartyID(e.ID)] {
+			continue
+		}
+		if m, err := directory.Parse[directory.Member](e.Fields); err == nil && m.Listed && m.Status != directory.StatusLeft {
+			missing = append(missing, archive.PartyID(e.ID))
+		}
+	}
+	if len(missing) > mostSought {
+		return nil
+	}
+	slices.Sort(missing)
+	if len(missing) > 0 && g.known.Keep != nil {
+		g.known.Keep.sought(missing)
+	}
+	return missing
 }
 
 // unlisted looks up the members who are archived but on no list that we may read.

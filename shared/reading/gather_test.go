@@ -114,6 +114,7 @@ func (c *company) readers(keeper *reading.Keeper, kinds ...secrets.Kind) reading
 func (c *company) gather(k reading.Known, kinds ...secrets.Kind) (directory.Reading, []byte) {
 	c.Helper()
 	keeper := reading.NewKeeper()
+	k.Keep = keeper
 	read, _ := reading.Gather(c.Context(), c.readers(keeper, kinds...), k)
 	kept, err := keeper.Bytes()
 	if err != nil {
@@ -368,5 +369,84 @@ func TestWhoIsArchivedAndOnNoListStaysWhileTheLookAtHimFails(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// member is a member as the directory knew him before.
+func member(id string, departments ...int) directory.Entry {
+	return directory.Entry{Kind: directory.KindMember, ID: id, Fields: directory.Fields(directory.Member{Name: "Kai", Listed: true, Departments: departments, Status: 1, DesignatedKnown: true})}
+}
+
+// TestWhoIsMovedWhileTheListsAreReadIsNotGone: from a department that is still to be read into one that has been read, he is on no list. An hour later he would be
+// told as one who joined.
+func TestWhoIsMovedWhileTheListsAreReadIsNotGone(t *testing.T) {
+	play := func(get func(string) string) map[string]func(string) string {
+		return map[string]func(string) string{
+			"department/list": always(`{"errcode":0,"department":[{"id":1,"name":"Tide","parentid":0},{"id":2,"name":"Deck","parentid":1},{"id":3,"name":"Hold","parentid":1}]}`),
+			"user/list": func(asked string) string {
+				if number(t, asked, "department_id") == "3" {
+					return `{"errcode":60003,"errmsg":"it was dissolved, and all who were in it moved to 2"}`
+				}
+				return `{"errcode":0,"userlist":[]}`
+			},
+			"user/get":                      get,
+			"msgaudit/get_permit_user_list": always(`{"errcode":0,"ids":["kai","mei"]}`),
+		}
+	}
+	moved := func(asked string) string {
+		return fmt.Sprintf(`{"errcode":0,"userid":%q,"name":"Kai","department":[2],"is_leader_in_dept":[0],"status":1}`, number(t, asked, "userid"))
+	}
+	for name, c := range map[string]struct {
+		get      func(string) string
+		via      []secrets.Kind
+		complete bool
+		there    bool
+	}{
+		"moved":                                {moved, []secrets.Kind{secrets.Contacts}, true, true},
+		"moved, by the archive's secret alone": {moved, []secrets.Kind{secrets.Archive}, true, true},
+		"moved, with both":                     {moved, []secrets.Kind{secrets.Archive, secrets.Contacts}, true, true},
+		"deleted":                              {refused(60111), []secrets.Kind{secrets.Contacts}, true, false},
+		"out of range":                         {refused(60011), []secrets.Kind{secrets.Contacts}, true, false},
+		"left":                                 {always(`{"errcode":0,"userid":"kai","department":[2],"status":5}`), []secrets.Kind{secrets.Contacts}, true, false},
+		"not to be asked":                      {refused(48009), []secrets.Kind{secrets.Contacts}, true, false},
+		"busy":                                 {refused(-1), []secrets.Kind{secrets.Contacts}, false, true},
+		"limited":                              {refused(45009), []secrets.Kind{secrets.Contacts}, false, true},
+		"silent":                               {always(""), []secrets.Kind{secrets.Contacts}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			known := []directory.Entry{member("kai", 3)}
+			read, kept := newCompany(t, play(c.get)).gather(reading.Known{Entries: known}, c.via...)
+			if o := read.Parts[directory.PartMembers]; o.Complete != c.complete {
+				t.Errorf("members are said to be %+v", o)
+			}
+			states, members := after(t, known, read)
+			if _, there := members["kai"]; there != c.there && len(read.Designated) == 0 {
+				t.Errorf("kai is there: %t", there)
+			}
+			if name == "moved" && fmt.Sprint(members["kai"].Departments) != "[2]" {
+				t.Errorf("kai is %+v", members["kai"])
+			}
+			at := time.Date(2031, 5, 6, 9, 0, 0, 0, time.UTC)
+			again, err := reading.Replay(t.Context(), reading.Record{Corp: "wwtide", Asked: at, Answered: at, Object: "x", Counts: directory.Counts{Parts: read.Parts}}, kept)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, from := after(t, known, again); fmt.Sprint(from) != fmt.Sprint(members) {
+				t.Errorf("read again from what was kept, members are %v, and were %v of %d entries", from, members, len(states))
+			}
+		})
+	}
+}
+
+// TestWhoNeverWasOnTheListIsNotSought: neither who left before, nor who is archived and on no list.
+func TestWhoNeverWasOnTheListIsNotSought(t *testing.T) {
+	c := newCompany(t, map[string]func(string) string{
+		"department/list": always(oneDepartment), "user/list": always(`{"errcode":0,"userlist":[]}`), "user/get": refused(60111),
+	})
+	gone, unlisted := member("kai", 1), directory.Entry{Kind: directory.KindMember, ID: "mei", Fields: directory.Fields(directory.Member{Designated: true})}
+	gone.Gone = true
+	c.gather(reading.Known{Entries: []directory.Entry{gone, unlisted}}, secrets.Contacts)
+	if n := c.asked(secrets.Contacts, "user/get"); n != 0 {
+		t.Errorf("%d members were looked at alone", n)
 	}
 }

@@ -25,6 +25,7 @@ const (
 	lineLooked = "#looked" // a look at one entry alone: alone
 	lineTold   = "#told"   // what WeCom told of an entry: told
 	lineHeard  = "#heard"  // when the answers before it were asked for, and were there
+	lineSought = "#sought" // the members whom a whole reading looked at alone because they were on no list any more, in order
 )
 
 type looked struct {
@@ -93,6 +94,9 @@ func (k *Keeper) Held(readers Readers) {
 	k.note(lineHeld, kinds)
 }
 
+// sought keeps whom a whole reading looks at alone, which follows from what was known before it.
+func (k *Keeper) sought(ids []archive.PartyID) { k.note(lineSought, ids) }
+
 var order = [...]secrets.Kind{secrets.Archive, secrets.Contacts, secrets.Customer}
 
 // Looked keeps that an entry was looked at alone, by o.Via and when. fresh says that it showed something else than was known.
@@ -124,6 +128,7 @@ type opened struct {
 	held   []secrets.Kind
 	looked []looked
 	told   []told
+	sought []archive.PartyID
 }
 
 func open(kept []byte) (opened, error) {
@@ -164,6 +169,8 @@ func (o *opened) add(a wecom.Answer) error {
 		return err
 	case lineHeard:
 		return nil
+	case lineSought:
+		return json.Unmarshal([]byte(a.Asked), &o.sought)
 	default:
 		o.by[secrets.Kind(a.Via)] = append(o.by[secrets.Kind(a.Via)], a)
 		return nil
@@ -238,6 +245,7 @@ func Replay(ctx context.Context, r Record, kept []byte) (directory.Reading, erro
 		readers[kind] = wecom.NewReplay(o.by[kind])
 	}
 	g := newGathering(readers, Known{})
+	g.sought = o.sought
 	g.people(ctx)
 	if err := ctx.Err(); err != nil {
 		return directory.Reading{}, err
