@@ -35,7 +35,7 @@ func (r *reporter) accounts(ctx context.Context, day *today, p *people, rows []r
 		}
 		if row.New != "" {
 			e := directory.Event{Kind: directory.KindMember, ID: string(row.ID), What: what, Old: row.Old, New: row.New, After: row.When.After, By: row.When.By}
-			row.Updated = identity.Updated(e, p.members[row.ID], events)
+			row.Updated = identity.Updated(e, p.member(row.ID).fields(), events)
 		}
 		if held, ok := file.Holding(identity.Mobile, row.Old); ok {
 			row.File = &report.FileLine{Version: version, Line: held.Line}
@@ -93,16 +93,18 @@ func (r *reporter) unfinished(ctx context.Context, day *today, p *people, told [
 		}
 	}
 	var rows []report.NewRow
-	for id, m := range p.members {
+	for i := range p.members {
+		m := &p.members[i]
+		id := archive.PartyID(m.id)
 		when, isNew := joined[id]
-		listed := m.DesignatedKnown && m.Designated
-		waits := m.Status == directory.StatusNotActivated
-		if done[id] || !p.here(id) || !(isNew && (waits || m.DesignatedKnown && !m.Designated) || listed && waits) {
+		listed := m.designatedKnown && m.designated
+		waits := m.status == directory.StatusNotActivated
+		if done[id] || !m.here() || !(isNew && (waits || m.designatedKnown && !m.designated) || listed && waits) {
 			continue
 		}
 		rows = append(rows, report.NewRow{
-			Person: p.person(id), Joined: when, Status: report.Status(m.Status), Mobile: m.Mobile, MobileReadable: m.MobileReadable,
-			Archiving: report.Archiving{Designated: m.Designated, DesignatedKnown: m.DesignatedKnown, Email: m.Email, EmailReadable: m.EmailReadable},
+			Person: p.person(id), Joined: when, Status: report.Status(m.status), Mobile: m.mobile, MobileReadable: m.mobileReadable,
+			Archiving: report.Archiving{Designated: m.designated, DesignatedKnown: m.designatedKnown, Email: m.email, EmailReadable: m.emailReadable},
 		})
 	}
 	slices.SortFunc(rows, func(a, b report.NewRow) int { return cmp.Compare(a.ID, b.ID) })

@@ -48,35 +48,6 @@ func inParallel(n int, f func(i int) error) error {
 	return errors.Join(failures...)
 }
 
-// people is what reports about single users need of a company, beside what happened to these.
-type people struct {
-	by       map[archive.PartyID]directory.Entry
-	members  map[archive.PartyID]directory.Member
-	names    map[int]string
-	snapshot time.Time // when all its departments and members were last read; zero: never
-	failing  bool      // the newest reading, after that, did not come to its end: who is there now is not known
-}
-
-func (r *reporter) people(ctx context.Context, day *today) (*people, error) {
-	c, err := r.read(ctx, day)
-	if err != nil {
-		return nil, err
-	}
-	p := &people{by: map[archive.PartyID]directory.Entry{}, members: map[archive.PartyID]directory.Member{}}
-	if p.names, err = directory.DepartmentNames(c.departments); err != nil {
-		return nil, fmt.Errorf("departments of corp %s: %w", day.corp.ID, err)
-	}
-	for _, e := range c.members {
-		m, err := directory.Parse[directory.Member](e.Fields)
-		if err != nil {
-			return nil, fmt.Errorf("member of corp %s: %w", day.corp.ID, err)
-		}
-		p.by[archive.PartyID(e.ID)], p.members[archive.PartyID(e.ID)] = e, m
-	}
-	p.snapshot, p.failing, err = r.lastRead(ctx, day.corp.ID)
-	return p, err
-}
-
 // lastRead is when a corp's departments and members were last read to the end, and whether a later reading was not.
 func (r *reporter) lastRead(ctx context.Context, corp archive.CorpID) (at time.Time, failing bool, err error) {
 	err = r.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
@@ -96,21 +67,9 @@ func wasRead(s ledger.Snapshot, part directory.Part) bool {
 	return !kept || o.Complete || o.Why == "members without licence"
 }
 
-// here says whether a member is there, as far as is known.
-func (p *people) here(id archive.PartyID) bool {
-	e, known := p.by[id]
-	return known && !e.Gone && p.members[id].Status != directory.StatusLeft
-}
-
-// person is who a row is about.
-func (p *people) person(id archive.PartyID) report.Person {
-	m := p.members[id]
-	return report.Person{ID: id, Name: m.Name, Departments: m.Departments, Places: departmentWords(m.Departments, p.names)}
-}
-
 // unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading failed or is older than the day, and
 // the given field where WeCom does not show it.
-func (p *people) unread(day *today, source report.Source, field directory.Field, readable func(directory.Member) bool) []report.Unread {
+func (p *people) unread(day *today, source report.Source, field directory.Field, readable func(*member) bool) []report.Unread {
 	var out []report.Unread
 	if p.failing || !p.snapshot.IsZero() && p.snapshot.Before(day.window.From) {
 		out = append(out, report.Unread{Source: report.SourceDirectory, Since: p.snapshot})
@@ -119,9 +78,9 @@ func (p *people) unread(day *today, source report.Source, field directory.Field,
 		return out
 	}
 	var blind [][]int
-	for id, m := range p.members {
-		if p.here(id) && !readable(m) {
-			blind = append(blind, m.Departments)
+	for i := range p.members {
+		if m := &p.members[i]; m.here() && !readable(m) {
+			blind = append(blind, m.departments)
 		}
 	}
 	if len(blind) > 0 {
@@ -130,11 +89,9 @@ func (p *people) unread(day *today, source report.Source, field directory.Field,
 	return out
 }
 
-func mobileReadable(m directory.Member) bool { return m.MobileReadable }
-func emailReadable(m directory.Member) bool  { return m.EmailReadable }
-func designatedKnown(m directory.Member) bool {
-	return m.DesignatedKnown
-}
+func mobileReadable(m *member) bool  { return m.mobileReadable }
+func emailReadable(m *member) bool   { return m.emailReadable }
+func designatedKnown(m *member) bool { return m.designatedKnown }
 
 // changes is what happened to single users, of the given kinds, in the day's window, and what happened earlier and is known only now: the rows of R3, R4 and R5, and
 // what is to be kept of what was told.
@@ -159,7 +116,8 @@ func (r *reporter) changes(ctx context.Context, day *today, m *memory, kinds ...
 		}
 	}
 	rows := report.Changes(day.noon, events, late, func(id archive.PartyID) report.Seen {
-		return report.Seen{Person: p.person(id), Member: p.members[id], Here: p.here(id)}
+		m := p.member(id)
+		return report.Seen{Person: p.person(id), Member: m.fields(), Here: m.here()}
 	})
 	return rows, p, nil
 }
@@ -229,16 +187,15 @@ func (r *reporter) newUsersFacts(ctx context.Context, day *today) (report.NewUse
 // withoutMobile is the histories of the members who are there and of whom WeCom shows that they have no mobile number, as far as they once had one or
 // something happened to their email; by userid.
 func (r *reporter) withoutMobile(ctx context.Context, day *today, p *people) ([]directory.History, error) {
-	var ids []archive.PartyID
-	for id, m := range p.members {
-		if p.here(id) && m.MobileReadable && m.Mobile == "" {
-			ids = append(ids, id)
+	var without []*member
+	for i := range p.members {
+		if m := &p.members[i]; m.here() && m.mobileReadable && m.mobile == "" {
+			without = append(without, m)
 		}
 	}
-	slices.Sort(ids)
-	histories := make([]*directory.History, len(ids))
-	err := inParallel(len(ids), func(i int) error {
-		life, err := r.ledger.Life(ctx, day.corp.ID, directory.KindMember, string(ids[i]))
+	histories := make([]*directory.History, len(without))
+	err := inParallel(len(without), func(i int) error {
+		life, err := r.ledger.Life(ctx, day.corp.ID, directory.KindMember, without[i].id)
 		if err != nil {
 			return err
 		}
@@ -253,7 +210,7 @@ func (r *reporter) withoutMobile(ctx context.Context, day *today, p *people) ([]
 			return err
 		}
 		slices.SortFunc(events, func(a, b directory.Event) int { return strings.Compare(a.Key(), b.Key()) }) // by time first
-		histories[i] = historyOf(p.by[ids[i]], p.members[ids[i]], events)
+		histories[i] = historyOf(without[i], events)
 		return nil
 	})
 	if err != nil {
@@ -269,19 +226,19 @@ func (r *reporter) withoutMobile(ctx context.Context, day *today, p *people) ([]
 }
 
 // historyOf is a member's history as far as the rules about numbers and addresses ask for it: the newest state, and what happened.
-func historyOf(e directory.Entry, m directory.Member, events []directory.Event) *directory.History {
-	h := &directory.History{Kind: directory.KindMember, ID: e.ID, Here: true, Events: events, Now: map[directory.Field]directory.Known{}}
+func historyOf(m *member, events []directory.Event) *directory.History {
+	h := &directory.History{Kind: directory.KindMember, ID: m.id, Here: true, Events: events, Now: map[directory.Field]directory.Known{}}
 	know := func(f directory.Field, value string, shown bool) {
 		if shown {
-			h.Now[f] = directory.Known{Value: value, Seen: e.At}
+			h.Now[f] = directory.Known{Value: value, Seen: m.since()}
 		}
 	}
-	know(directory.FieldName, m.Name, m.Name != "")
-	know(directory.FieldDepartments, numbers(m.Departments), true)
-	know(directory.FieldStatus, fmt.Sprint(m.Status), m.Status != directory.StatusUnknown)
-	know(directory.FieldMobile, m.Mobile, m.MobileReadable)
-	know(directory.FieldEmail, m.Email, m.EmailReadable)
-	know(directory.FieldDesignated, fmt.Sprint(m.Designated), m.DesignatedKnown)
+	know(directory.FieldName, m.name, m.name != "")
+	know(directory.FieldDepartments, numbers(m.departments), true)
+	know(directory.FieldStatus, fmt.Sprint(m.status), m.status != directory.StatusUnknown)
+	know(directory.FieldMobile, m.mobile, m.mobileReadable)
+	know(directory.FieldEmail, m.email, m.emailReadable)
+	know(directory.FieldDesignated, fmt.Sprint(m.designated), m.designatedKnown)
 	return h
 }
 

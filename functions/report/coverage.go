@@ -291,7 +291,7 @@ func (r *reporter) groupOf(ctx context.Context, day *today, p *people, id archiv
 	}
 	who := report.Person{ID: archive.PartyID(id), Name: room.Name}
 	for _, member := range room.Members {
-		who.Departments = append(who.Departments, p.members[member].Departments...)
+		who.Departments = append(who.Departments, p.member(member).departments...)
 	}
 	return who, nil
 }

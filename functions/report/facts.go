@@ -28,16 +28,16 @@ func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.User
 	if f.Users, err = r.users(ctx, day); err != nil {
 		return f, err
 	}
+	f.Users = report.SortedUsers(f.Users) // once, and not for each mail
 	f.Tally = report.Tallied(f)
 	day.company.counted = countUsers(f.Users, noon)
 	if f.Capture, err = r.capture(ctx, c.ID, noon); err != nil {
 		return f, err
 	}
-	last, err := before[report.UserStatusFacts](ctx, r, day, report.UserStatus)
+	last, err := r.statusBefore(ctx, day)
 	if err == nil && last != nil {
-		summary := report.Summarise(last.Facts)
-		f.Before, f.BeforeDay, f.BeforeTally = &summary, last.Facts.Day, last.Facts.Tally
-		f.Trend = last.Facts.Trend
+		f.Before, f.BeforeDay, f.BeforeTally = &last.summary, last.Day, last.Tally
+		f.Trend = last.Trend
 	}
 	if f.Capture != nil {
 		f.Trend = report.Trended(f.Trend, noon, report.Known(f.Capture.Archived))
@@ -45,37 +45,63 @@ func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.User
 	return f, err
 }
 
+// statusThen is what R1 tells of the last one.
+type statusThen struct {
+	Day   time.Time
+	Tally []report.Tally
+	Trend []report.DayOf
+
+	summary report.Summary
+}
+
+// statusBefore is the last R1 before a day; nil: there is none. Its rows are read only if it did not count them by departments, as an earlier version did not.
+func (r *reporter) statusBefore(ctx context.Context, day *today) (*statusThen, error) {
+	var then struct {
+		Facts statusThen `json:"facts"`
+	}
+	found, err := r.lastKept(ctx, day, report.UserStatus, &then)
+	if err != nil || !found {
+		return nil, err
+	}
+	last := &then.Facts
+	if last.Tally != nil {
+		last.summary = report.Total(last.Tally)
+		return last, nil
+	}
+	whole, err := before[report.UserStatusFacts](ctx, r, day, report.UserStatus)
+	if err != nil || whole == nil {
+		return nil, err
+	}
+	last.summary = report.Summarise(whole.Facts)
+	return last, nil
+}
+
 func (r *reporter) marks(c ledger.Corp) report.Marks {
 	return report.Marks{Simulated: c.Simulated, Trial: r.trial}
 }
 
 // user is one member's row. shown is false for those who left earlier than the day before noon.
-func (r *reporter) user(ctx context.Context, corp archive.CorpID, e directory.Entry, noon time.Time, departments map[int]string,
+func (r *reporter) user(ctx context.Context, corp archive.CorpID, m *member, noon time.Time, departments map[int]string,
 	activity *ledger.Activity) (u report.User, shown bool, err error) {
 	defer fault.Catch(&err) // users calls it in goroutines
-	m, err := directory.Parse[directory.Member](e.Fields)
-	if err != nil {
-		return u, false, err
-	}
-	left := e.Gone || m.Status == directory.StatusLeft
-	if left && e.At.Before(noon.Add(-24*time.Hour)) {
+	if !m.here() && m.since().Before(noon.Add(-24*time.Hour)) {
 		return u, false, nil
 	}
 	u = report.User{
-		ID: archive.PartyID(e.ID), Name: m.Name, Status: status(m), Designated: m.Designated, DesignatedKnown: m.DesignatedKnown,
-		Mobile: m.Mobile, MobileReadable: m.MobileReadable, Email: m.Email, EmailReadable: m.EmailReadable, In: m.Departments,
+		ID: archive.PartyID(m.id), Name: m.name, Status: status(m.status), Designated: m.designated, DesignatedKnown: m.designatedKnown,
+		Mobile: m.mobile, MobileReadable: m.mobileReadable, Email: m.email, EmailReadable: m.emailReadable, In: m.departments,
 	}
-	if left {
+	if !m.here() {
 		u.Status = report.StatusLeft
 	}
-	for _, id := range m.Departments {
+	for _, id := range m.departments {
 		if name := departments[id]; name != "" {
 			u.Departments = append(u.Departments, name)
 		} else {
 			u.Departments = append(u.Departments, strconv.Itoa(id)) // without a name people still find it in WeCom by its number
 		}
 	}
-	history, err := r.ledger.EntryHistory(ctx, corp, directory.KindMember, e.ID)
+	history, err := r.ledger.EntryHistory(ctx, corp, directory.KindMember, m.id)
 	if err != nil {
 		return u, false, err
 	}
@@ -94,8 +120,8 @@ func (r *reporter) user(ctx context.Context, corp archive.CorpID, e directory.En
 	return u, true, err
 }
 
-func status(m directory.Member) report.Status {
-	switch s := report.Status(m.Status); s {
+func status(of int) report.Status {
+	switch s := report.Status(of); s {
 	case report.StatusActivated, report.StatusDisabled, report.StatusNotActivated, report.StatusLeft:
 		return s
 	default:
@@ -117,7 +143,7 @@ func everDesignated(history []directory.Entry) (bool, error) {
 // stageSince is when a user came into its stage, as far as the snapshots tell: a stage that the first snapshot found counts from then.
 func stageSince(history []directory.Entry, u report.User) (time.Time, error) {
 	since, _, err := directory.Since(history, func(m directory.Member, gone bool) bool {
-		then := report.User{Status: status(m), Designated: m.Designated, DesignatedKnown: m.DesignatedKnown, FirstArchived: u.FirstArchived}
+		then := report.User{Status: status(m.Status), Designated: m.Designated, DesignatedKnown: m.DesignatedKnown, FirstArchived: u.FirstArchived}
 		if gone {
 			then.Status = report.StatusLeft
 		}

@@ -157,18 +157,26 @@ func (r *reporter) groupAudiences(ctx context.Context, c ledger.Corp, whole repo
 
 // named is what the directory says of those whom R6 names.
 type named struct {
-	members   map[archive.PartyID]directory.Member
+	members   map[archive.PartyID]ours
 	externals map[archive.PartyID]directory.External
 	rooms     map[archive.RoomID]directory.Room
 }
 
+// ours is a member as R6 names him.
+type ours struct {
+	name        string
+	departments []int
+}
+
 func (r *reporter) groupCompany(ctx context.Context, corp archive.CorpID) (named, error) {
-	k := named{map[archive.PartyID]directory.Member{}, map[archive.PartyID]directory.External{}, map[archive.RoomID]directory.Room{}}
+	k := named{map[archive.PartyID]ours{}, map[archive.PartyID]directory.External{}, map[archive.RoomID]directory.Room{}}
 	var odd error
 	err := r.ledger.Entries(ctx, corp, "", func(e directory.Entry) bool {
 		switch e.Kind {
 		case directory.KindMember:
-			k.members[archive.PartyID(e.ID)], odd = directory.Parse[directory.Member](e.Fields)
+			var m directory.Member
+			m, odd = directory.Parse[directory.Member](e.Fields)
+			k.members[archive.PartyID(e.ID)] = ours{m.Name, m.Departments}
 		case directory.KindExternal:
 			k.externals[archive.PartyID(e.ID)], odd = directory.Parse[directory.External](e.Fields)
 		case directory.KindRoom:
@@ -311,7 +319,7 @@ func (r *reporter) group(ctx context.Context, talk *ledger.Talk, known named, g 
 	var users []report.GroupRow
 	for _, id := range members {
 		if m, ours := known.members[id]; ours {
-			users = append(users, report.GroupRow{ID: id, Name: m.Name, Departments: slices.Clone(m.Departments)})
+			users = append(users, report.GroupRow{ID: id, Name: m.name, Departments: slices.Clone(m.departments)})
 		}
 	}
 	if len(users) == 0 {

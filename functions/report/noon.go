@@ -256,11 +256,14 @@ func departmentWords(ids []int, names map[int]string) []string {
 
 // company is a corp's directory and receivers as they are now.
 type company struct {
-	departments, members []directory.Entry
-	read                 bool
-	receivers            receivers.Company // Heads are those of now
-	counted              *counted          // of the noon whose R1 was made last
-	recent               *recent           // of the noon that is being made
+	departments []directory.Entry
+	names       map[int]string    // of the departments
+	leaders     []directory.Entry // the members who may be head of a department
+	members     []member          // by userid
+	read        bool
+	receivers   receivers.Company // Heads are those of now
+	counted     *counted          // of the noon whose R1 was made last
+	recent      *recent           // of the noon that is being made
 }
 
 // read reads a corp's company, once.
@@ -269,13 +272,10 @@ func (r *reporter) read(ctx context.Context, day *today) (*company, error) {
 	if c.read {
 		return c, nil
 	}
-	for kind, list := range map[directory.Kind]*[]directory.Entry{directory.KindDepartment: &c.departments, directory.KindMember: &c.members} {
-		*list = nil
-		if err := r.ledger.Entries(ctx, day.corp.ID, kind, func(e directory.Entry) bool { *list = append(*list, e); return true }); err != nil {
-			return nil, err
-		}
+	if err := r.readPeople(ctx, day.corp.ID, c); err != nil {
+		return nil, err
 	}
-	entries := slices.Concat(c.departments, c.members)
+	entries := slices.Concat(c.departments, c.leaders)
 	tree, err := directory.NewTree(entries)
 	if err != nil {
 		return nil, fmt.Errorf("departments of corp %s: %w", day.corp.ID, err)
@@ -316,7 +316,7 @@ func (r *reporter) route(ctx context.Context, day *today, kind report.Kind) erro
 // where they say anything of heads.
 func (r *reporter) headsAt(ctx context.Context, day *today, c *company) ([]directory.Head, error) {
 	var then []directory.Entry
-	for _, e := range slices.Concat(c.departments, c.members) {
+	for _, e := range slices.Concat(c.departments, c.leaders) {
 		if e.At.Before(day.noon) {
 			then = append(then, e)
 			continue
@@ -400,9 +400,18 @@ func (day *today) run(kind report.Kind) ledger.Run {
 
 // before is what is kept of a corp's last report of a kind before a day, and that day; nil: there is none.
 func before[F facts[F]](ctx context.Context, r *reporter, day *today, kind report.Kind) (*kept[F], error) {
+	k := &kept[F]{}
+	if found, err := r.lastKept(ctx, day, kind, k); err != nil || !found {
+		return nil, err
+	}
+	return k, nil
+}
+
+// lastKept reads what is kept of a corp's last report of a kind before a day, or as much of it as there is room for in kept; found is false if there is none.
+func (r *reporter) lastKept(ctx context.Context, day *today, kind report.Kind, kept any) (found bool, err error) {
 	of := day.due().Format(time.DateOnly)
 	var last *ledger.Run
-	err := r.ledger.Runs(ctx, day.corp.ID, func(run ledger.Run) bool {
+	err = r.ledger.Runs(ctx, day.corp.ID, func(run ledger.Run) bool {
 		if run.Report != string(kind) || run.State != ledger.RunDone || run.Day >= of || run.Object == "" {
 			return true
 		}
@@ -410,15 +419,14 @@ func before[F facts[F]](ctx context.Context, r *reporter, day *today, kind repor
 		return false
 	})
 	if err != nil || last == nil {
-		return nil, err
+		return false, err
 	}
 	body, err := r.store.Get(ctx, objstore.Object{Key: last.Object, VersionID: last.Version})
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	k := &kept[F]{}
-	if err := json.Unmarshal(body, k); err != nil {
-		return nil, fmt.Errorf("read the facts of report %s of corp %s: %w", last.Key(), day.corp.ID, err)
+	if err := json.Unmarshal(body, kept); err != nil {
+		return false, fmt.Errorf("read the facts of report %s of corp %s: %w", last.Key(), day.corp.ID, err)
 	}
-	return k, nil
+	return true, nil
 }

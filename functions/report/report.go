@@ -218,7 +218,7 @@ func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context
 
 // keepFacts keeps what a report is made of. If an earlier attempt has kept facts, those stand, and kept is set to them.
 func keepFacts[K any](ctx context.Context, r *reporter, run ledger.Run, day, name string, kept *K) (objstore.Object, error) {
-	body, err := json.Marshal(kept)
+	body, err := written(kept)
 	if err != nil {
 		return objstore.Object{}, fmt.Errorf("write the facts of report %s of corp %s: %w", run.Key(), run.Corp, err)
 	}

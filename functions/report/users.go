@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/report"
@@ -38,26 +38,22 @@ func (r *reporter) users(ctx context.Context, day *today) ([]report.User, error)
 	if err != nil {
 		return nil, err
 	}
-	departments, err := directory.DepartmentNames(c.departments)
-	if err != nil {
-		return nil, fmt.Errorf("departments of corp %s: %w", day.corp.ID, err)
-	}
 	earlier, err := r.parts(ctx, day.making)
 	if err != nil {
 		return nil, err
 	}
-	l := looking{reporter: r, day: day, departments: departments, activity: r.ledger.Activity(day.corp.ID), users: make([]report.User, len(c.members)), state: make([]state, len(c.members))}
+	l := looking{reporter: r, day: day, departments: c.names, activity: r.ledger.Activity(day.corp.ID), users: make([]report.User, len(c.members)), state: make([]state, len(c.members))}
 	next := make(chan int)
 	var all sync.WaitGroup
 	for range atOnce {
 		all.Go(func() {
 			for i := range next {
-				l.look(ctx, i, c.members[i])
+				l.look(ctx, i, &c.members[i])
 			}
 		})
 	}
-	for i, e := range c.members {
-		if u, there := earlier[e.ID]; there {
+	for i := range c.members {
+		if u, there := earlier[c.members[i].id]; there {
 			l.users[i], l.state[i] = u, looked
 			if u.ID == "" {
 				l.state[i] = hidden
@@ -107,8 +103,8 @@ type looking struct {
 	failed      atomic.Pointer[error]
 }
 
-func (l *looking) look(ctx context.Context, i int, e directory.Entry) {
-	u, shown, err := l.user(ctx, l.day.corp.ID, e, l.day.noon, l.departments, l.activity)
+func (l *looking) look(ctx context.Context, i int, m *member) {
+	u, shown, err := l.user(ctx, l.day.corp.ID, m, l.day.noon, l.departments, l.activity)
 	if err != nil {
 		l.failed.CompareAndSwap(nil, &err)
 		return
@@ -171,17 +167,18 @@ func (r *reporter) parts(ctx context.Context, run ledger.Run) (map[string]report
 }
 
 // keepPart keeps what this attempt has looked at, and returns why it ends.
-func (r *reporter) keepPart(ctx context.Context, day *today, members []directory.Entry, l *looking, earlier map[string]report.User) error {
+func (r *reporter) keepPart(ctx context.Context, day *today, members []member, l *looking, earlier map[string]report.User) error {
 	var p part
-	for i, e := range members {
-		if _, known := earlier[e.ID]; known {
+	for i := range members {
+		id := members[i].id
+		if _, known := earlier[id]; known {
 			continue
 		}
 		switch l.state[i] {
 		case looked:
 			p.Users = append(p.Users, l.users[i])
 		case hidden:
-			p.Hidden = append(p.Hidden, e.ID)
+			p.Hidden = append(p.Hidden, id)
 		case unseen:
 		}
 	}
@@ -201,4 +198,42 @@ func (r *reporter) keepPart(ctx context.Context, day *today, members []directory
 		return err
 	}
 	return errUnfinished
+}
+
+// written is what is kept of a report as JSON. encoding/json holds a text several times while it is made: the rows of R1, which are nearly all of the largest, are
+// written one after the other.
+func written(k any) ([]byte, error) {
+	large, is := k.(*kept[report.UserStatusFacts])
+	if !is || len(large.Facts.Users) == 0 {
+		return json.Marshal(k)
+	}
+	const none = `"Users":[]` // of an unquoted name, which no text within has
+	light := *large
+	light.Facts.Users = []report.User{}
+	whole, err := json.Marshal(light)
+	if err != nil {
+		return nil, err
+	}
+	before, after, found := bytes.Cut(whole, []byte(none))
+	if !found || bytes.Contains(after, []byte(none)) {
+		return nil, errors.New("the place of the users is not found")
+	}
+	var b bytes.Buffer
+	b.Write(before)
+	b.WriteString(`"Users":[`)
+	for i := range large.Facts.Users {
+		user, err := json.Marshal(&large.Facts.Users[i])
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			b.Grow((len(user) + 64) * len(large.Facts.Users))
+		} else {
+			b.WriteByte(',')
+		}
+		b.Write(user)
+	}
+	b.WriteByte(']')
+	b.Write(after)
+	return b.Bytes(), nil
 }

@@ -27,13 +27,20 @@ type Activity struct {
 	corp   archive.CorpID
 
 	mu    sync.Mutex
-	edges map[string]*edge
-	lists map[string]map[string]bool
+	edges lately[*edge]
+	lists lately[[]string] // sorted
 }
+
+// An Activity holds so many edges, and participant lists of so many ids in all: those that were asked for last. What it lets go of is read again when it is asked
+// for again.
+const (
+	mostEdges = 60_000
+	mostIDs   = 400_000
+)
 
 // Activity begins a look at a corp's archive.
 func (l *Ledger) Activity(corp archive.CorpID) *Activity {
-	return &Activity{ledger: l, corp: corp, edges: map[string]*edge{}, lists: map[string]map[string]bool{}}
+	return &Activity{ledger: l, corp: corp, edges: lately[*edge]{most: mostEdges}, lists: lately[[]string]{most: mostIDs}}
 }
 
 // Of returns the times of the first and the last archived message that a person sent or got; zero if there is none with a time.
@@ -117,7 +124,7 @@ type edge struct {
 
 	mu    sync.Mutex
 	marks []mark
-	from  item // where to read on
+	from  string // the sort key after which to read on
 	done  bool
 }
 
@@ -135,13 +142,13 @@ func (a *Activity) edge(conversation, month string, latest bool) *edge {
 	k := pk + "#" + strconv.FormatBool(latest)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	e, ok := a.edges[k]
+	e, ok := a.edges.get(k)
 	if !ok {
 		e = &edge{activity: a, pk: pk, room: conversation, latest: latest}
 		if strings.HasPrefix(conversation, "p:") {
 			e.room, e.all = "-", conversation[len("p:"):]
 		}
-		a.edges[k] = e
+		a.edges.put(k, e, 1)
 	}
 	return e
 }
@@ -179,11 +186,15 @@ func (e *edge) of(ctx context.Context, person archive.PartyID, best time.Time) (
 // more reads on. Of the rows only the key and the participants are asked for: no text leaves the table.
 func (e *edge) more(ctx context.Context) error {
 	l := e.activity.ledger
-	out, err := l.db.Query(ctx, &dynamodb.QueryInput{
+	in := &dynamodb.QueryInput{
 		TableName: &l.tables.Messages, KeyConditionExpression: aws.String("pk = :pk"), ExpressionAttributeValues: item{":pk": str(e.pk)},
 		ProjectionExpression: aws.String("sk, parties"), ScanIndexForward: aws.Bool(!e.latest), ConsistentRead: aws.Bool(true),
-		Limit: aws.Int32(atOnce), ExclusiveStartKey: e.from,
-	})
+		Limit: aws.Int32(atOnce),
+	}
+	if e.from != "" {
+		in.ExclusiveStartKey = key(e.pk, e.from)
+	}
+	out, err := l.db.Query(ctx, in)
 	if err != nil {
 		return fmt.Errorf("list %s: %w", e.pk, err)
 	}
@@ -191,9 +202,13 @@ func (e *edge) more(ctx context.Context) error {
 		ms, err := strconv.ParseInt(strings.SplitN(getStr(it, "sk"), "#", 2)[0], 10, 64)
 		if list := getStr(it, "parties"); err == nil && ms > 0 && list != "" {
 			e.marks = append(e.marks, mark{time.UnixMilli(ms).UTC(), list})
+			if list == e.all {
+				e.from, e.done = "", true // this one is everybody's who has the conversation: nobody asks for those behind it
+				return nil
+			}
 		}
 	}
-	e.from, e.done = out.LastEvaluatedKey, len(out.LastEvaluatedKey) == 0
+	e.from, e.done = getStr(out.LastEvaluatedKey, "sk"), len(out.LastEvaluatedKey) == 0
 	return nil
 }
 
@@ -201,20 +216,51 @@ func (e *edge) more(ctx context.Context) error {
 func (a *Activity) party(ctx context.Context, room, hash string, person archive.PartyID) (bool, error) {
 	pk := "parts#" + a.corp.KeyPart() + "#" + room
 	a.mu.Lock()
-	ids, ok := a.lists[pk+"#"+hash]
+	ids, ok := a.lists.get(pk + "#" + hash)
 	a.mu.Unlock()
 	if !ok {
 		it, err := a.ledger.get(ctx, a.ledger.tables.Messages, pk, hash)
 		if err != nil && !errors.Is(err, ErrAbsent) {
 			return false, err
 		}
-		ids = map[string]bool{}
-		for _, id := range getList(it, "ids") {
-			ids[id] = true
-		}
+		ids = getList(it, "ids")
+		slices.Sort(ids)
 		a.mu.Lock()
-		a.lists[pk+"#"+hash] = ids
+		a.lists.put(pk+"#"+hash, ids, 1+len(ids))
 		a.mu.Unlock()
 	}
-	return ids[string(person)], nil
+	_, in := slices.BinarySearch(ids, string(person))
+	return in, nil
+}
+
+// lately keeps what was asked for last, up to a weight of most. The caller locks it.
+type lately[V any] struct {
+	most       int
+	young, old map[string]weighed[V]
+	weight     int // of the young
+}
+
+type weighed[V any] struct {
+	v      V
+	weight int
+}
+
+func (l *lately[V]) get(name string) (V, bool) {
+	w, ok := l.young[name]
+	if !ok {
+		if w, ok = l.old[name]; ok {
+			l.put(name, w.v, w.weight)
+		}
+	}
+	return w.v, ok
+}
+
+func (l *lately[V]) put(name string, v V, weight int) {
+	if l.young == nil || l.weight+weight > l.most/2 {
+		l.young, l.old, l.weight = map[string]weighed[V]{}, l.young, 0
+	}
+	if _, there := l.young[name]; !there {
+		l.weight += weight
+	}
+	l.young[name] = weighed[V]{v, weight}
 }

@@ -126,11 +126,16 @@ const userLines = 9 // how many of lines are about users; the rest are stages
 func Summarise(f UserStatusFacts) Summary {
 	var s Summary
 	all := lines()
-	for _, u := range f.Users {
-		wrong := is(len(u.wrong(f.Day, f.Delivery)) > 0)
-		for _, ln := range all {
-			ln.of(&s).add(ln.holds(u, wrong))
-		}
+	for i := range f.Users {
+		s.take(&f.Users[i], f, all)
 	}
 	return s
+}
+
+// take counts one user.
+func (s *Summary) take(u *User, f UserStatusFacts, all []line) {
+	wrong := is(len(u.wrong(f.Day, f.Delivery)) > 0)
+	for _, ln := range all {
+		ln.of(s).add(ln.holds(*u, wrong))
+	}
 }

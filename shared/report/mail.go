@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
@@ -47,6 +48,7 @@ func (m Mail) Bytes(from, to string, date time.Time, boundarySeed string) ([]byt
 		return nil, fmt.Errorf("write mail: the report id must be letters, digits, _ and -, at most 128 of them")
 	}
 	var b bytes.Buffer
+	b.Grow(m.room())
 	header := func(name, value string) { fmt.Fprintf(&b, "%s: %s\r\n", name, value) }
 	for _, a := range []struct {
 		name string
@@ -117,7 +119,11 @@ func (m Mail) Bytes(from, to string, date time.Time, boundarySeed string) ([]byt
 			"Content-Disposition":       {foldFileName(a.Name)},
 			"Content-Transfer-Encoding": {"base64"},
 		}
-		if err := writePart(w, head, base64Lines(a.Body)); err != nil {
+		p, err := w.CreatePart(head)
+		if err == nil {
+			err = writeBase64(p, a.Body)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("write mail %s: %w", m.ID, err)
 		}
 	}
@@ -196,15 +202,42 @@ func encodeText(s string) (encoding string, body []byte, err error) {
 	return "quoted-printable", b.Bytes(), nil
 }
 
+// lineBytes is how many bytes a line of base64 holds, which is then 76 characters long.
+const lineBytes = 57
+
 func base64Lines(raw []byte) []byte {
-	encoded := base64.StdEncoding.EncodeToString(raw)
-	out := make([]byte, 0, len(encoded)+len(encoded)/76*2+2)
-	for len(encoded) > 76 {
-		out = append(out, encoded[:76]...)
-		out = append(out, '\r', '\n')
-		encoded = encoded[76:]
+	var b bytes.Buffer
+	b.Grow(base64Room(len(raw)))
+	_ = writeBase64(&b, raw) // a bytes.Buffer takes everything
+	return b.Bytes()
+}
+
+// base64Room is how many bytes so many have as lines of base64.
+func base64Room(n int) int { return base64.StdEncoding.EncodedLen(n) + 2*(n/lineBytes+1) }
+
+// writeBase64 writes lines of base64. An attachment of megabytes is never there twice.
+func writeBase64(w io.Writer, raw []byte) error {
+	line := make([]byte, 0, 78)
+	for {
+		some := raw[:min(len(raw), lineBytes)]
+		raw = raw[len(some):]
+		line = append(base64.StdEncoding.AppendEncode(line[:0], some), '\r', '\n')
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+		if len(raw) == 0 {
+			return nil
+		}
 	}
-	return append(append(out, encoded...), '\r', '\n')
+}
+
+// room is how many bytes the mail has at most, about.
+func (m Mail) room() int {
+	n := 8<<10 + base64Room(len(m.Text)) + base64Room(len(m.HTML))
+	for _, a := range m.Attachments {
+		n += base64Room(len(a.Body)) + 1<<10
+	}
+	return n
 }
 
 // isToken says whether s is 1 to 128 ASCII letters, digits and characters of extra.

@@ -37,7 +37,6 @@ func (f UserStatusFacts) Row(i int) []int { return f.Users[i].In }
 // Pick is Within for rows whose places are known already, ascending.
 func (f UserStatusFacts) Pick(rows []int32, holds func(departments []int) bool) UserStatusFacts {
 	if holds(nil) {
-		f.Users = slices.Clone(f.Users)
 		return f
 	}
 	users := make([]User, 0, len(rows))
@@ -67,29 +66,34 @@ type Tally struct {
 
 // Tallied counts the users of the facts by their departments, in the order of these.
 func Tallied(f UserStatusFacts) []Tally {
-	type group struct {
-		in    []int
-		users []User
-	}
-	by := map[string]*group{}
-	for _, u := range f.Users {
+	by := map[string]*Tally{}
+	all := lines()
+	for i := range f.Users {
+		u := &f.Users[i]
 		in := slices.Clone(u.In)
 		slices.Sort(in)
 		in = slices.Compact(in)
 		key := fmt.Sprint(in)
 		if by[key] == nil {
-			by[key] = &group{in: in}
+			by[key] = &Tally{In: in}
 		}
-		by[key].users = append(by[key].users, u)
+		by[key].Summary.take(u, f, all)
 	}
 	out := make([]Tally, 0, len(by))
-	for _, g := range by {
-		one := f
-		one.Users = g.users
-		out = append(out, Tally{In: g.in, Summary: Summarise(one)})
+	for _, t := range by {
+		out = append(out, *t)
 	}
 	slices.SortFunc(out, func(a, b Tally) int { return slices.Compare(a.In, b.In) })
 	return out
+}
+
+// Total is the summary of all that were counted by their departments.
+func Total(all []Tally) Summary {
+	var s Summary
+	for _, t := range all {
+		s.sum(t.Summary)
+	}
+	return s
 }
 
 // sum adds another's counts: each line of a summary is a count of rows.

@@ -38,24 +38,24 @@ func (s Status) text(l Language) string {
 // its Readable or Known flag false: it is unknown, which is neither "none" nor "lost".
 type User struct {
 	ID          archive.PartyID
-	Name        string   // "" if unknown
-	Departments []string // names
+	Name        string   `json:",omitzero"`  // "" if unknown
+	Departments []string `json:",omitempty"` // names
 	In          []int    `json:",omitempty"` // the departments' numbers, of a leaver the last ones: they decide who may see the row
-	Status      Status
+	Status      Status   `json:",omitzero"`
 
-	Designated      bool // on WeCom's list of users to archive
-	DesignatedKnown bool // that list could be read
+	Designated      bool `json:",omitzero"` // on WeCom's list of users to archive
+	DesignatedKnown bool `json:",omitzero"` // that list could be read
 
-	Mobile         string // as WeCom gives it
-	MobileReadable bool
-	HadMobile      bool // some snapshot had a mobile
-	Email          string
-	EmailReadable  bool
+	Mobile         string `json:",omitzero"` // as WeCom gives it
+	MobileReadable bool   `json:",omitzero"`
+	HadMobile      bool   `json:",omitzero"` // some snapshot had a mobile
+	Email          string `json:",omitzero"`
+	EmailReadable  bool   `json:",omitzero"`
 
-	FirstArchived time.Time // zero: none archived
-	LastArchived  time.Time
-	Mailbox       string    // where the user's messages are delivered; "" if not mapped
-	StageSince    time.Time // since when the user is in its stage; zero if not known
+	FirstArchived time.Time `json:",omitzero"` // zero: none archived
+	LastArchived  time.Time `json:",omitzero"`
+	Mailbox       string    `json:",omitzero"` // where the user's messages are delivered; "" if not mapped
+	StageSince    time.Time `json:",omitzero"` // since when the user is in its stage; zero if not known
 }
 
 // Stage is how far a user's onboarding has come.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -67,7 +68,7 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 	if f.Day.IsZero() {
 		return Mail{}, fmt.Errorf("build user status report of corp %s: the day is missing", f.Corp.ID)
 	}
-	f.Users = sortedUsers(f.Users)
+	f.Users = SortedUsers(f.Users)
 	s := Summarise(f)
 	attachments, err := userSheet(f, v, s).files(userFile(f, v.Language))
 	if err != nil {
@@ -82,19 +83,21 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 	return m, nil
 }
 
-// sortedUsers orders rows by department, then name, then userid, so that a person is found where people look and the report does not
-// depend on the order in which the ledger lists them.
-func sortedUsers(users []User) []User {
+// SortedUsers orders rows by department, then name, then userid, so that a person is found where people look and the report does not
+// depend on the order in which the ledger lists them. users stays as it is; if it is sorted already, it is what is returned.
+func SortedUsers(users []User) []User {
+	order := func(a, b *User) int {
+		return cmp.Or(slices.Compare(a.Departments, b.Departments), strings.Compare(a.Name, b.Name), strings.Compare(string(a.ID), string(b.ID)))
+	}
+	sorted := true
+	for i := 1; i < len(users) && sorted; i++ {
+		sorted = order(&users[i-1], &users[i]) <= 0
+	}
+	if sorted {
+		return users
+	}
 	out := slices.Clone(users)
-	slices.SortStableFunc(out, func(a, b User) int {
-		if c := strings.Compare(strings.Join(a.Departments, "\n"), strings.Join(b.Departments, "\n")); c != 0 {
-			return c
-		}
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.ID), string(b.ID))
-	})
+	slices.SortStableFunc(out, func(a, b User) int { return order(&a, &b) })
 	return out
 }
 

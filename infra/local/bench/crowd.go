@@ -23,13 +23,10 @@ import (
 // large is a company of so many users: twenty in a department, and a receiver for every fifty.
 func large(users int) crowd { return crowd{users, users / 20, users / 50} }
 
-// crowd measures a company that is larger than nearly all: its directory's first reading, one without news, and its noon.
+// crowd measures the noon of a company that is larger than nearly all.
 func (b *bench) crowd(ctx context.Context) error {
-	line := b.part("crowd", "stages", 2)
+	line := b.part("crowd", "companies", 1)
 	defer line.Done()
-	if err := b.readings(ctx, large(b.users)); err != nil {
-		return err
-	}
 	noon, err := b.noonOf(ctx, "large", large(b.users), true)
 	if err != nil {
 		return err
@@ -48,9 +45,11 @@ func (b *bench) crowd(ctx context.Context) error {
 // mostReadings is how many invocations a first reading may take until it counts as one that comes to no end.
 const mostReadings = 12
 
-// readings measures what directory takes of a company that it has never read, and then of the same without news.
-func (b *bench) readings(ctx context.Context, size crowd) (err error) {
-	count := &directoryCounter{}
+// readings measures what directory takes of such a company when it has never read it, and then of the same without news.
+func (b *bench) readings(ctx context.Context) (err error) {
+	line := b.part("directory", "readings", 2)
+	defer line.Done()
+	size, count := large(b.users), &directoryCounter{}
 	p, err := b.open(ctx, "crowd", pollEvery.String(), count.options)
 	if err != nil {
 		return err
@@ -68,6 +67,7 @@ func (b *bench) readings(ctx context.Context, size crowd) (err error) {
 	if err != nil {
 		return err
 	}
+	b.line.Add(1)
 	b.say("first reading of %d users, %d departments: %s", size.users, size.departments, first)
 	again, err := b.reading(ctx, p, count)
 	if err != nil {

@@ -37,7 +37,7 @@ type options struct {
 }
 
 // parts are what can be measured by itself, in their order.
-var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay", "noon", "crowd"}
+var parts = []string{"cold", "flow", "catchup", "fsck", "replay", "media", "delay", "noon", "crowd", "directory"}
 
 func parseOptions(args []string) (options, error) {
 	var o options
@@ -112,6 +112,7 @@ func (o options) run(ctx context.Context, r *results, out io.Writer) (err error)
 		{[]string{"delay"}, b.delay},
 		{[]string{"noon"}, b.noon},
 		{[]string{"crowd"}, b.crowd},
+		{[]string{"directory"}, b.readings},
 	} {
 		if slices.ContainsFunc(stage.parts, b.wanted) {
 			if err := stage.run(ctx); err != nil {
