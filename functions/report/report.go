@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -64,10 +65,20 @@ func (r *reporter) due(ctx context.Context) error {
 		return err
 	}
 	var failures []error
-	for _, c := range corps {
+	for _, c := range turned(corps, r.now()) {
 		failures = append(failures, r.dueOf(ctx, c))
 	}
 	return errors.Join(failures...)
+}
+
+// turned is corps in an order that begins with another one each time the schedule runs. A corp whose reading is slow, or ends the process, leaves no time to those
+// behind it; so it is not always the same ones that are behind.
+func turned(corps []ledger.Corp, now time.Time) []ledger.Corp {
+	if len(corps) == 0 {
+		return nil
+	}
+	n := int(now.Unix()/int64(sweepEvery/time.Second)) % len(corps)
+	return slices.Concat(corps[n:], corps[:n])
 }
 
 // dueOf makes one corp's reports that are due.
