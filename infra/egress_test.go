@@ -27,7 +27,7 @@ func networkOf(tmpl *template.Template) (made []string, placed map[string]string
 // The functions that talk to WeCom reach it in one of three ways, and the template makes nothing that the chosen way has no use for.
 func TestTheOutgoingWayIsMadeOrGivenOrAProxys(t *testing.T) {
 	const subnets, groups, proxy = "subnet-0a,subnet-0b", "sg-0c", "http://proxy.bank.example:3128"
-	talkers := []string{"ConsentFunction", "DirectoryFunction", "FetchFunction", "MediaFunction"}
+	talkers := []string{"ConsentFunction", "DirectoryFunction", "FetchFunction", "MediaFunction", "TellFunction"}
 	for name, c := range map[string]struct {
 		params  map[string]string
 		makes   bool

@@ -8,6 +8,7 @@ ARCH_directory := arm64
 ARCH_consent := arm64
 ARCH_report := arm64
 ARCH_mail := arm64
+ARCH_tell := arm64
 ARCH_feedback := arm64
 ARCH_watch := arm64
 ARCH_redrive := arm64

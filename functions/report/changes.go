@@ -272,13 +272,21 @@ func (r *reporter) missingMobileFacts(ctx context.Context, day *today) (report.M
 		return f, err
 	}
 	f.Snapshot, f.Unread = p.snapshot, p.unread(day, report.SourceMobile, directory.FieldMobile, mobileReadable)
+	var reached func(archive.PartyID) report.Told // nil: the company has no app that writes to members
+	if day.corp.App != 0 {
+		if reached, err = r.reached(ctx, day); err != nil {
+			return f, err
+		}
+	}
 	for _, h := range histories {
 		row, lost := report.LostMobile(h)
 		if !lost || !row.Lost.By.Before(day.noon) {
 			continue
 		}
 		row.Person = p.person(row.ID)
-		row.Told = told(row.Archiving)
+		if row.Told = told(row.Archiving); row.Told != report.ToldByMail && reached != nil {
+			row.Told = reached(row.ID)
+		}
 		f.Rows = append(f.Rows, row)
 	}
 	spans, err := r.archived(ctx, day, len(f.Rows), func(i int) archive.PartyID { return f.Rows[i].ID })

@@ -36,6 +36,7 @@ type settings struct {
 	Bucket        string        `env:"REPORTS_BUCKET"`                   // where reports and mails are kept
 	Reports       string        `env:"REPORT_QUEUE_URL"`                 // its own queue
 	Mails         string        `env:"MAIL_QUEUE_URL"`                   // mails to be sent
+	Tells         string        `env:"TELL_QUEUE_URL"`                   // messages in WeCom to be sent
 	From          string        `env:"MAIL_FROM"`                        // the sender's address
 	MessageWindow time.Duration `env:"MESSAGE_WINDOW"`                   // how long WeCom is taken to keep messages
 	MediaWindow   time.Duration `env:"MEDIA_WINDOW"`                     // how long WeCom is taken to keep attachments
@@ -67,6 +68,7 @@ func main() {
 		ledger:  ledger.New(dynamodb.NewFromConfig(aws), ledger.Tables{Control: s.Control, Messages: s.Messages, Directory: s.Directory}),
 		store:   objstore.New(s3.NewFromConfig(aws), s.Bucket),
 		mails:   queue.New[queue.MailJob](jobs, s.Mails),
+		tells:   queue.New[queue.TellJob](jobs, s.Tells),
 		log:     log,
 		from:    s.From,
 		windows: ledger.Windows{Messages: s.MessageWindow, Media: s.MediaWindow},

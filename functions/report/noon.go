@@ -22,7 +22,7 @@ import (
 func dailies() []daily {
 	return []daily{
 		always(of(report.UserStatus, (*reporter).userStatusFacts, report.NewUserStatus)), // the next day's compares with it
-		withNotices(report.MissingMobile, (*reporter).missingMobileFacts, report.NewMissingMobile, report.NewMissingMobileNotice),
+		withNotices(report.MissingMobile, (*reporter).missingMobileFacts, report.NewMissingMobile, report.NewMissingMobileNotice, report.NewMissingMobileTelling),
 		of(report.NumberChange, (*reporter).numberChangeFacts, report.NewNumberChange),
 		of(report.DeletedUsers, (*reporter).deletedUsersFacts, report.NewDeletedUsers),
 		of(report.NewUsers, (*reporter).newUsersFacts, report.NewNewUsers),
@@ -89,19 +89,32 @@ func of[F facts[F]](kind report.Kind, gather func(*reporter, context.Context, *t
 	}}
 }
 
-// withNotices is of for a report that also tells the users whom it concerns, by notice, whether or not there are receivers.
+// withNotices is of for a report that also tells the users whom it concerns, by notice, whether or not there are receivers; and by a message in WeCom those
+// whom no mail reaches, if telling is given.
 func withNotices[F interface {
 	facts[F]
 	concerning
 }](kind report.Kind, gather func(*reporter, context.Context, *today) (F, error), build func(F, report.View) (report.Mail, error),
-	notice func(F, archive.PartyID, report.View) (report.Mail, error)) daily {
+	notice func(F, archive.PartyID, report.View) (report.Mail, error), telling ...func(F, archive.PartyID, report.View) (string, error)) daily {
 	return always(daily{kind: kind, make: func(ctx context.Context, r *reporter, day *today, run ledger.Run) (made, error) {
 		m, k, err := keptOf(ctx, r, day, run, gather)
 		m.each = func(plan func(outgoing) error) error {
 			if err := k.letters(run, build, plan); err != nil {
 				return err
 			}
-			return k.notices(run, k.Facts.Concerned(), notice, plan)
+			if err := k.notices(run, k.Facts.Concerned(), notice, plan); err != nil {
+				return err
+			}
+			concerned, ok := any(k.Facts).(inWeCom)
+			for _, t := range telling {
+				if !ok {
+					break
+				}
+				if err := k.tellings(run, concerned, t, plan); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 		return m, err
 	}})

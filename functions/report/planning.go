@@ -33,11 +33,16 @@ type planning struct {
 	failed error
 }
 
-// planMails keeps each mail and plans it. An address that is given twice for the same gets one mail.
-func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]ledger.MailRow, error) {
+// planMails keeps each mail and plans it, and then the messages in WeCom. An address that is given twice for the same gets one mail.
+func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]ledger.MailRow, []ledger.Telling, error) {
 	p := &planning{reporter: r, run: run, made: m, room: make(chan struct{}, atOnce)}
 	seen := map[string]bool{}
+	var tellings []ledger.Telling
 	err := m.each(func(out outgoing) error {
+		if out.user != "" {
+			tellings = append(tellings, ledger.Telling{Corp: run.Corp, Day: run.Day, Report: out.report, To: out.user, Text: out.text, At: r.now()})
+			return nil
+		}
 		row := ledger.MailRow{Corp: run.Corp, Day: cmp.Or(out.day, run.Day), Report: out.report, To: out.to, At: r.now()}
 		if seen[row.Key()] {
 			return nil
@@ -49,7 +54,10 @@ func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]led
 	if err == nil {
 		err = p.failed
 	}
-	return p.rows, err
+	if err == nil {
+		err = r.planTellings(ctx, tellings)
+	}
+	return p.rows, tellings, err
 }
 
 // begin plans a mail beside others, as soon as there is room for it. What failed for one before ends the plan.

@@ -41,6 +41,7 @@ type reporter struct {
 	ledger  *ledger.Ledger
 	store   *objstore.Store
 	mails   *queue.Queue[queue.MailJob]
+	tells   *queue.Queue[queue.TellJob]
 	log     *slog.Logger
 	from    string
 	windows ledger.Windows
@@ -85,6 +86,9 @@ func turned(corps []ledger.Corp, now time.Time) []ledger.Corp {
 func (r *reporter) dueOf(ctx context.Context, c ledger.Corp) (err error) {
 	defer fault.Catch(&err) // the others get theirs all the same
 	failures := []error{r.sweep(ctx, c.ID)}
+	if c.App != 0 {
+		failures = append(failures, r.sweepTellings(ctx, c.ID))
+	}
 	due := noons(c.Added, r.now())
 	if len(due) == 0 {
 		return errors.Join(failures...)
@@ -169,6 +173,9 @@ type outgoing struct {
 	to     string
 	mail   report.Mail
 	day    string // "": the run's
+
+	user archive.PartyID // "": it is a mail
+	text string
 }
 
 // once claims a run, makes its report and its mails, and marks it done.
@@ -213,11 +220,11 @@ func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context
 	if err != nil {
 		return 0, err
 	}
-	rows, err := r.planMails(ctx, *run, m)
+	rows, tellings, err := r.planMails(ctx, *run, m)
 	if err != nil {
 		return 0, err
 	}
-	if err := r.sendJobs(ctx, rows); err != nil {
+	if err := errors.Join(r.sendJobs(ctx, rows), r.sendTellings(ctx, tellings)); err != nil {
 		return 0, err
 	}
 	if len(rows) == 0 && run.Report == string(report.UserStatus) {

@@ -192,7 +192,7 @@ var fired sync.Map
 
 // errorsOf is the alarm over a function's errors: template.yaml has the functions in two groups.
 func errorsOf(f template.Function) string {
-	if slices.Contains([]string{"watch", "report", "mail", "feedback"}, folderOf(f)) {
+	if slices.Contains([]string{"watch", "report", "mail", "tell", "feedback"}, folderOf(f)) {
 		return "TellingErrorsAlarm"
 	}
 	return "KeepingErrorsAlarm"
@@ -203,7 +203,7 @@ func work(f template.Function, queueARN string) []byte {
 	if queueARN == "" {
 		return []byte(`{}`)
 	}
-	body := `{"corp":"wwnobody","batch":"b","waiting":"w","mail":"m","report":"R7","reason":"no-key"}`
+	body := `{"corp":"wwnobody","batch":"b","waiting":"w","mail":"m","telling":"t","report":"R7","reason":"no-key"}`
 	if folderOf(f) == "feedback" {
 		body = fmt.Sprintf(`{"event":"Send","ses_id":"m-1","at":"2031-05-06T12:00:01Z","corp":[%q],"mail":[%q]}`,
 			base64.RawURLEncoding.EncodeToString([]byte("wwnobody")), base64.RawURLEncoding.EncodeToString([]byte("2031-05-06#R1#0123456789abcdef")))

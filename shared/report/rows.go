@@ -242,6 +242,12 @@ const (
 	NotToldBad     Told = "unusable"   // no mail can go there
 	NotToldStopped Told = "suppressed" // the address bounced for good, or complained
 	NotToldOff     Told = ""           // nobody tries
+
+	// A message in WeCom goes out with this report, but the last one did not reach the user.
+	NotToldUnseen     Told = "app-not-in-range" // the app may not see the user
+	NotToldUnlicensed Told = "app-unlicensed"   // the user has no licence for calls of WeCom's API
+	NotToldRefused    Told = "app-refused"      // WeCom refused it for another reason
+	NotToldWaits      Told = "app-waits"        // it was not sent so far: the app, its secret or our address is not in order
 )
 
 // Tell is how a user can be told: by mail if WeCom shows an address that mail can go to, else by a message in WeCom if an app of the company may send one.
@@ -265,6 +271,32 @@ func Tell(email string, readable, suppressed, app bool) Told {
 
 func (t Told) yes() bool { return t == ToldByMail || t == ToldByApp }
 
+// byApp says that a message in WeCom goes out with this report.
+func (t Told) byApp() bool {
+	switch t {
+	case ToldByApp, NotToldUnseen, NotToldUnlicensed, NotToldRefused, NotToldWaits:
+		return true
+	default:
+		return false
+	}
+}
+
+// Reached is how a user is told by a message in WeCom, whose last one is in a state of the ledger's, and refused for a reason.
+func Reached(state, reason string) Told {
+	switch {
+	case state == "refused" && reason == "not-in-range":
+		return NotToldUnseen
+	case state == "refused" && reason == "unlicensed":
+		return NotToldUnlicensed
+	case state == "refused":
+		return NotToldRefused
+	case state != "told":
+		return NotToldWaits
+	default:
+		return ToldByApp
+	}
+}
+
 func (v View) told(t Told) string {
 	l := v.Language
 	no := l.say("could not be told: ", "无法通知：")
@@ -281,6 +313,17 @@ func (v View) told(t Told) string {
 		return no + l.say("no mail can go to this address", "该邮箱地址无法投递")
 	case NotToldStopped:
 		return no + l.say("mails to this address come back", "该邮箱地址退信")
+	case NotToldUnseen:
+		return no + l.say("the app may not see this member; add the member to the app's visible range in WeCom's console (tried again today)",
+			"应用可见范围不含该成员；请在企业微信管理后台将其加入应用的可见范围（今日已再次尝试）")
+	case NotToldUnlicensed:
+		return no + l.say("the member has no licence for WeCom's API; assign one in WeCom's console (tried again today)",
+			"该成员没有接口许可；请在企业微信管理后台分配（今日已再次尝试）")
+	case NotToldRefused:
+		return no + l.say("WeCom refused the last message in WeCom (tried again today)", "企业微信拒绝了上一条应用消息（今日已再次尝试）")
+	case NotToldWaits:
+		return no + l.say("the last message in WeCom still waits: the app, its secret or our address is not in order (vaultctl doctor says which)",
+			"上一条应用消息仍在等待发送：应用、密钥或可信 IP 有问题（vaultctl doctor 会指出）")
 	default:
 		return no + l.say("mails to users are off", "未启用用户通知")
 	}

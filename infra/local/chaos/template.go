@@ -15,7 +15,7 @@ const templateFile = "template.yaml"
 // only thing in which the template differs. Fetch keeps 10 s of its own for its farewell, and takes 15 s to be sure that a holder of a lease is dead;
 // watch looks for 10 s before it believes that a corp stands still; fsck keeps 45 s for its farewell.
 var timeouts = map[string]int{
-	"FetchFunction": 30, "ProcessFunction": 8, "MediaFunction": 10, "DirectoryFunction": 8, "ConsentFunction": 8, "ReportFunction": 6, "MailFunction": 6, "FeedbackFunction": 6, "WatchFunction": 16, "RedriveFunction": 6, "FsckFunction": 53,
+	"FetchFunction": 30, "ProcessFunction": 8, "MediaFunction": 10, "DirectoryFunction": 8, "ConsentFunction": 8, "ReportFunction": 6, "MailFunction": 6, "TellFunction": 6, "FeedbackFunction": 6, "WatchFunction": 16, "RedriveFunction": 6, "FsckFunction": 53,
 	"CallbackFunction": 4, "ApiFunction": 6,
 }
 
