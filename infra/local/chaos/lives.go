@@ -1,20 +1,27 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/consent"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/objstore"
 )
 
 // livesState notes what follows from all that was ever seen of each department and member, without when; and each word of WeCom's about a member that was
@@ -97,6 +104,74 @@ func noted(d wecomsim.Delivery, notices []directory.Notice) bool {
 	return slices.ContainsFunc(notices, func(n directory.Notice) bool {
 		return n.Says == says[d.Change] && strconv.FormatInt(n.At.Unix(), 10) == at[1]
 	})
+}
+
+// consentState notes each answer of WeCom's about consent that is kept without WeCom's own words.
+func (p *player) consentState(ctx context.Context, items map[string]string) error {
+	client := s3.NewFromConfig(p.Config(operator), func(o *s3.Options) { o.UsePathStyle = true })
+	bucket := p.House.Template.Outputs["ArchiveBucket"]
+	for _, c := range p.corpus.Corps {
+		words := map[string]string{} // by the moment at which WeCom was asked, in milliseconds
+		pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: aws.String(objstore.ConsentKey(archive.CorpID(c.ID)))})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return fmt.Errorf("list WeCom's answers about consent: %w", err)
+			}
+			for _, o := range page.Contents {
+				text, err := unzipped(ctx, client, bucket, aws.ToString(o.Key))
+				if err != nil {
+					return err
+				}
+				asked, _, _ := strings.Cut(path.Base(aws.ToString(o.Key)), "-")
+				words[asked] += text
+			}
+		}
+		var subjects []consent.Subject
+		err := p.ledger.Standings(ctx, archive.CorpID(c.ID), false, func(s ledger.Standing) bool {
+			if s.Subject.External != "" {
+				subjects = append(subjects, s.Subject)
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		for _, subject := range subjects {
+			said, err := p.ledger.Said(ctx, archive.CorpID(c.ID), subject)
+			if err != nil {
+				return err
+			}
+			for _, s := range said {
+				if s.Source != consent.Poll || s.Since.IsZero() || proved(s, words[fmt.Sprintf("%013d", s.Asked.UnixMilli())]) {
+					continue
+				}
+				items["consent of "+c.ID+" "+subject.Key()] = "an answer is kept without WeCom's words"
+			}
+		}
+	}
+	return nil
+}
+
+// proved says whether WeCom's words name the contact with the moment since which the answer holds.
+func proved(s consent.Statement, words string) bool {
+	return strings.Contains(words, string(s.Subject.External)) && strings.Contains(words, strconv.FormatInt(s.Since.Unix(), 10))
+}
+
+func unzipped(ctx context.Context, client *s3.Client, bucket, key string) (string, error) {
+	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return "", fmt.Errorf("read WeCom's answers about consent: %w", err)
+	}
+	zip, err := gzip.NewReader(out.Body)
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("unpack WeCom's answers about consent: %w", err), out.Body.Close())
+	}
+	b, err := io.ReadAll(zip)
+	if err := errors.Join(err, out.Body.Close()); err != nil {
+		return "", fmt.Errorf("unpack WeCom's answers about consent: %w", err)
+	}
+	return string(b), nil
 }
 
 // isAudited is an error if a change that the API has just answered for is not in the audit stream, where it must be before the answer: that it began, and that

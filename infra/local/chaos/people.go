@@ -27,10 +27,11 @@ const (
 	latecomer   = 2 // of the external contacts; he disagreed with his only member before, agrees then, and comes into the room
 )
 
-// changes are what happens to a company's people between two readings of its directory, all at one moment: it may be asked for again.
-func changes(corp string) wecomsim.ChangeContacts {
+// changes are what happens in a company between two readings of its directory: to its people, and then to its customers, so that who is told of the customers
+// is settled. Each is all at one moment, and may be asked for again.
+func changes(corp string) []wecomsim.ChangeContacts {
 	field := func(text string) json.RawMessage { return json.RawMessage(text) }
-	return wecomsim.ChangeContacts{
+	return []wecomsim.ChangeContacts{{
 		Corp: corp, Remove: []string{leaves},
 		Members: []wecomsim.Member{{UserID: joins, Name: "New Person", Department: []int{2}, IsLeaderInDept: []int{0}, Mobile: "13900000099", Email: joins + "@" + corp + ".example", Status: 1}},
 		Change: map[string]json.RawMessage{
@@ -39,13 +40,14 @@ func changes(corp string) wecomsim.ChangeContacts {
 			unreachable: field(`{"mobile":"","email":""}`),
 			newHead:     field(`{"is_leader_in_dept":[1]}`),
 		},
-		Rooms: []wecomsim.Room{outside(externals)},
+	}, {
+		Corp: corp, Rooms: []wecomsim.Room{outside(externals)},
 		Consents: []wecomsim.Consent{
 			{RoomID: "wroutside", External: external(refusing), Status: "Disagree", Changed: dawn.Add(-time.Minute).Unix()},
 			{RoomID: "wroutside", External: external(latecomer), Status: "Agree", Changed: dawn.Add(-50 * time.Second).Unix()},
 			{UserID: hostOfLatecomer, External: external(latecomer), Status: "Agree", Changed: dawn.Add(-40 * time.Second).Unix()},
 		},
-	}
+	}}
 }
 
 // hear gives WeCom the addresses for its callbacks; what is refused meanwhile is tried again, as an admin would.
@@ -65,12 +67,22 @@ func (p *player) hear(ctx context.Context) error {
 	return nil
 }
 
-// change has people join, leave and change in each company, and waits until WeCom has told of it and everybody named was looked at again.
+// change has people join, leave and change in each company, and its customers agree and come, and waits each time until WeCom has told of it and everybody
+// named was looked at again.
 func (p *player) change(ctx context.Context) error {
+	for i := range changes("") {
+		if err := p.changed(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *player) changed(ctx context.Context, i int) error {
 	for _, c := range p.corpus.Corps {
 		// Repeated: the simulator may be killed at any moment.
 		for {
-			err := p.sim.ChangeContacts(ctx, changes(c.ID))
+			err := p.sim.ChangeContacts(ctx, changes(c.ID)[i])
 			if err == nil {
 				break
 			}

@@ -86,7 +86,7 @@ func rows(operation string, body []byte, names map[string]string) string {
 	case len(d.RequestItems) > 0:
 		var tables []string
 		for _, t := range slices.Sorted(maps.Keys(d.RequestItems)) {
-			tables = append(tables, logical(names, t))
+			tables = append(tables, strings.TrimSpace(logical(names, t)+" "+batchKind(logical(names, t), d.RequestItems[t])))
 		}
 		return strings.Join(tables, ",")
 	case len(d.TransactItems) > 0:
@@ -99,6 +99,40 @@ func rows(operation string, body []byte, names map[string]string) string {
 		return strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
 	}
 	return logical(names, d.TableName) + " " + d.kind()
+}
+
+// batchKind is the kind of row of a batch that holds one kind alone; "" of others. Table Messages has mixed ones, in which another kind may be missing each time.
+func batchKind(table string, items json.RawMessage) string {
+	if table == "MessagesTable" {
+		return ""
+	}
+	var keys []map[string]attribute
+	var puts []struct {
+		PutRequest    struct{ Item map[string]attribute }
+		DeleteRequest struct{ Key map[string]attribute }
+	}
+	var gets struct{ Keys []map[string]attribute }
+	switch {
+	case json.Unmarshal(items, &puts) == nil:
+		for _, p := range puts {
+			keys = append(keys, p.PutRequest.Item)
+			if p.PutRequest.Item == nil {
+				keys[len(keys)-1] = p.DeleteRequest.Key
+			}
+		}
+	case json.Unmarshal(items, &gets) == nil:
+		keys = gets.Keys
+	}
+	kinds := map[string]bool{}
+	for _, k := range keys {
+		if k["pk"].S != nil && k["sk"].S != nil {
+			kinds[keyKind(*k["pk"].S)+"/"+keyKind(*k["sk"].S)] = true
+		}
+	}
+	if len(kinds) != 1 {
+		return ""
+	}
+	return slices.Collect(maps.Keys(kinds))[0]
 }
 
 // kind is the kind of row, and for a change the attributes that it sets.
