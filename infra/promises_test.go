@@ -48,7 +48,8 @@ var promises = []promise{
 		"shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen", "functions/consent.TestOfAGroupThatWeComDoesNotShowTheMessagesTell", "functions/report.TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp"}},
 	{"T14", "told within the hour, listed while it lasts, closed once; messages that were not archived are not known, and no number", []string{
 		"infra.TestRefusalsAreLookedForMoreThanOnceAnHour", "functions/report.TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver", "shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen"}},
-	{"T16", "account admins are mailed at once, marked important, and not held until noon", []string{
+	{"T16", "a company has an address for urgent alerts from the beginning and never none; account admins are mailed at once, marked important, and not held until noon", []string{
+		"infra/vaultctl.TestACompanyHasAnAddressForUrgentAlertsFromTheBeginningAndKeepsOne", "functions/api.TestTheLastAddressForUrgentAlertsStays",
 		"functions/report.TestAlertIsMailedAtOnceThenQuietUntilItChangesAndWhenItIsOver", "functions/report.TestAlertWaitsForAReceiver", "shared/report.TestUrgentMailSaysSoAndNamesItsThreads",
 		"infra.TestTroubleIsLookedForEveryFiveMinutes"}},
 	{"T17", "the address that WeCom saw, or ours if it named none", []string{"shared/report.TestAnAddressThatIsNotTrustedIsNamed"}},

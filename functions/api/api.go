@@ -20,9 +20,9 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/access"
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/hrfile"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
-	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/preview"
 )
 
@@ -41,8 +41,8 @@ const longestBody = 64 << 10
 // anything is done, and its outcome is there before the answer is sent. What lies outside a person's reach is as if it were not there.
 type api struct {
 	ledger   *ledger.Ledger
-	store    *objstore.Store
 	previews preview.Desk
+	files    hrfile.Shelf
 	log      *slog.Logger
 	count    func(figure string, n float64)
 	flush    func() error
@@ -182,18 +182,26 @@ func (a *api) write(w http.ResponseWriter, out answer, p *problem) error {
 	if p == nil && out.after > 0 {
 		h.Set("Retry-After", strconv.Itoa(out.after))
 	}
-	var text bytes.Buffer
-	if body != nil {
-		enc := json.NewEncoder(&text)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(body); err != nil {
-			w.WriteHeader(http.StatusInternalServerError)
-			return fmt.Errorf("write the answer: %w", err)
-		}
+	text, err := textOf(body)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return fmt.Errorf("write the answer: %w", err)
 	}
 	w.WriteHeader(out.status)
-	_, err := w.Write(text.Bytes())
+	_, err = w.Write(text)
 	return err
+}
+
+// textOf is an answer's body as it goes out; none of nil.
+func textOf(body any) ([]byte, error) {
+	var text bytes.Buffer
+	if body == nil {
+		return nil, nil
+	}
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(body)
+	return text.Bytes(), err
 }
 
 // serve finds out what is asked for, whether it may be, and does it. operation and corp are for the log, as far as they are known.

@@ -23,6 +23,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/access"
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/hrfile"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/apigateway"
@@ -68,14 +69,14 @@ func newDesk(t *testing.T) *desk {
 	f, _ := d.Template.Function("ApiFunction")
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
 	c := d.Config("ApiFunction")
-	a := &api{ledger: d.Ledger(c), store: d.Store(c, "ReportsBucket"), log: log,
+	a := &api{ledger: d.Ledger(c), files: hrfile.Shelf{Ledger: d.Ledger(c), Store: d.Store(c, "ReportsBucket")}, log: log,
 		previews: preview.Desk{Ledger: d.Ledger(c), Store: d.Store(c, "ReportsBucket"), Reports: queue.New[queue.ReportJob](sqs.NewFromConfig(c), d.Name("ReportQueue"))},
 		count:    func(string, float64) {}, flush: func() error { return nil },
 		issuer: f.Environment["API_ISSUER"], audience: f.Environment["API_AUDIENCE"], roleClaim: f.Environment["API_ROLE_CLAIM"],
 		windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}, mailsRead: 100, membersRead: 100, perMinute: 1 << 30, now: now, real: now}
 	d.function = lambdas.Function{Log: log, HTTP: a}
 	var ticks int
-	gateway, err := apigateway.New(apigateway.Options{Template: d.Template, Now: now,
+	gateway, err := apigateway.New(apigateway.Options{Template: d.Template, Now: func() time.Time { return noon }, // tokens last
 		Real: func() time.Time { ticks++; return noon.Add(time.Duration(ticks) * time.Second) }, // nobody is throttled
 		Invoke: func(ctx context.Context, _ string, payload []byte) ([]byte, bool, error) {
 			answer, err := d.function.Invoke(ctx, payload)

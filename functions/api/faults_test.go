@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 )
@@ -205,5 +206,64 @@ func TestAKeyWhoseFirstRequestDiedMakesOneReceiver(t *testing.T) {
 	x := d.ask(someoneElse, "POST", all, strings.Replace(entry, "dee@", "eda@", 1), "Idempotency-Key", "once")
 	if x.StatusCode != 201 || x.body["id"] == first.body["id"] {
 		t.Errorf("somebody else's key is the same one: %d %s", x.StatusCode, x.text)
+	}
+}
+
+// The same request by the same key is answered as it was for a day, whatever has become of the receiver; then the key is free.
+func TestARepeatedKeyIsAnsweredAsItWasWhateverHasBecomeOfTheReceiver(t *testing.T) {
+	d := newDesk(t)
+	token := d.token("admin")
+	ask := func(body string) told { return d.ask(token, "POST", all, body, "Idempotency-Key", "once") }
+	if x := ask(`{"name":"Dee"}`); x.StatusCode != 422 {
+		t.Fatalf("%d %s", x.StatusCode, x.text)
+	}
+	mine := strings.Replace(entry, `"Dee"`, `"Dee <&> Co"`, 1)
+	first := ask(mine) // what was refused may be mended under the same key
+	if first.StatusCode != http.StatusCreated {
+		t.Fatalf("%d %s", first.StatusCode, first.text)
+	}
+	same := func(when string) {
+		t.Helper()
+		spaced := strings.Replace(strings.Replace(mine, `{`, "{ \n", 1), `,"`, ` , "`, 1)
+		if x := ask(spaced); x.StatusCode != first.StatusCode || x.text != first.text || x.Header.Get("ETag") != first.Header.Get("ETag") || x.Header.Get("Location") != first.Header.Get("Location") {
+			t.Errorf("%s: %d %s, want %s", when, x.StatusCode, x.text, first.text)
+		}
+		if x := ask(strings.Replace(mine, "Dee", "Eve", 1)); x.StatusCode != 422 || !strings.Contains(x.text, "key-used") {
+			t.Errorf("%s, something else: %d %s", when, x.StatusCode, x.text)
+		}
+	}
+	same("at once")
+	place := all + "/" + first.body["id"].(string)
+	x := d.ask(token, "PUT", place, strings.Replace(mine, "Dee", "Eve", 1), "If-Match", first.Header.Get("ETag"))
+	if x.StatusCode != http.StatusOK {
+		t.Fatal(x.text)
+	}
+	same("after a change")
+	if x := d.ask(token, "DELETE", place, "", "If-Match", x.Header.Get("ETag")); x.StatusCode != http.StatusNoContent {
+		t.Fatal(x.text)
+	}
+	same("after it was removed")
+	if x := d.ask(token, "GET", place, ""); x.StatusCode != http.StatusNotFound || d.entered() != 0 {
+		t.Errorf("it is there again: %d", x.StatusCode)
+	}
+	// Who may not see the department any more is not shown the answer.
+	if x := d.ask(d.token("supervisor:wwreed:4"), "POST", all, mine, "Idempotency-Key", "once"); x.StatusCode != http.StatusForbidden {
+		t.Errorf("without the role: %d %s", x.StatusCode, x.text)
+	}
+	d.later = ledger.RepeatFor
+	if x := ask(strings.Replace(mine, "Dee", "Eve", 1)); x.StatusCode != http.StatusCreated || !strings.Contains(x.text, "Eve") {
+		t.Errorf("a day later: %d %s", x.StatusCode, x.text)
+	}
+	if x := d.ask(token, "POST", all, strings.Replace(mine, "dee@", "abe@", 1), "Idempotency-Key", "twice"); x.StatusCode != http.StatusCreated {
+		t.Error(x.text)
+	}
+	d.later += ledger.RepeatFor
+	if x := d.ask(token, "POST", all, strings.Replace(mine, "dee@", "bea@", 1), "Idempotency-Key", "thrice"); x.StatusCode != http.StatusCreated {
+		t.Error(x.text)
+	}
+	for key, row := range d.Rows("ControlTable") { // answers hold names
+		if strings.HasPrefix(key, "repeat#") && !strings.Contains(row, "bea@") {
+			t.Errorf("it is still remembered: %s %s", key, row)
+		}
 	}
 }

@@ -10,10 +10,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
-	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/hrfile"
 	"github.com/wecomvault/wecomvault/shared/identity"
 	"github.com/wecomvault/wecomvault/shared/ledger"
-	"github.com/wecomvault/wecomvault/shared/objstore"
 )
 
 // longestFile is how large an HR file may be, in bytes, to come and go over the API: Lambda takes and gives 6 MB, and JSON makes a file longer. Larger ones
@@ -38,36 +37,6 @@ type hrFileAnswer struct {
 
 func hrFileOf(h ledger.HRFile, newest int) hrFileAnswer {
 	return hrFileAnswer{Version: h.Number, InForce: h.Number == newest, SHA256: h.SHA256, Size: h.Size, Rows: h.Rows, By: h.By, At: rfc3339(h.At), From: h.From}
-}
-
-// hrContent reads a version's file.
-func (a *api) hrContent(ctx context.Context, h ledger.HRFile) ([]byte, error) {
-	return a.store.Get(ctx, objstore.Object{Key: h.Object, VersionID: h.Version, SHA256: h.SHA256})
-}
-
-// hrVersions reads the newest versions of the HR file, of one person alone if there is an id.
-func (a *api) hrVersions(ctx context.Context, corp archive.CorpID, most int, id archive.PartyID) ([]identity.Version, error) {
-	var rows []ledger.HRFile
-	err := a.ledger.HRFiles(ctx, corp, func(h ledger.HRFile) bool {
-		rows = append(rows, h)
-		return len(rows) < most
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []identity.Version
-	for _, h := range rows {
-		content, err := a.hrContent(ctx, h)
-		if err != nil {
-			return nil, err
-		}
-		file, _ := identity.Parse(content) // it was put into force: what is wrong with it is no more than a warning
-		if id != "" {
-			file = file.Only(id)
-		}
-		out = append(out, identity.Version{Name: strconv.Itoa(h.Number), At: h.At, File: file})
-	}
-	return out, nil
 }
 
 // listHRFiles lists the versions of the HR file, the newest first.
@@ -124,7 +93,7 @@ func (a *api) getHRFile(ctx context.Context, c *call) (answer, error) {
 		p.Errors = []fieldProblem{{"version", fmt.Sprintf("it has more than %d bytes", longestFile), "show it with vaultctl people versions"}}
 		return answer{}, p
 	}
-	content, err := a.hrContent(ctx, h)
+	content, err := a.files.Content(ctx, h)
 	if err != nil {
 		return answer{}, err
 	}
@@ -138,6 +107,8 @@ type hrFileBody struct {
 	File    *string `json:"file"`
 	Version *int    `json:"version"`
 	DryRun  *bool   `json:"dry_run"`
+
+	AllowEmpty *bool `json:"allow_empty"` // a file that names nobody is meant
 }
 
 // importAnswer is what putting a file into force came to, or would.
@@ -231,18 +202,16 @@ func (a *api) importHRFile(ctx context.Context, c *call) (answer, error) {
 	if !identity.Usable(problems) {
 		return answer{}, unusable(problems)
 	}
-	old, err := a.hrFileOf(ctx, c.corp.ID, base)
-	if errors.Is(err, ledger.ErrAbsent) {
+	compared, err := a.files.Compare(ctx, c.corp.ID, base, next, value(body.AllowEmpty))
+	switch {
+	case errors.Is(err, ledger.ErrAbsent):
 		return answer{}, outdated()
-	}
-	if err != nil {
+	case errors.Is(err, hrfile.ErrNobody):
+		return answer{}, wrong(fieldProblem{"file", err.Error(), "send all rows, or allow_empty: true if nobody shall be in it"})
+	case err != nil:
 		return answer{}, err
 	}
-	known, err := a.known(ctx, c.corp.ID)
-	if err != nil {
-		return answer{}, err
-	}
-	out := comparisonOf(identity.Compare(old, next, known), problems)
+	out := comparisonOf(compared, problems)
 	out.Base, out.Version, out.DryRun = base, base+1, value(body.DryRun)
 	if out.DryRun {
 		c.object = "preview of version " + strconv.Itoa(base+1)
@@ -253,14 +222,7 @@ func (a *api) importHRFile(ctx context.Context, c *call) (answer, error) {
 		return answer{status: http.StatusOK, body: out, etag: etag(base)}, err
 	}
 	c.object = "version " + strconv.Itoa(base+1)
-	// First the file, which is nothing by itself, and then the row that puts it into force.
-	sum := archive.HashHex(content)
-	object, err := a.store.PutBlob(ctx, objstore.HRFileKey(c.corp.ID, sum), "text/csv", content)
-	if err != nil {
-		return answer{}, err
-	}
-	kept, err := a.ledger.PutHRFile(ctx, ledger.HRFile{Corp: c.corp.ID, Number: base + 1, SHA256: sum, Object: object.Key, Version: object.VersionID, Size: len(content),
-		Rows: out.Rows, By: "api:" + c.person.Subject, At: a.now(), From: from})
+	kept, err := a.files.Put(ctx, ledger.HRFile{Corp: c.corp.ID, Number: base + 1, Rows: out.Rows, By: "api:" + c.person.Subject, At: a.now(), From: from}, content)
 	if errors.Is(err, ledger.ErrLost) {
 		return answer{}, outdated()
 	}
@@ -293,35 +255,6 @@ func (a *api) handedIn(ctx context.Context, corp archive.CorpID, body hrFileBody
 	if err != nil {
 		return nil, 0, err
 	}
-	content, err = a.hrContent(ctx, h)
+	content, err = a.files.Content(ctx, h)
 	return content, h.Number, err
-}
-
-// hrFileOf is the file of a version; of version 0, which is none, the empty one.
-func (a *api) hrFileOf(ctx context.Context, corp archive.CorpID, number int) (identity.File, error) {
-	if number == 0 {
-		return identity.File{}, nil
-	}
-	h, err := a.ledger.HRFile(ctx, corp, number)
-	if err != nil {
-		return identity.File{}, err
-	}
-	content, err := a.hrContent(ctx, h)
-	if err != nil {
-		return identity.File{}, err
-	}
-	file, _ := identity.Parse(content)
-	return file, nil
-}
-
-// known says whether WeCom's directory shows a userid, which is in lower case.
-func (a *api) known(ctx context.Context, corp archive.CorpID) (func(userid string) bool, error) {
-	ids := map[string]bool{}
-	err := a.ledger.MembersAfter(ctx, corp, "", func(e directory.Entry) bool {
-		if !e.Gone {
-			ids[strings.ToLower(e.ID)] = true
-		}
-		return true
-	})
-	return func(id string) bool { return ids[id] }, err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/hrfile"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
@@ -53,7 +54,7 @@ func main() {
 	store := objstore.New(s3.NewFromConfig(aws), s.Bucket)
 	metrics := telemetry.NewMetrics(os.Stdout, lambdas.Stack(), "api")
 	a := &api{
-		ledger: records, store: store,
+		ledger: records, files: hrfile.Shelf{Ledger: records, Store: store},
 		previews: preview.Desk{Ledger: records, Store: store, Reports: queue.New[queue.ReportJob](sqs.NewFromConfig(aws), s.Reports)},
 		log:      log, count: metrics.Add, flush: func() error { return metrics.Flush(clock.Now()) },
 		issuer: s.Issuer, audience: s.Audience, roleClaim: s.RoleClaim,

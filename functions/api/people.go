@@ -7,11 +7,9 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/hrfile"
 	"github.com/wecomvault/wecomvault/shared/identity"
 )
-
-// filesRead is how many versions of the HR file a single person's record is made of: the newest ones.
-const filesRead = 20
 
 // longestUserID is WeCom's limit, in bytes.
 const longestUserID = 64
@@ -51,7 +49,7 @@ func (a *api) listPeople(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	files, err := a.hrVersions(ctx, c.corp.ID, 1, "")
+	files, err := a.files.Versions(ctx, c.corp.ID, 1, "")
 	if err != nil {
 		return answer{}, err
 	}
@@ -127,7 +125,7 @@ func (a *api) getPerson(ctx context.Context, c *call) (answer, error) {
 // record is a member's record, made of the whole history.
 func (a *api) record(ctx context.Context, corp archive.CorpID, e directory.Entry, m directory.Member) (identity.Record, error) {
 	id := archive.PartyID(e.ID)
-	files, err := a.hrVersions(ctx, corp, filesRead, id)
+	files, err := a.files.Versions(ctx, corp, hrfile.Recent, id)
 	if err != nil {
 		return identity.Record{}, err
 	}

@@ -312,3 +312,32 @@ func TestAnImportThatDiedAtAnyWriteIsOneVersionWhenRepeated(t *testing.T) {
 		t.Errorf("%d objects of %d versions", objects, base)
 	}
 }
+
+// A file that was cut short would take everybody's number and address away.
+func TestAFileThatNamesNobodyIsRefusedUnlessItIsMeant(t *testing.T) {
+	d := newDesk(t)
+	if x := d.imports(0, "userid,mobile\nann,+8613900000001\n"); x.StatusCode != http.StatusCreated {
+		t.Fatal(x.text)
+	}
+	for _, more := range []string{"", `,"dry_run":true`, `,"allow_empty":false`} {
+		x := d.ask(d.token("admin"), "POST", hrFiles, fileBody("userid,name,mobile\n", more), "If-Match", `"1"`)
+		if _, field := x.field(); x.StatusCode != http.StatusUnprocessableEntity || field != "file" || !strings.Contains(x.text, "names nobody") || !strings.Contains(x.text, "allow_empty") {
+			t.Errorf("%s: %d %s", more, x.StatusCode, x.text)
+		}
+	}
+	x := d.ask(d.token("admin"), "POST", hrFiles, fileBody("userid,name,mobile\n", `,"allow_empty":true,"dry_run":true`), "If-Match", `"1"`)
+	if x.StatusCode != http.StatusOK || x.body["lost"] != 1.0 {
+		t.Errorf("a preview of one that is meant: %d %s", x.StatusCode, x.text)
+	}
+	x = d.ask(d.token("admin"), "POST", hrFiles, fileBody("userid,name,mobile\n", `,"allow_empty":true`), "If-Match", `"1"`)
+	if x.StatusCode != http.StatusCreated || x.body["rows"] != 0.0 {
+		t.Fatalf("one that is meant: %d %s", x.StatusCode, x.text)
+	}
+	if x := d.imports(2, "userid\nann\n"); x.StatusCode != http.StatusCreated {
+		t.Error(x.text)
+	}
+	x = d.ask(d.token("admin"), "POST", hrFiles, `{"version":2}`, "If-Match", `"3"`)
+	if x.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("put back: %d %s", x.StatusCode, x.text)
+	}
+}

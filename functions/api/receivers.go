@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/receivers"
@@ -210,7 +213,7 @@ func newID(c *call) (string, error) {
 	return receivers.RowID([8]byte(sum[:8])), nil
 }
 
-// addReceiver enters a receiver. Again with the same idempotency key it answers with the one that it has entered.
+// addReceiver enters a receiver. Again with the same idempotency key it answers as it did.
 func (a *api) addReceiver(ctx context.Context, c *call) (answer, error) {
 	if err := onlyQuery(c.query); err != nil {
 		return answer{}, err
@@ -232,11 +235,20 @@ func (a *api) addReceiver(ctx context.Context, c *call) (answer, error) {
 	if row.Department > 0 && !x.scope.HoldsDepartment(row.Department) {
 		return answer{}, outside()
 	}
+	first, answered, again, err := a.before(ctx, c, body)
+	if err != nil || answered {
+		return again, err
+	}
 	if row, err = row.Checked(x.tree); err != nil {
 		return answer{}, invalid(err)
 	}
 	if err := row.Alone(x.entered); err != nil {
 		return answer{}, refused(err, http.StatusConflict, "exists", "There is such a receiver")
+	}
+	if err := a.ledger.Remember(ctx, first); errors.Is(err, ledger.ErrLost) {
+		return answer{}, keyUsed()
+	} else if err != nil {
+		return answer{}, err
 	}
 	row.Added = a.now()
 	_, err = a.ledger.PutReceiver(ctx, c.corp.ID, row)
@@ -248,8 +260,64 @@ func (a *api) addReceiver(ctx context.Context, c *call) (answer, error) {
 		return answer{}, err
 	}
 	out, err := a.shown(ctx, c, id, http.StatusCreated)
+	if err != nil {
+		return answer{}, err
+	}
 	out.location = "/v1/corps/" + string(c.corp.ID) + "/receivers/" + id
-	return out, err
+	return out, a.keepAnswer(ctx, first, out)
+}
+
+// keptAnswer is an answer as the ledger has it.
+type keptAnswer struct {
+	Status   int    `json:"status"`
+	ETag     string `json:"etag"`
+	Location string `json:"location"`
+	Body     string `json:"body"`
+}
+
+// before says whether a request was answered before, and how: by the same key, the same again is answered as it was, even if what it made has been changed or
+// removed since; something else is refused. The first of them is remembered once it is known that it can be done: what was refused may be mended under the same key.
+func (a *api) before(ctx context.Context, c *call, body receiverBody) (this ledger.Repeat, answered bool, again answer, err error) {
+	text, err := json.Marshal(body) // in whatever order and spacing its fields came
+	if err != nil {
+		return this, false, again, fmt.Errorf("name a request: %w", err)
+	}
+	this = ledger.Repeat{Corp: c.corp.ID, Key: c.person.Subject + "\x00" + c.header.Get("Idempotency-Key"), Of: archive.HashHex(text), At: a.now()}
+	first, err := a.ledger.RepeatOf(ctx, this)
+	switch {
+	case errors.Is(err, ledger.ErrAbsent):
+		return this, false, again, nil
+	case err != nil:
+		return this, false, again, err
+	case first.Of != this.Of:
+		return this, false, again, keyUsed()
+	case first.Answer == "":
+		return this, false, again, nil // it came to no end
+	}
+	var kept keptAnswer
+	if err := json.Unmarshal([]byte(first.Answer), &kept); err != nil {
+		return this, false, again, fmt.Errorf("the answer to a request of corp %s that is kept can't be read", c.corp.ID)
+	}
+	return this, true, answer{status: kept.Status, etag: kept.ETag, location: kept.Location, body: json.RawMessage(kept.Body)}, nil
+}
+
+func (a *api) keepAnswer(ctx context.Context, r ledger.Repeat, out answer) error {
+	body, err := textOf(out.body)
+	if err != nil {
+		return fmt.Errorf("write an answer: %w", err)
+	}
+	text, err := json.Marshal(keptAnswer{Status: out.status, ETag: out.etag, Location: out.location, Body: string(body)})
+	if err != nil {
+		return fmt.Errorf("write an answer: %w", err)
+	}
+	r.Answer = string(text)
+	return a.ledger.Answered(ctx, r)
+}
+
+func keyUsed() error {
+	p := newProblem(http.StatusUnprocessableEntity, "key-used", "The idempotency key was used for something else", "")
+	p.Errors = []fieldProblem{{"Idempotency-Key", "another request was sent with it", "take a new one for a new receiver"}}
+	return p
 }
 
 // repeated says whether a receiver that is there is what the same request entered before.
@@ -264,9 +332,7 @@ func repeated(ctx context.Context, a *api, c *call, row receivers.Row) error {
 			return nil
 		}
 	}
-	p := newProblem(http.StatusUnprocessableEntity, "key-used", "The idempotency key was used for something else", "")
-	p.Errors = []fieldProblem{{"Idempotency-Key", "another receiver was entered with it, or that one has been changed since", "take a new one for a new receiver"}}
-	return p
+	return keyUsed()
 }
 
 // changeReceiver replaces what is entered of a receiver, or what is edited of a head of department.

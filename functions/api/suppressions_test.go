@@ -175,3 +175,18 @@ func TestAPreviewSaysWhetherItWouldBeMailed(t *testing.T) {
 		t.Errorf("switched off: %d %s", x.StatusCode, x.text)
 	}
 }
+
+// T16: whoever is the last to hear of trouble can't be taken away, and the refusal says why.
+func TestTheLastAddressForUrgentAlertsStays(t *testing.T) {
+	d := newDesk(t)
+	const place = "/v1/corps/wwreed/settings"
+	x := d.ask(d.token("admin"), "PUT", place, `{"admins":[]}`, "If-Match", d.ask(d.token("admin"), "GET", place, "").Header.Get("ETag"))
+	if _, field := x.field(); x.StatusCode != http.StatusUnprocessableEntity || field != "admins" || !strings.Contains(x.text, "urgent alerts") {
+		t.Errorf("%d %s", x.StatusCode, x.text)
+	}
+	c, err := d.operator.Corp(t.Context(), corp)
+	d.OK(err)
+	if len(c.ReportTo) != 1 {
+		t.Errorf("%+v", c.ReportTo)
+	}
+}

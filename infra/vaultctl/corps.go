@@ -139,6 +139,9 @@ func parseReceivers(text, language string) ([]ledger.Receiver, error) {
 		}
 		receivers = append(receivers, ledger.Receiver{Address: part, Language: lang})
 	}
+	if len(receivers) == 0 {
+		return nil, errors.New("-report-to: name one address at least: urgent alerts go there as soon as something is wrong, and would reach nobody")
+	}
 	return receivers, nil
 }
 
@@ -165,6 +168,9 @@ func corpsAdd(ctx context.Context, p *program, args []string) error {
 	}
 	if *ch.id == "" || *ch.archiveFile == "" {
 		return &usageError{"corps add: -corp ID and -secret-file FILE are needed"}
+	}
+	if *ch.reportTo == "" {
+		return &usageError{"corps add: -report-to ADDRESS,… is needed: urgent alerts go there as soon as something is wrong, and would reach nobody"}
 	}
 	id := archive.CorpID(*ch.id)
 	if _, err := p.ledger.Corp(ctx, id); err == nil {

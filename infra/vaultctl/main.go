@@ -100,7 +100,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"status", "status [-corp ID]: what is archived, what waits, how long until something is lost", status},
-		{"corps", "corps list | add -corp ID -secret-file FILE [SETTINGS] | set -corp ID SETTINGS: companies; SETTINGS are -name NAME, -report-to ADDRESS,…, " +
+		{"corps", "corps list | add -corp ID -secret-file FILE -report-to ADDRESS,… [SETTINGS] | set -corp ID SETTINGS: companies; SETTINGS are -name NAME, -report-to ADDRESS,…, " +
 			"-lang zh|en, -secret-file, -contacts-secret-file and -customer-secret-file FILE", corps},
 		{"callbacks", "callbacks set -corp ID -kind contacts|customer|archive -token-file FILE -key-file FILE | list -corp ID: the Token and EncodingAESKey of an address " +
 			"to which WeCom tells of changes, entered here before WeCom's console is told the address", callbacks},

@@ -6,20 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/directory"
+	"github.com/wecomvault/wecomvault/shared/hrfile"
 	"github.com/wecomvault/wecomvault/shared/identity"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 )
 
-const peopleUsage = "people show -corp ID [-user USERID] | preview -corp ID -file FILE.csv | import -corp ID -file FILE.csv|-version N [-over N] | versions -corp ID [-version N]: " +
+const peopleUsage = "people show -corp ID [-user USERID] | preview -corp ID -file FILE.csv [-empty] | import -corp ID -file FILE.csv|-version N [-over N] [-empty] | versions -corp ID [-version N]: " +
 	"who is in a company, with numbers, addresses, their sources and age; the company's own file (userid, name, mobile, email): what it would change, putting it or an earlier version " +
-	"into force (-over: only if N is in force), its versions or the file of one. What WeCom shows goes before the file, and that before what members say of themselves"
+	"into force (-over: only if N is in force; -empty: a file that names nobody is meant), its versions or the file of one. What WeCom shows goes before the file, and that before what members say of themselves"
 
 func people(ctx context.Context, p *program, args []string) error {
 	return within(ctx, p, "people", args, command{name: "show", run: peopleShow}, command{name: "preview", run: peoplePreview}, command{name: "import", run: peopleImport},
@@ -34,37 +34,10 @@ func (p *program) files() (*objstore.Store, error) {
 	return p.reports, nil
 }
 
-// filesRead is how many versions of the HR file a person's record is made of: the newest ones.
-const filesRead = 20
-
-// hrVersions reads the newest versions of a corp's HR file.
-func (p *program) hrVersions(ctx context.Context, corp archive.CorpID, most int) ([]identity.Version, error) {
-	var rows []ledger.HRFile
-	err := p.ledger.HRFiles(ctx, corp, func(h ledger.HRFile) bool {
-		rows = append(rows, h)
-		return len(rows) < most
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []identity.Version
-	for _, h := range rows {
-		content, err := p.hrContent(ctx, h)
-		if err != nil {
-			return nil, err
-		}
-		file, _ := identity.Parse(content) // it was put into force: what is wrong with it is no more than a warning
-		out = append(out, identity.Version{Name: strconv.Itoa(h.Number), At: h.At, File: file})
-	}
-	return out, nil
-}
-
-func (p *program) hrContent(ctx context.Context, h ledger.HRFile) ([]byte, error) {
+// shelf is where the HR files are.
+func (p *program) shelf() (hrfile.Shelf, error) {
 	store, err := p.files()
-	if err != nil {
-		return nil, err
-	}
-	return store.Get(ctx, objstore.Object{Key: h.Object, VersionID: h.Version, SHA256: h.SHA256})
+	return hrfile.Shelf{Ledger: p.ledger, Store: store}, err
 }
 
 // personPublic is a person as show prints it.
@@ -104,6 +77,10 @@ func peopleShow(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
+	shelf, err := p.shelf()
+	if err != nil {
+		return err
+	}
 	enc := json.NewEncoder(p.out)
 	tell := func(e directory.Entry, record func(m directory.Member) (identity.Record, error), values bool) error {
 		m, err := directory.Parse[directory.Member](e.Fields)
@@ -121,7 +98,7 @@ func peopleShow(ctx context.Context, p *program, args []string) error {
 		return enc.Encode(out)
 	}
 	if *user == "" {
-		files, err := p.hrVersions(ctx, c.ID, 1)
+		files, err := shelf.Versions(ctx, c.ID, 1, "")
 		if err != nil {
 			return err
 		}
@@ -141,7 +118,7 @@ func peopleShow(ctx context.Context, p *program, args []string) error {
 	if held.At.IsZero() {
 		return fmt.Errorf("WeCom's directory has never shown a userid %q: vaultctl people show -corp %s lists those there are", *user, c.ID)
 	}
-	files, err := p.hrVersions(ctx, c.ID, filesRead)
+	files, err := shelf.Versions(ctx, c.ID, hrfile.Recent, archive.PartyID(*user))
 	if err != nil {
 		return err
 	}
@@ -180,7 +157,7 @@ type handedIn struct {
 }
 
 // compare reads a file, of the disk or of an earlier version, and holds it against the one in force. Nothing of a file with a line that is wrong is taken.
-func (p *program) compare(ctx context.Context, corp archive.CorpID, path string, version, over int) (handedIn, error) {
+func (p *program) compare(ctx context.Context, shelf hrfile.Shelf, corp archive.CorpID, path string, version, over int, nobody bool) (handedIn, error) {
 	var in handedIn
 	newest, _, err := p.ledger.HRFileInForce(ctx, corp)
 	if err != nil {
@@ -201,7 +178,7 @@ func (p *program) compare(ctx context.Context, corp archive.CorpID, path string,
 			return in, err
 		}
 		in.from = version
-		if in.content, err = p.hrContent(ctx, h); err != nil {
+		if in.content, err = shelf.Content(ctx, h); err != nil {
 			return in, err
 		}
 	default:
@@ -219,23 +196,13 @@ func (p *program) compare(ctx context.Context, corp archive.CorpID, path string,
 		}
 		return in, errors.New(strings.Join(lines, "\n"))
 	}
-	var old identity.File
-	if in.base.Number > 0 {
-		content, err := p.hrContent(ctx, in.base)
-		if err != nil {
-			return in, err
-		}
-		old, _ = identity.Parse(content)
+	x, err := shelf.Compare(ctx, corp, in.base.Number, next, nobody)
+	if errors.Is(err, hrfile.ErrNobody) {
+		return in, fmt.Errorf("%w: hand in all rows, or say -empty if nobody shall be in it", err)
 	}
-	ids := map[string]bool{}
-	err = p.ledger.MembersAfter(ctx, corp, "", func(e directory.Entry) bool {
-		ids[strings.ToLower(e.ID)] = !e.Gone
-		return true
-	})
 	if err != nil {
 		return in, err
 	}
-	x := identity.Compare(old, next, func(id string) bool { return ids[id] })
 	in.public = comparisonPublic{Rows: x.Rows, Gained: append([]archive.PartyID{}, x.Gained...), Lost: append([]archive.PartyID{}, x.Lost...), Changed: []changePublic{}, Warning: []string{}}
 	for _, ch := range x.Changed {
 		in.public.Changed = append(in.public.Changed, changePublic{ch.UserID, ch.Line, ch.Field, ch.Old, ch.New})
@@ -256,7 +223,7 @@ func (p *program) hrFile(ctx context.Context, corp archive.CorpID, number int) (
 
 func peoplePreview(ctx context.Context, p *program, args []string) error {
 	f := flags("people preview")
-	path := f.String("file", "", "")
+	path, nobody := f.String("file", "", ""), f.Bool("empty", false, "")
 	c, err := p.ofCorp(ctx, f, args)
 	if err != nil {
 		return err
@@ -264,10 +231,14 @@ func peoplePreview(ctx context.Context, p *program, args []string) error {
 	if *path == "" {
 		return &usageError{"people preview: -file FILE is needed"}
 	}
+	shelf, err := p.shelf()
+	if err != nil {
+		return err
+	}
 	if err := p.audit(ctx, "people preview", c.ID, "hr file"); err != nil {
 		return err
 	}
-	in, err := p.compare(ctx, c.ID, *path, 0, -1)
+	in, err := p.compare(ctx, shelf, c.ID, *path, 0, -1, *nobody)
 	if err != nil {
 		return err
 	}
@@ -280,7 +251,7 @@ func peoplePreview(ctx context.Context, p *program, args []string) error {
 // peopleImport puts a file into force. Again, after an answer that was lost, it finds its version there.
 func peopleImport(ctx context.Context, p *program, args []string) error {
 	f := flags("people import")
-	path, version, over := f.String("file", "", ""), f.Int("version", 0, ""), f.Int("over", -1, "")
+	path, version, over, nobody := f.String("file", "", ""), f.Int("version", 0, ""), f.Int("over", -1, ""), f.Bool("empty", false, "")
 	c, err := p.ofCorp(ctx, f, args)
 	if err != nil {
 		return err
@@ -288,25 +259,18 @@ func peopleImport(ctx context.Context, p *program, args []string) error {
 	if (*path == "") == (*version <= 0) {
 		return &usageError{"people import: either -file FILE or -version N is needed"}
 	}
-	store, err := p.files()
+	shelf, err := p.shelf()
 	if err != nil {
 		return err
 	}
 	if err := p.audit(ctx, "people import", c.ID, "hr file"); err != nil {
 		return err
 	}
-	in, err := p.compare(ctx, c.ID, *path, *version, *over)
+	in, err := p.compare(ctx, shelf, c.ID, *path, *version, *over, *nobody)
 	if err != nil {
 		return err
 	}
-	// First the file, which is nothing by itself, and then the row that puts it into force.
-	sum := archive.HashHex(in.content)
-	object, err := store.PutBlob(ctx, objstore.HRFileKey(c.ID, sum), "text/csv", in.content)
-	if err != nil {
-		return err
-	}
-	kept, err := p.ledger.PutHRFile(ctx, ledger.HRFile{Corp: c.ID, Number: in.base.Number + 1, SHA256: sum, Object: object.Key, Version: object.VersionID, Size: len(in.content),
-		Rows: in.public.Rows, By: p.actor, At: clock.Now(), From: in.from})
+	kept, err := shelf.Put(ctx, ledger.HRFile{Corp: c.ID, Number: in.base.Number + 1, Rows: in.public.Rows, By: p.actor, At: clock.Now(), From: in.from}, in.content)
 	if errors.Is(err, ledger.ErrLost) {
 		return fmt.Errorf("another version than %d is in force: look at it with vaultctl people versions -corp %s, then repeat the command", in.base.Number, c.ID)
 	}
@@ -348,7 +312,11 @@ func peopleVersions(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return err
 		}
-		content, err := p.hrContent(ctx, h)
+		shelf, err := p.shelf()
+		if err != nil {
+			return err
+		}
+		content, err := shelf.Content(ctx, h)
 		if err != nil {
 			return err
 		}

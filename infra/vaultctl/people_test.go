@@ -114,6 +114,8 @@ func TestAnHRFileIsPreviewedImportedAndPutBackFromTheShell(t *testing.T) {
 		{[]string{"preview", "-file", s.csv("userid,mobile\nyu,\nYU,\n")}, "line 3, column 1 (userid): the userid is in line 2 already"},
 		{[]string{"import", "-file", s.csv("userid\nx\n"), "-over", "1"}, "another version than 1 is in force"},
 		{[]string{"import", "-version", "9"}, "there is no version 9"},
+		{[]string{"preview", "-file", s.csv("userid,name\n")}, "names nobody"},
+		{[]string{"import", "-file", s.csv("userid,name\n")}, "say -empty if nobody shall be in it"},
 		{[]string{"versions", "-version", "9"}, "people versions"},
 		{[]string{"import"}, "either -file FILE or -version N"},
 		{[]string{"import", "-version", "1", "-file", "x"}, "either -file FILE or -version N"},
@@ -131,6 +133,9 @@ func TestAnHRFileIsPreviewedImportedAndPutBackFromTheShell(t *testing.T) {
 	s.reports = nil
 	if err := people(t.Context(), s.program, []string{"import", "-corp", string(tide), "-file", "x"}); err == nil || !strings.Contains(err.Error(), "REPORTS_BUCKET") {
 		t.Errorf("without a bucket: %v", err)
+	}
+	if text, err := s.persons("import", "-file", s.csv("userid,name\n"), "-empty"); err != nil || !strings.Contains(text, `"rows":0`) || !strings.Contains(text, `"lost":["bo","yu"]`) {
+		t.Errorf("one that names nobody, and is meant: %s, %v", text, err)
 	}
 }
 

@@ -33,6 +33,7 @@ import (
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
 //	  heard#<corp>        <address hash>                      what SES last said of mails to an address
 //	  asks#<hash>         asks                                how often a person asked the API in a minute; <hash> is of issuer and subject
+//	  repeat#<corp>       <hash>                              a request that may come again by the same key; <hash> is of who asks and the key
 //	  receiver#<corp>     r-<16 hex digits>                   a receiver of reports that was entered
 //	  receiver#<corp>     h-<userid>                          what was edited of a head of department
 //	  hrfile#<corp>       <version, 10 digits>                a version of the company's own file about its people
@@ -87,6 +88,7 @@ import (
 //	preview    corp report id asked parts object version
 //	mail       corp day report to object version state owner until attempt ses_id reason at nudges nudged nudged_owner fate fate_detail fate_at
 //	telling    corp day report member text state owner until attempt app asked doubles msgid reason at nudges nudged nudged_owner
+//	repeat     of (hash of what was asked for) at answer
 //	receiver   corp receiver (JSON) rev
 //	hrfile     corp number sha256 object version size rows by at from
 //	suppressed  corp address reason detail mail since lifted
@@ -122,6 +124,7 @@ func settledPK(c archive.CorpID) string   { return "settled#" + c.KeyPart() }
 func lostPK(c archive.CorpID) string      { return "lost#" + c.KeyPart() }
 func runPK(c archive.CorpID) string       { return "run#" + c.KeyPart() }
 func previewPK(c archive.CorpID) string   { return "preview#" + c.KeyPart() }
+func repeatPK(c archive.CorpID) string    { return "repeat#" + c.KeyPart() }
 func mailPK(c archive.CorpID) string      { return "mail#" + c.KeyPart() }
 func tellingPK(c archive.CorpID) string   { return "telling#" + c.KeyPart() }
 func noMailPK(c archive.CorpID) string    { return "suppressed#" + c.KeyPart() }

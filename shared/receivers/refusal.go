@@ -166,7 +166,7 @@ const mostAdmins = 20
 func CheckAdmins(admins []AdminRow) ([]AdminRow, error) {
 	var r Refusal
 	if n := len(admins); n == 0 || n > mostAdmins {
-		r.add("admins", fmt.Sprintf("there are %d", n), fmt.Sprintf("name 1 to %d account admins", mostAdmins))
+		r.add("admins", fmt.Sprintf("there are %d", n), fmt.Sprintf("name 1 to %d account admins: urgent alerts go to them, and would reach nobody without one", mostAdmins))
 	}
 	seen := map[string]bool{}
 	out := slices.Clone(admins)

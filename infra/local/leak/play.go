@@ -346,7 +346,7 @@ func secretOf(key *rsa.PrivateKey) []byte { return key.D.Bytes()[40:64] }
 
 // enrol adds the company as its operator would. What a command line may not hold is in files, and the receivers are put into the ledger.
 func (p *played) enrol(ctx context.Context) error {
-	args := []string{"corps", "add", "-corp", string(corp), "-simulated"}
+	args := []string{"corps", "add", "-corp", string(corp), "-simulated", "-report-to", "office@enrolment.example"}
 	for flag, kind := range map[string]string{"-secret-file": "archive secret", "-contacts-secret-file": "contacts secret", "-customer-secret-file": "customer secret"} {
 		file := filepath.Join(p.o.folders.Data, strings.ReplaceAll(kind, " ", "-"))
 		if err := os.WriteFile(file, []byte(p.words[kind]), 0o600); err != nil {
@@ -362,6 +362,7 @@ func (p *played) enrol(ctx context.Context) error {
 		return err
 	}
 	c.Name = p.words["name"]
+	c.ReportTo = nil
 	for _, to := range []string{"", "bounce+", "complaint+"} {
 		c.ReportTo = append(c.ReportTo, ledger.Receiver{Address: to + p.words["address"] + "@wren.example", Language: "zh"})
 	}
