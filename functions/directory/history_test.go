@@ -375,6 +375,23 @@ func TestASecretThatDoesNotSeeOneMemberTakesNothingAway(t *testing.T) {
 	}
 }
 
+// What one secret hides and the next one shows in the same breath was never out of view, however slow the breath.
+func TestWhomTheNextSecretShowsDidNotLeave(t *testing.T) {
+	r := newRig(t)
+	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
+	r.refreshed(corp)
+	r.fault(wecomsim.Fault{API: "user/get", Kind: wecomsim.FaultCode, ErrCode: 60011, Times: 1})
+	r.at = r.at.Add(time.Minute)
+	r.now = func() time.Time {
+		r.at = r.at.Add(7 * time.Millisecond)
+		return r.at
+	}
+	r.work(queue.DirectoryJob{Corp: corp, Kind: directory.KindMember, ID: "ines"})
+	if events := plain(r.events()); events != "" {
+		t.Error(events)
+	}
+}
+
 func TestAJobComesBackWhenWeComDoesNotAnswer(t *testing.T) {
 	r := newRig(t)
 	r.refreshed(corp)
@@ -386,7 +403,7 @@ func TestAJobComesBackWhenWeComDoesNotAnswer(t *testing.T) {
 	if err := r.reread(t.Context(), queue.DirectoryJob{Corp: corp, Kind: directory.KindMember, ID: "ines"}); err != nil {
 		t.Error(err)
 	}
-	for _, job := range []queue.DirectoryJob{{Corp: corp, Kind: directory.KindRoom, ID: "x"}, {Corp: corp, Kind: directory.KindDepartment, ID: "x"}} {
+	for _, job := range []queue.DirectoryJob{{Corp: corp, Kind: directory.KindRobot, ID: "x"}, {Corp: corp, Kind: directory.KindDepartment, ID: "x"}} {
 		if err := r.reread(t.Context(), job); err == nil {
 			t.Errorf("%+v is done", job)
 		}

@@ -117,9 +117,10 @@ func (r *refresher) ask(ctx context.Context, corp archive.CorpID, w who, keeper 
 
 func (r *refresher) askWith(ctx context.Context, kinds []secrets.Kind, corp archive.CorpID, w who, keeper *reading.Keeper) ([]directory.Observation, error) {
 	var seen []directory.Observation
+	asked := r.now() // of all of them: what one hides and the next shows is of one time, and nobody was out of view in between
 	for _, kind := range kinds {
 		reader := wecom.NewReader(r.tokens.of(corp, kind, r), r.pause, keeper.Of(kind))
-		o := directory.Observation{Asked: r.now(), Via: string(kind)}
+		o := directory.Observation{Asked: asked, Via: string(kind)}
 		known, err := reading.One(ctx, reader, reading.Who{Kind: w.kind, ID: w.id}, &o)
 		o.Answered = r.now()
 		if o.Answered.Before(o.Asked) {
