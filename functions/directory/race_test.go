@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,8 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
+	"github.com/wecomvault/wecomvault/shared/local/cloudwatch"
+	"github.com/wecomvault/wecomvault/shared/local/template"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/secrets"
@@ -32,7 +35,7 @@ type race struct {
 
 // process is one more of the function, with caches and a clock of its own.
 func (r *race) process() *refresher {
-	return &refresher{ledger: r.ledger, store: r.store, vault: r.vault, server: r.server, jobs: r.jobs, log: r.refresher.log, budget: r.budget, pause: r.pause, metrics: r.metrics}
+	return &refresher{ledger: r.ledger, store: r.store, vault: r.vault, server: r.server, jobs: r.jobs, log: r.refresher.log, budget: r.budget, pause: r.pause, metrics: r.metrics, stack: r.stack}
 }
 
 // reads lets a process read the company: it begins so long after the race's start, and has the last answer so much later.
@@ -223,9 +226,16 @@ member ines mobile-removed "19912340001">"" 0`
 	}
 }
 
-// A list that was lost takes an event out of what the looks say, and a further change finds it again: it stays as it was told, and that is said aloud.
+// A list that was lost takes an event out of what the looks say, and a further change finds it again: it stays as it was told, and an alarm tells.
 func TestAnEventWhoseListIsLostIsNotToldAgain(t *testing.T) {
+	tmpl, err := template.Load("../../template.yaml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarms := must[[]cloudwatch.Alarm](t)(cloudwatch.Alarms(tmpl))
+	own, store := cloudwatch.Of(alarms, "directory"), cloudwatch.NewStore()
 	shared := newRig(t)
+	shared.stack = tmpl.StackName
 	r := &race{rig: shared, id: corp, start: shared.at}
 	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
 	r.ok(r.reads(r.process(), 0, time.Second))
@@ -240,6 +250,10 @@ func TestAnEventWhoseListIsLostIsNotToldAgain(t *testing.T) {
 	must[*dynamodb.DeleteItemOutput](t)(db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("directory"),
 		Key: map[string]types.AttributeValue{"pk": lost["pk"], "sk": lost["sk"]}}))
 	r.ok(r.reads(r.process(), 2*time.Hour, time.Second))
+	r.ok(store.Log(strings.NewReader(r.figures.String())))
+	if fired := store.AllFiring(own, r.start.Add(2*time.Hour)); len(fired) > 0 {
+		t.Errorf("nothing is wrong, and %v fires", fired)
+	}
 	r.member("ines", map[string]any{"email": ""})
 	for n := range 2 {
 		r.ok(r.reads(r.process(), time.Duration(3+n)*time.Hour, time.Second))
@@ -250,5 +264,9 @@ func TestAnEventWhoseListIsLostIsNotToldAgain(t *testing.T) {
 	}
 	if !strings.Contains(r.log.String(), "msg=contradicted") || !strings.Contains(r.figures.String(), `"Contradicted":1`) {
 		t.Errorf("nothing is said of it: %s%s", r.log.String(), r.figures.String())
+	}
+	r.ok(store.Log(strings.NewReader(r.figures.String())))
+	if fired := store.AllFiring(own, r.start.Add(3*time.Hour+time.Minute)); !slices.Equal(fired, []string{"ContradictedAlarm"}) {
+		t.Errorf("fired: %v of %d", fired, len(own))
 	}
 }

@@ -75,6 +75,7 @@ var exceptions = []exception{
 	{"DirectoryTable consentchange#", "after by read found at", "between which readings it happened"},
 	{"DirectoryTable consentround#", "", "one for each round of asking, however often a fault has it repeated"},
 	{"DirectoryTable snap#", "", "one for each reading, however often a fault has it repeated"},
+	{"DirectoryTable latest#", "", "which of these was recorded last, and how many there were"},
 	{"AuditTable ", "", "who asked for what, as often as it was tried: that it is there before the API answers is seen at each answer"},
 }
 
