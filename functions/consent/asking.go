@@ -34,6 +34,9 @@ const (
 	runsInDay = int64(24 * time.Hour / runEvery)
 )
 
+// mostRefused is how many calls on end may be refused with codes that are about what was asked for, as far as we know them, before they count as being about us.
+const mostRefused = 10
+
 func because(err error) string {
 	switch {
 	case err == nil:
@@ -147,7 +150,7 @@ func (r *record) askPairs(ctx, limited context.Context, round *ledger.Round, las
 		keys = append(keys, name)
 	}
 	keys = turn(keys, round.From)
-	p := pace{every: r.pairPace, real: r.real}
+	p, refused := pace{every: r.pairPace, real: r.real}, 0
 	for len(keys) > 0 {
 		n := 1
 		for !alone[keys[0]] && n < min(len(keys), wecom.MostPairs) && !alone[keys[n]] {
@@ -167,18 +170,40 @@ func (r *record) askPairs(ctx, limited context.Context, round *ledger.Round, las
 		p.made(max(1, r.calls-before))
 		answered := r.now()
 		said := paired(list, none, asked, answered)
+		odd, wrong := err != nil && r.reader.Particular(err), len(none)
+		if odd {
+			rest := unanswered(pairs, said, because(err), asked, answered)
+			said, wrong, refused = append(said, rest...), wrong+len(rest), refused+1
+		} else {
+			refused = 0
+		}
 		if bad := r.take(ctx, said, last); bad != nil {
 			return bad
 		}
-		round.Asked, round.Wrong = round.Asked+len(said), round.Wrong+len(none)
-		if err != nil {
+		round.Asked, round.Wrong = round.Asked+len(said), round.Wrong+wrong
+		if err != nil && !odd {
 			round.Next, round.Why = some[0], because(err)
 			return ctx.Err()
 		}
 		keys = keys[n:]
+		if refused == mostRefused && len(keys) > 0 {
+			round.Next, round.Why = keys[0], because(err)
+			return nil
+		}
 	}
 	round.Next = ""
 	return nil
+}
+
+// unanswered says of pairs of which nothing is said yet that WeCom refused to answer about them.
+func unanswered(pairs []wecom.Pair, said []consent.Statement, why string, asked, answered time.Time) (rest []consent.Statement) {
+	for _, p := range pairs {
+		subject := consent.Subject{Member: p.Member, External: p.External}
+		if !slices.ContainsFunc(said, func(s consent.Statement) bool { return s.Subject == subject }) {
+			rest = append(rest, consent.Statement{Subject: subject, Source: consent.Poll, Why: why, Asked: asked, Answered: answered})
+		}
+	}
+	return rest
 }
 
 func slotOf(name string) int64 {
@@ -195,25 +220,37 @@ func (r *record) askRooms(ctx, limited context.Context, round *ledger.Round, las
 			rooms[consent.Subject{Room: id}.Key()] = id
 		}
 	}
-	p := pace{every: r.roomPace, real: r.real}
-	for _, name := range turn(slices.Collect(maps.Keys(rooms)), round.From) {
+	p, refused := pace{every: r.roomPace, real: r.real}, 0
+	names := turn(slices.Collect(maps.Keys(rooms)), round.From)
+	for i, name := range names {
 		if err := p.wait(limited); err != nil {
 			round.Next, round.Why = name, outOfTime
 			return nil
 		}
-		before := r.calls
+		before, asked := r.calls, r.now()
 		said, err := r.askRoom(limited, rooms[name])
 		p.made(max(1, r.calls-before))
-		if err != nil {
+		odd := err != nil && r.reader.Particular(err)
+		if odd {
+			said = []consent.Statement{{Subject: consent.Subject{Room: rooms[name]}, Source: consent.Poll, Why: because(err), Asked: asked, Answered: r.now()}}
+			refused++
+		} else {
+			refused = 0
+		}
+		if err != nil && !odd {
 			round.Next, round.Why = name, because(err)
 			return ctx.Err()
 		}
-		if err := r.take(ctx, said, last); err != nil {
-			return err
+		if bad := r.take(ctx, said, last); bad != nil {
+			return bad
 		}
 		round.Asked++
 		if said[0].State == consent.Unknown {
 			round.Wrong++
+		}
+		if refused == mostRefused && i+1 < len(names) {
+			round.Next, round.Why = names[i+1], because(err)
+			return nil
 		}
 	}
 	round.Next = ""

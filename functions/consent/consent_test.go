@@ -475,3 +475,33 @@ func TestAChangeKeepsWhenItWasFoundAndGoesWhenItIsDisproved(t *testing.T) {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }
+
+// TestWhatWeComRefusesOfOneHoldsUpNoOther: with a code that nobody documents, it refuses a room for as long as it is there, and each round would end at it.
+func TestWhatWeComRefusesOfOneHoldsUpNoOther(t *testing.T) {
+	d := newDesk(t)
+	const id = "wwtern"
+	d.company(id)
+	other := archive.RoomID("wr" + strings.Repeat("0", 30)) // asked about first
+	d.room(id, other, directory.Room{Kind: directory.RoomExternal, Members: []archive.PartyID{"mai", guest}}, false)
+	for api, odd := range map[string]consent.Subject{"msgaudit/check_room_agree": {Room: other}, "msgaudit/check_single_agree": {Member: "otto", External: partner}} {
+		_, err := d.wecom.AddFault(t.Context(), wecomsim.Fault{API: api, Kind: wecomsim.FaultCode, ErrCode: 40058, Times: 1})
+		d.OK(err)
+		d.run()
+		d.OK(d.wecom.LiftFaults(t.Context()))
+		if s := d.standing(id, odd); s.Answer.State != consent.Unknown || s.Answer.Why != "errcode 40058" || s.Unread.IsZero() {
+			t.Errorf("%s: what is refused stands %+v", api, s)
+		}
+		for _, kind := range []string{ledger.RoundOfRooms, ledger.RoundOfPairs} {
+			d.OK(d.operator.Rounds(t.Context(), id, kind, func(r ledger.Round) bool {
+				if r.Next != "" || r.Why != "" {
+					t.Errorf("%s: the round of %ss broke off: %+v", api, kind, r)
+				}
+				return false
+			}))
+		}
+		if s := d.standing(id, consent.Subject{Room: lane, External: guest}); s.State != consent.Agreed {
+			t.Errorf("%s: of the other room is known %+v", api, s)
+		}
+		d.later(runEvery)
+	}
+}

@@ -50,7 +50,7 @@ type agreement struct {
 
 // SingleAgreements reads the consent of external contacts to members, with the archive's secret. missing are pairs that WeCom does not know,
 // or for which it gave no answer: of them nothing is known, least of all that they agreed. WeCom refuses all of a call for one unknown pair
-// (301061); then the call is halved until it is found. After an error list and missing hold what was read until then.
+// (301061, or that one of its ids is none); then the call is halved until it is found. After an error list and missing hold what was read until then.
 func (r *Reader) SingleAgreements(ctx context.Context, pairs []Pair) (list []Agreement, missing []Pair, err error) {
 	seen := map[Pair]bool{}
 	var once []Pair
@@ -92,7 +92,7 @@ func (r *Reader) singleAgreements(ctx context.Context, pairs []Pair) (list []Agr
 		Info []agreement `json:"agreeinfo"`
 	}
 	err = r.post(ctx, callSingleAgree, body, &answer)
-	if CodeOf(err) == codeNoSuchPair {
+	if NotThere(err) {
 		if len(pairs) == 1 {
 			return nil, pairs, nil
 		}

@@ -286,3 +286,33 @@ func TestADepartmentThatIsLeftOutOfItsAnswerIsAnError(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// TestAnIDThatWeComFindsOddDoesNotHideTheOthers: it has more codes than one for a pair that it does not know, and refuses the whole call for each.
+func TestAnIDThatWeComFindsOddDoesNotHideTheOthers(t *testing.T) {
+	for _, code := range []int{301061, 40096, 40003, 60111} {
+		s := newServer(t, map[string]func(string) string{"msgaudit/check_single_agree": func(asked string) string {
+			var body struct {
+				Info []map[string]any `json:"info"`
+			}
+			if err := json.Unmarshal([]byte(asked), &body); err != nil {
+				t.Error(err)
+			}
+			for _, pair := range body.Info {
+				if pair["exteranalopenid"] == "odd" {
+					return refusal(code)
+				}
+				pair["agree_status"] = "Agree"
+			}
+			answer, err := json.Marshal(map[string]any{"errcode": 0, "agreeinfo": body.Info})
+			if err != nil {
+				t.Error(err)
+			}
+			return string(answer)
+		}})
+		pairs := []wecom.Pair{{Member: "kai", External: "a"}, {Member: "kai", External: "odd"}, {Member: "kai", External: "b"}}
+		list, missing, err := s.SingleAgreements(t.Context(), pairs)
+		if err != nil || len(list) != 2 || len(missing) != 1 || missing[0] != pairs[1] {
+			t.Errorf("%d: read are %v, missing %v: %v", code, list, missing, err)
+		}
+	}
+}
