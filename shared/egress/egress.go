@@ -92,7 +92,7 @@ func (w *Way) Fit(t *http.Transport) {
 // Client returns a client whose calls take the way and end after timeout.
 func (w *Way) Client(timeout time.Duration) *http.Client {
 	t := &http.Transport{
-		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: 50 * time.Second, TLSHandshakeTimeout: timeout, ExpectContinueTimeout: time.Second,
+		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: 50 * time.Second, TLSHandshakeTimeout: timeout, ExpectContinueTimeout: time.Second,
 	}
 	w.Fit(t)
 	return &http.Client{Timeout: timeout, Transport: t}

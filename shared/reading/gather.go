@@ -193,14 +193,36 @@ func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
 			Name: d.Name, NameEn: d.NameEn, Parent: d.Parent, Order: d.Order, Leaders: d.Leaders,
 		}})
 	}
-	var members []wecom.Member
 	seen := map[archive.PartyID]bool{}
+	// WeCom's records are large, and say together whether they show what is sensitive: that is taken back at the end if they don't.
+	take := func(list []wecom.Member) {
+		l.sensitive = l.sensitive || wecom.ShowsSensitive(list)
+		for _, m := range list {
+			if !seen[m.ID] {
+				seen[m.ID] = true
+				l.members = append(l.members, asRead(m, true, true))
+			}
+		}
+	}
 	l.full = true
-	for _, d := range departments {
+	stop := func() {}
+	defer func() { stop() }()
+	for i, d := range departments {
+		if i == 1 { // the first has shown whether this secret may
+			ids := make([]int, 0, len(departments))
+			for _, d := range departments[1:] {
+				ids = append(ids, d.ID)
+			}
+			stop = reader.Ahead(ctx, ids)
+		}
 		list, full, err := reader.MembersOf(ctx, d.ID)
 		if wecom.Denied(err) {
+			stop()
 			l.full = false
-			members, l.membersErr = reader.MemberIDs(ctx)
+			var ids []wecom.Member
+			ids, l.membersErr = reader.MemberIDs(ctx)
+			l.members, l.sensitive, seen = nil, false, map[archive.PartyID]bool{}
+			take(ids)
 			break
 		}
 		if wecom.CodeOf(err) == 60003 { // it was dissolved while we read
@@ -211,16 +233,13 @@ func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
 			break
 		}
 		l.full = l.full && full
-		for _, m := range list {
-			if !seen[m.ID] {
-				seen[m.ID] = true
-				members = append(members, m)
-			}
-		}
+		take(list)
 	}
-	l.sensitive = wecom.ShowsSensitive(members)
-	for _, m := range members {
-		l.members = append(l.members, asRead(m, true, l.sensitive))
+	if !l.sensitive {
+		for i := range l.members {
+			m := &l.members[i]
+			m.Mobile, m.MobileReadable, m.Email, m.EmailReadable = "", false, "", false
+		}
 	}
 	return l
 }

@@ -117,6 +117,8 @@ func ShowsSensitive(members []Member) bool {
 	return false
 }
 
+const membersCall = "user/list"
+
 // MembersOf lists the direct members of a department with all that the secret may see; full is false if that is ids, names and
 // departments alone.
 func (r *Reader) MembersOf(ctx context.Context, department int) (list []Member, full bool, err error) {
@@ -124,7 +126,7 @@ func (r *Reader) MembersOf(ctx context.Context, department int) (list []Member, 
 	var answer struct {
 		List []Member `json:"userlist"`
 	}
-	err = r.get(ctx, "user/list", query, &answer)
+	err = r.get(ctx, membersCall, query, &answer)
 	if err == nil {
 		return answer.List, true, nil
 	}

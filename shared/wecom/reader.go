@@ -29,6 +29,7 @@ type Reader struct {
 	pause  time.Duration
 	keep   func(Answer)
 
+	ahead  *ahead              // calls that are made before they are asked for; nil: none
 	kept   map[string][]Answer // answers of an earlier reading, by what was asked; nil: WeCom is asked
 	dead   error               // why no call of this secret is worth making
 	denied map[string]error    // by call: why it is not
@@ -106,7 +107,9 @@ func (r *Reader) call(ctx context.Context, method, call string, query url.Values
 	}
 	var raw json.RawMessage
 	var err error
-	if r.kept != nil {
+	if early, known := r.foreseen(call, asked); known {
+		raw, err = early.raw, early.err
+	} else if r.kept != nil {
 		err = r.again(call, asked, &raw)
 	} else {
 		err = r.tried(ctx, func() error { return r.tokens.call(ctx, method, prefix+call, query, body, &raw) })
@@ -121,11 +124,13 @@ func (r *Reader) call(ctx context.Context, method, call string, query url.Values
 		}
 		r.took(a)
 		r.learn(call, refused)
+		r.enough(call)
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("wecom %s: %w", call, ctx.Err())
 	default:
 		r.silent(call, err)
+		r.enough(call)
 		return err
 	}
 	r.took(Answer{Call: call, Asked: asked, Answer: raw})
