@@ -67,11 +67,15 @@ func wasRead(s ledger.Snapshot, part directory.Part) bool {
 	return !kept || o.Complete || o.Why == "members without licence"
 }
 
-// unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading failed or is older than the day, and
+// readWithin is how long before noon the directory may have been read last: it is read every hour, and one reading may be missed. What happened after an earlier one
+// is not known, however still it was before.
+const readWithin = 3 * time.Hour
+
+// unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading failed or was hours ago, and
 // the given field where WeCom does not show it.
 func (p *people) unread(day *today, source report.Source, field directory.Field, readable func(*member) bool) []report.Unread {
 	var out []report.Unread
-	if p.failing || !p.snapshot.IsZero() && p.snapshot.Before(day.window.From) {
+	if p.failing || !p.snapshot.IsZero() && p.snapshot.Before(day.noon.Add(-readWithin)) {
 		out = append(out, report.Unread{Source: report.SourceDirectory, Since: p.snapshot})
 	}
 	if readable == nil {

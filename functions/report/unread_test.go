@@ -61,3 +61,22 @@ func TestAReportIsNotMadeForTheDaysBeforeItWasSwitchedOnAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestADirectoryThatWasNotReadForHoursIsNoDayWithoutNews: nothing failed, and nothing was read either.
+func TestADirectoryThatWasNotReadForHoursIsNoDayWithoutNews(t *testing.T) {
+	d := newDesk(t)
+	d.calm("wwstill") // read two hours before noon
+	d.OK(d.due(d.Context()))
+	d.OK(d.operator.PutSnapshot(d.Context(), ledger.Snapshot{Corp: "wwstill", At: noon.Add(2 * time.Hour)}))
+	d.askedAll("wwstill", noon.Add(22*time.Hour))
+	d.at = noon.Add(24*time.Hour + time.Second)
+	d.OK(d.due(d.Context()))
+	for day, want := range map[string]bool{"2032-02-10": false, "2032-02-11": true} {
+		for _, kind := range []string{"R2", "R3", "R4", "R5", "R8"} {
+			text := d.mailsOf("wwstill", day, kind)["eye@still.example"].Text
+			if strings.Contains(text, "Not read: WeCom's directory, since 2032-02-10 14:00") != want || (text == "") == want {
+				t.Errorf("%s of %s says\n%s", kind, day, text)
+			}
+		}
+	}
+}
