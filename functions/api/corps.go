@@ -30,12 +30,13 @@ type corpAnswer struct {
 	Name        string         `json:"name"`
 	Simulated   bool           `json:"simulated"` // played: nothing of it is real
 	Added       string         `json:"added,omitempty"`
+	App         bool           `json:"app"`         // an app of the company's may write to members: users without email are told in WeCom
 	May         []string       `json:"may"`         // what the caller may do, in the words of refusals
 	Departments []int          `json:"departments"` // for which; 1 is the whole company
 }
 
 func (a *api) corpAnswer(p access.Person, c ledger.Corp) corpAnswer {
-	out := corpAnswer{ID: c.ID, Name: c.Name, Simulated: c.Simulated, Added: rfc3339(c.Added), May: []string{}, Departments: []int{}}
+	out := corpAnswer{ID: c.ID, Name: c.Name, Simulated: c.Simulated, Added: rfc3339(c.Added), App: c.App != 0, May: []string{}, Departments: []int{}}
 	for _, action := range access.Actions() {
 		if !p.Reach(action, c.ID).None() {
 			out.May = append(out.May, string(action))

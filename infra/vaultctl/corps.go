@@ -36,7 +36,7 @@ func corpsList(ctx context.Context, p *program, args []string) error {
 		for i, r := range c.ReportTo {
 			to[i] = r.Address
 		}
-		err := enc.Encode(map[string]any{"corp": c.ID, "name": c.Name, "report_to": to, "simulated": c.Simulated, "added": c.Added.Format(time.RFC3339)})
+		err := enc.Encode(map[string]any{"corp": c.ID, "name": c.Name, "report_to": to, "simulated": c.Simulated, "added": c.Added.Format(time.RFC3339), "app_agent": c.App})
 		if err != nil {
 			return err
 		}
@@ -49,6 +49,8 @@ type choices struct {
 	flags                       *flag.FlagSet
 	id, name, reportTo, lang    *string
 	archiveFile, contacts, cust *string
+	appFile                     *string
+	appAgent                    *int
 	simulated                   *bool
 }
 
@@ -57,6 +59,7 @@ func newChoices(name string) choices {
 	return choices{
 		flags: f, id: f.String("corp", "", ""), name: f.String("name", "", ""), reportTo: f.String("report-to", "", ""), lang: f.String("lang", "", ""),
 		archiveFile: f.String("secret-file", "", ""), contacts: f.String("contacts-secret-file", "", ""), cust: f.String("customer-secret-file", "", ""),
+		appFile: f.String("app-secret-file", "", ""), appAgent: f.Int("app-agent", 0, ""),
 		simulated: f.Bool("simulated", false, ""),
 	}
 }
@@ -114,6 +117,15 @@ func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp, keep fu
 	}
 	if err := keep(*c); err != nil {
 		return err
+	}
+	if *ch.appFile != "" || given["app-agent"] {
+		said, err := p.changeApp(ctx, *c, *ch.appFile, *ch.appAgent)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(p.out, said); err != nil {
+			return err
+		}
 	}
 	if *ch.archiveFile == "" {
 		return nil

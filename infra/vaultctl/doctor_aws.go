@@ -60,7 +60,7 @@ func (d *doctor) queues(ctx context.Context) {
 	client := sqs.NewFromConfig(d.aws)
 	for _, q := range []struct{ name, variable, url string }{
 		{"batches", "BATCH_QUEUE_URL", d.where.Batches}, {"media", "MEDIA_QUEUE_URL", d.where.Media}, {"reports", "REPORT_QUEUE_URL", d.where.Reports},
-		{"mails", "MAIL_QUEUE_URL", d.where.Mails}, {"redrives", "REDRIVE_QUEUE_URL", d.where.Redrives}, {"feedback", "FEEDBACK_QUEUE_URL", d.where.Feedback},
+		{"mails", "MAIL_QUEUE_URL", d.where.Mails}, {"messages in WeCom", "TELL_QUEUE_URL", d.where.Tells}, {"redrives", "REDRIVE_QUEUE_URL", d.where.Redrives}, {"feedback", "FEEDBACK_QUEUE_URL", d.where.Feedback},
 	} {
 		check := "queue " + q.name
 		if q.url == "" {

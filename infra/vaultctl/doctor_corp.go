@@ -47,6 +47,7 @@ func (d *doctor) company(ctx context.Context, c ledger.Corp) {
 			d.well("clock of WeCom", c.ID, "as the functions have it")
 		}
 	}
+	d.app(ctx, c)
 	for _, test := range []func(context.Context, ledger.Corp) error{d.fetching, d.keysHeld, d.left, d.waiting, d.mails} {
 		if err := test(ctx, c); err != nil {
 			d.cannot("ledger", c.ID, err, "see that your rights reach the stack's tables")

@@ -58,6 +58,8 @@ type settings struct {
 	Media             string `env:"MEDIA_QUEUE_URL" optional:"true"`
 	Reports           string `env:"REPORT_QUEUE_URL" optional:"true"`
 	Mails             string `env:"MAIL_QUEUE_URL" optional:"true"`
+	Tells             string `env:"TELL_QUEUE_URL" optional:"true"`
+	TellFunction      string `env:"TELL_FUNCTION" optional:"true"` // corps add and set need it too
 	Feedback          string `env:"FEEDBACK_QUEUE_URL" optional:"true"`
 	ReportsBucket     string `env:"REPORTS_BUCKET" optional:"true"`
 	From              string `env:"MAIL_FROM" optional:"true"`
@@ -101,7 +103,7 @@ func commands() []command {
 	return []command{
 		{"status", "status [-corp ID]: what is archived, what waits, how long until something is lost", status},
 		{"corps", "corps list | add -corp ID -secret-file FILE -report-to ADDRESS,… [SETTINGS] | set -corp ID SETTINGS: companies; SETTINGS are -name NAME, -report-to ADDRESS,…, " +
-			"-lang zh|en, -secret-file, -contacts-secret-file and -customer-secret-file FILE", corps},
+			"-lang zh|en, -secret-file, -contacts-secret-file and -customer-secret-file FILE, and -app-secret-file FILE -app-agent N, by which users without email are told in WeCom", corps},
 		{"callbacks", "callbacks set -corp ID -kind contacts|customer|archive -token-file FILE -key-file FILE | list -corp ID: the Token and EncodingAESKey of an address " +
 			"to which WeCom tells of changes, entered here before WeCom's console is told the address", callbacks},
 		{"keys", "keys list -corp ID | new -corp ID [-ver N] | add -corp ID -ver N -file FILE.pem [-wait]: private keys by version", keys},

@@ -28,10 +28,11 @@ type state struct {
 	Waiting   int             `json:"attachments_waiting"`
 	Media     map[string]int  `json:"attachments"` // by outcome
 	Mails     map[string]int  `json:"mails"`       // by state
+	Tellings  map[string]int  `json:"tellings"`    // messages in WeCom, by state
 	Alarms    []string        `json:"alarms"`      // open ones
 
 	MailFates  map[string]int     `json:"mail_fates"`       // of mails that were sent, as far as SES has said
-	Doubles    int                `json:"possible_doubles"` // mails that were, or may have been, sent twice
+	Doubles    int                `json:"possible_doubles"` // mails, and messages in WeCom, that were, or may have been, sent twice
 	Suppressed []suppressedPublic `json:"suppressed"`       // receivers that get no mails any more, masked
 
 	// Hours before something leaves WeCom's window, at least. null if the clock does not run; the word beside it says why.
@@ -80,7 +81,7 @@ func (p *program) state(ctx context.Context, c ledger.Corp) (state, error) {
 	}
 	s := state{
 		Corp: c.ID, Name: c.Name, Cursor: cursor.Seq, CaughtUp: rfc3339(cursor.CaughtUp), LastWhole: rfc3339(cursor.LastWhole), Empties: cursor.Empties,
-		Trouble: cursor.Trouble, SetAside: map[string]int{}, Media: map[string]int{}, Mails: map[string]int{}, Alarms: []string{}, MailFates: map[string]int{}, Suppressed: []suppressedPublic{},
+		Trouble: cursor.Trouble, SetAside: map[string]int{}, Media: map[string]int{}, Mails: map[string]int{}, Tellings: map[string]int{}, Alarms: []string{}, MailFates: map[string]int{}, Suppressed: []suppressedPublic{},
 	}
 	err = p.ledger.Batches(ctx, c.ID, "", func(b ledger.BatchRow) bool {
 		s.Batches++
@@ -104,6 +105,14 @@ func (p *program) state(ctx context.Context, c ledger.Corp) (state, error) {
 		return state{}, err
 	}
 	if err := p.mailState(ctx, c.ID, &s); err != nil {
+		return state{}, err
+	}
+	err = p.ledger.Tellings(ctx, c.ID, func(t ledger.Telling) bool {
+		s.Tellings[t.State]++
+		s.Doubles += t.Doubles
+		return true
+	})
+	if err != nil {
 		return state{}, err
 	}
 	alarms, err := p.ledger.Alarms(ctx, c.ID)
