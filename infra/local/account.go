@@ -62,9 +62,20 @@ func (d *day) account(ctx context.Context) (int, error) {
 			return exitLost, err
 		}
 		c.print(d.out)
+		told, err := d.tellings(ctx, corp)
+		if err != nil {
+			return exitLost, err
+		}
+		if said := told.String(); said != "" {
+			fmt.Fprintf(d.out, "    WeCom told: %s\n", said)
+		}
 		lost, waits = append(lost, c.lost...), append(waits, c.waits...)
 	}
-	fmt.Fprintf(d.out, "  mails sent %d\n", sent)
+	inWeCom, err := d.countTellings(ctx)
+	if err != nil {
+		return exitLost, err
+	}
+	fmt.Fprintf(d.out, "  mails sent %d, messages in WeCom %d\n", sent, inWeCom)
 	jobs, dead := d.Queued()
 	if jobs > 0 {
 		waits = append(waits, some(jobs, "job is", "jobs are")+" still in the queues")

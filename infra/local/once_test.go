@@ -356,6 +356,9 @@ func TestARunStaysUpUntilItIsAskedToEndAndTheNextPlaysTheNextDay(t *testing.T) {
 		r := start(t, data)
 		r.until(t, 2*time.Minute, "everything stays up")
 		wantSaid(t, r.said(), "day "+strconv.Itoa(i+1), "mailbox", "AWS endpoint", "make ctl", "aws ")
+		// Each kind of WeCom's words has come, and something came of it: on the second day a customer leaves the group, about whom nobody is asked.
+		wantSaid(t, r.said(), "WeCom told: change_contact ", " of the history carry its word)", "change_external_chat "+strconv.Itoa(i+1)+" (consent of 1 contact asked at once)",
+			"change_external_contact "+strconv.Itoa(i+1)+" (consent of "+[]string{"1 contact", "2 contacts"}[i]+" asked at once)", "msgaudit_notify ")
 		children := descendants(r.Process.Pid)
 		// The operator's command goes through the run that is up.
 		code, out := exitCode(t, ctl(t, "-data", data, "status"))

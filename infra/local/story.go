@@ -61,6 +61,11 @@ func (d *day) playStory(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, c := range story.Corps {
+		if err := d.app(ctx, c); err != nil {
+			return err
+		}
+	}
 	if err := d.invoke(ctx, "DirectoryFunction"); err != nil {
 		return err
 	}
@@ -94,6 +99,9 @@ func (d *day) enrol(ctx context.Context, c wecomsim.DemoCompany) error {
 	if _, err := d.ledger.Corp(ctx, id); errors.Is(err, ledger.ErrAbsent) {
 		files := map[string]string{}
 		for _, s := range c.Secrets {
+			if s.Agent != 0 {
+				continue // see app
+			}
 			switch s.Kind {
 			case wecomsim.KindArchive:
 				files["-secret-file"] = s.Value
@@ -186,29 +194,6 @@ func (d *day) step(ctx context.Context, step wecomsim.DemoStep) error {
 		return err
 	}
 	d.say("archived %d messages so far, %d set aside, %d attachments waiting", p.archived, p.asides, p.waiting)
-	return nil
-}
-
-// heard waits until WeCom has told everything: what is under way while the clock moves would be of yesterday, and refused.
-func (d *day) heard(ctx context.Context, since time.Time) error {
-	for _, corp := range d.corps {
-		all, err := d.sim.Settle(ctx, wecomsim.Settle{Corp: string(corp)})
-		if err != nil && ctx.Err() != nil {
-			return err
-		}
-		if err != nil { // what is not told is found by the next reading
-			d.say("corp %s was not told of everything: %v", corp, err)
-		}
-		n := 0
-		for _, e := range all {
-			if e.Event == "change_contact" && e.State == wecomsim.DeliveryDelivered && e.Due >= since.UnixMilli() {
-				n++
-			}
-		}
-		if n > 0 {
-			d.say("WeCom has told of %s of members and departments of corp %s, which are read again", some(n, "change", "changes"), corp)
-		}
-	}
 	return nil
 }
 

@@ -132,7 +132,7 @@ func demoSteps(day int) []demoStepDef {
 				return errors.Join(
 					d.play(DemoCorp, 3, 0.15, (*player).oddities, (*player).mishaps),
 					d.play(DemoSmallCorp, 1, 0.1),
-					d.changeOfMind(), d.trouble())
+					d.changeOfMind(), d.customers(), d.trouble())
 			}},
 			{"the late key arrives", hour(8), hour(9), func(d *demoRun) error {
 				return errors.Join(d.lateKey(DemoCorp), d.play(DemoCorp, 4, 0.1))
@@ -147,7 +147,7 @@ func demoSteps(day int) []demoStepDef {
 			return errors.Join(d.joiners(), d.play(DemoCorp, day, 0.3, (*player).everyday), d.play(DemoSmallCorp, day, 0.15))
 		}},
 		{"midday", hour(3), hour(6), func(d *demoRun) error {
-			return errors.Join(d.loseMobile(), d.lives(), d.play(DemoCorp, day+3, 0.25, (*player).contactsKinds), d.changeOfMind())
+			return errors.Join(d.loseMobile(), d.lives(), d.play(DemoCorp, day+3, 0.25, (*player).contactsKinds), d.changeOfMind(), d.customers())
 		}},
 		{"evening", hour(6), hour(10.5), func(d *demoRun) error {
 			return errors.Join(d.play(DemoCorp, day+5, 0.25, (*player).everyday, (*player).officeKinds), d.play(DemoSmallCorp, day+1, 0.15, (*player).everyday))
@@ -398,7 +398,7 @@ func (s *Sim) demoFound(day time.Time) ([]DemoEvent, error) {
 		contacts contacts
 	}{
 		{NewCorp{Corp: DemoCorp, Name: "海岳资产管理 Haiyue Asset Management", FirstSeq: 1, PageBytes: 200_000, Secrets: []Secret{
-			{Kind: KindArchive}, {Kind: KindCustomer}, {Kind: KindLegacyApp},
+			{Kind: KindArchive}, {Kind: KindCustomer}, {Kind: KindLegacyApp}, {Kind: KindNewApp, Agent: 1000007},
 		}}, demoContacts(demoFounded(day))},
 		{NewCorp{Corp: DemoSmallCorp, Name: "云雀贸易 Skylark Trading", FirstSeq: demoSmallFirstSeq, Secrets: []Secret{
 			{Kind: KindArchive}, {Kind: KindNewApp},
