@@ -44,7 +44,8 @@ var promises = []promise{
 		"shared/report.TestNewUsersAreListedWithWhatIsLeftToPeople", "shared/report.TestEachListHasTheColumnsThatPeopleActOn", "functions/report.TestWhoJoinedEarlierAndIsNotReadyYetIsListedWithTheDaysSince", "functions/directory.TestARecordIsThereFromTheFirstReadingOn"}},
 	{"T12", "external members who refused or have not answered; agreed by default and unreadable stand apart", []string{
 		"shared/report.TestGroupsAreListedApartByWhatIsKnown", "shared/consent.TestConsentIsNotPresumed", "functions/consent.TestAGroupIsABreachFromTheRefusalToTheConsent"}},
-	{"T13", "user, contact and group by name; a group that can't be looked up by what its messages tell, with the reason", []string{
+	{"T13", "user, contact and group by name; a group that can't be looked up by what its messages tell, with the reason, and by the name that an admin entered", []string{
+		"functions/api.TestAnAdminNamesAGroupOfWhichWeComTellsNoName", "infra/vaultctl.TestAGroupIsNamedFromTheShell", "functions/report.TestAGroupThatWeComDoesNotNameIsCalledWhatAnAdminEntered",
 		"shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen", "functions/consent.TestOfAGroupThatWeComDoesNotShowTheMessagesTell", "functions/report.TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp"}},
 	{"T14", "told within the hour, listed while it lasts, closed once; messages that were not archived are not known, and no number", []string{
 		"infra.TestRefusalsAreLookedForMoreThanOnceAnHour", "functions/report.TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver", "shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen"}},

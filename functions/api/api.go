@@ -114,6 +114,9 @@ func (a *api) operations() []operation {
 		{id: "listSuppressions", method: http.MethodGet, path: "/v1/corps/{corp}/suppressions", action: access.ReadReceivers, people: true, run: a.listSuppressions},
 		{id: "getSuppression", method: http.MethodGet, path: "/v1/corps/{corp}/suppressions/{suppression}", action: access.ReadReceivers, people: true, run: a.getSuppression},
 		{id: "liftSuppression", method: http.MethodDelete, path: "/v1/corps/{corp}/suppressions/{suppression}", action: access.ChangeReceivers, change: true, run: a.liftSuppression},
+		{id: "getRoomName", method: http.MethodGet, path: "/v1/corps/{corp}/rooms/{room}/name", action: access.ReadSettings, people: true, run: a.getRoomName},
+		{id: "nameRoom", method: http.MethodPut, path: "/v1/corps/{corp}/rooms/{room}/name", action: access.ChangeSettings, change: true, people: true, run: a.nameRoom},
+		{id: "unnameRoom", method: http.MethodDelete, path: "/v1/corps/{corp}/rooms/{room}/name", action: access.ChangeSettings, change: true, run: a.unnameRoom},
 		{id: "getStatus", method: http.MethodGet, path: "/v1/corps/{corp}/status", action: access.ReadStatus, run: a.getStatus},
 	}
 }
@@ -373,7 +376,7 @@ const longestWord = 256
 func (a *api) audit(ctx context.Context, op operation, c *call, outcome string) error {
 	object := c.object
 	if object == "" {
-		object = c.segment["receiver"] + c.segment["report"] + c.segment["userid"] + c.segment["version"] + c.segment["suppression"] // a path has one of them at most
+		object = c.segment["receiver"] + c.segment["report"] + c.segment["userid"] + c.segment["version"] + c.segment["suppression"] + c.segment["room"] // a path has one of them at most
 	}
 	short := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), longestWord)], "") }
 	return a.ledger.Audit(ctx, ledger.AuditEntry{At: a.now(), Actor: "api:" + short(c.person.Subject), Action: "api " + op.id,

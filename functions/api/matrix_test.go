@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/ledger"
 )
 
 // TestTheMatrix asks every operation of the description as every role about every kind of department, and holds each answer against what the description
@@ -40,7 +43,18 @@ func TestTheMatrix(t *testing.T) {
 				if before, after, ofOne := strings.Cut(path, "{suppression}"); ofOne {
 					path, targeted, headers[1] = before+d.dead(department)+after, true, fmt.Sprintf(`"%d"`, noon.UnixMilli())
 				}
+				if strings.Contains(path, "{room}") {
+					room := d.wechatGroup()
+					path, headers[1] = strings.Replace(path, "{room}", room, 1), `"0"`
+					if op.ID == "unnameRoom" {
+						_, err := d.operator.NameRoom(t.Context(), ledger.RoomName{Corp: corp, Room: archive.RoomID(room), Name: "N", By: "operator", At: noon})
+						d.OK(err)
+						headers[1] = `"1"`
+					}
+				}
 				switch op.ID {
+				case "nameRoom":
+					body = `{"name":"Weavers"}`
 				case "addReceiver", "changeReceiver":
 					body = fmt.Sprintf(`{"name":"N","address":"cell%d@reed.example","language":"zh","department":%d,"reports":["R1"]}`, cells, department)
 				case "getPreview":
@@ -73,7 +87,8 @@ func TestTheMatrix(t *testing.T) {
 }
 
 func expected(op described, person, relation string, targeted bool) int {
-	done := map[string]int{"addReceiver": http.StatusCreated, "importHRFile": http.StatusCreated, "removeReceiver": http.StatusNoContent, "liftSuppression": http.StatusNoContent}[op.ID]
+	done := map[string]int{"addReceiver": http.StatusCreated, "importHRFile": http.StatusCreated, "removeReceiver": http.StatusNoContent, "liftSuppression": http.StatusNoContent,
+		"unnameRoom": http.StatusNoContent}[op.ID]
 	if done == 0 {
 		done = http.StatusOK
 	}

@@ -160,6 +160,7 @@ type named struct {
 	members   map[archive.PartyID]ours
 	externals map[archive.PartyID]directory.External
 	rooms     map[archive.RoomID]directory.Room
+	entered   map[archive.RoomID]ledger.RoomName // names that WeCom does not show
 }
 
 // ours is a member as R6 names him.
@@ -169,7 +170,7 @@ type ours struct {
 }
 
 func (r *reporter) groupCompany(ctx context.Context, corp archive.CorpID) (named, error) {
-	k := named{map[archive.PartyID]ours{}, map[archive.PartyID]directory.External{}, map[archive.RoomID]directory.Room{}}
+	k := named{map[archive.PartyID]ours{}, map[archive.PartyID]directory.External{}, map[archive.RoomID]directory.Room{}, map[archive.RoomID]ledger.RoomName{}}
 	var odd error
 	err := r.ledger.Entries(ctx, corp, "", func(e directory.Entry) bool {
 		switch e.Kind {
@@ -188,7 +189,10 @@ func (r *reporter) groupCompany(ctx context.Context, corp archive.CorpID) (named
 		}
 		return odd == nil
 	})
-	return k, errors.Join(err, odd)
+	if err = errors.Join(err, odd); err != nil {
+		return k, err
+	}
+	return k, r.ledger.RoomNames(ctx, corp, func(n ledger.RoomName) bool { k.entered[n.Room] = n; return true })
 }
 
 // groupsFacts is what R6 tells the whole company: of the alarms given, and for the day's list also of the groups of which it can't be told who agreed, and
@@ -277,7 +281,11 @@ func apart(list []ledger.Standing) bool {
 // group is one group, and our users in it.
 func (r *reporter) group(ctx context.Context, talk *ledger.Talk, known named, g report.Group, list []ledger.Standing) (report.Group, []report.GroupRow, error) {
 	room := known.rooms[g.ID]
-	g.Name = room.Name
+	if g.Name = room.Name; g.Name == "" {
+		if n := known.entered[g.ID]; n.Name != "" {
+			g.Name, g.Entered = n.Name, n.At
+		}
+	}
 	var unread time.Time
 	for _, s := range list {
 		if s.Subject.External == "" {

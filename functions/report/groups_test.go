@@ -271,6 +271,52 @@ func TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp(t *testing.T) {
 	}
 }
 
+// T13: reports call a group what an admin calls it, and say so, until WeCom shows a name.
+func TestAGroupThatWeComDoesNotNameIsCalledWhatAnAdminEntered(t *testing.T) {
+	d := newDesk(t)
+	c := d.withGroups("wwnamed")
+	for _, room := range []archive.RoomID{"wrdark", "wrlane"} {
+		for i, name := range []string{"Earlier", "Night ferry"} {
+			_, err := d.operator.NameRoom(t.Context(), ledger.RoomName{Corp: c.ID, Room: room, Name: name, By: "an admin", At: noon.Add(-72 * time.Hour), Rev: i})
+			d.OK(err)
+		}
+	}
+	d.at = noon.Add(-2 * time.Hour)
+	d.breach(c.ID, true)
+	d.at = noon.Add(time.Minute)
+	d.OK(d.due(t.Context()))
+	found := false
+	for _, m := range d.planned(c.ID) {
+		if m.Report != "R6" || m.To != "audit@tern.example" || m.Day != noon.Format(time.DateOnly) {
+			continue
+		}
+		found = true
+		l := d.letter(m)
+		const marked = "Night ferry [name entered by an admin on 2032-02-07]"
+		for _, text := range []string{l.Text, l.HTML, l.Attachment} {
+			if !strings.Contains(text, "Night ferry") || strings.Contains(text, "Earlier") || !strings.Contains(text, "Tern lane") || strings.Contains(text, "Tern lane [") {
+				t.Errorf("the list:\n%s", text)
+			}
+		}
+		if !strings.Contains(l.Text, marked) || !strings.Contains(l.Attachment, marked) {
+			t.Errorf("it does not say whose name it is:\n%s", l.Text)
+		}
+	}
+	if !found {
+		t.Error("no list")
+	}
+	_, err := d.operator.NameRoom(t.Context(), ledger.RoomName{Corp: c.ID, Room: "wrdark", By: "an admin", At: noon, Rev: 2})
+	d.OK(err)
+	day := d.day(c, noon.Add(time.Hour), &company{})
+	f, err := d.groupsDay(t.Context(), day)
+	d.OK(err)
+	for _, g := range f.Groups {
+		if g.ID == "wrdark" && (g.Name != "" || !g.Entered.IsZero()) {
+			t.Errorf("taken away: %+v", g)
+		}
+	}
+}
+
 // TestAnAlertOfGroupsSurvivesEachWrite refuses each write of an alert, or does it and says that it failed, and asks again.
 func TestAnAlertOfGroupsSurvivesEachWrite(t *testing.T) {
 	t.Parallel()

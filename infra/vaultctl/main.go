@@ -109,6 +109,7 @@ func commands() []command {
 		{"keys", "keys list -corp ID | new -corp ID [-ver N] | add -corp ID -ver N -file FILE.pem [-wait]: private keys by version", keys},
 		{"receivers", receiversUsage, receivers},
 		{"people", peopleUsage, people},
+		{"rooms", roomsUsage, rooms},
 		{"messages", "messages -corp ID [-format jsonl]: one JSON object a line for every seq ever handed out", messages},
 		{"set-aside", "set-aside -corp ID [-reason WORD] [-ver N]: items that can't be opened, one JSON object a line", setAside},
 		{"redrive", "redrive -corp ID [-reason WORD] [-ver N] [-wait]: try set-aside items again; -wait tells until nothing changes any more", redrive},

@@ -195,6 +195,7 @@ func TestEachOperationOfTheAPIHasItsCommand(t *testing.T) {
 		"listReceivers": "receivers list", "getReceiver": "receivers list", "addReceiver": "receivers add", "changeReceiver": "receivers change", "removeReceiver": "receivers remove",
 		"listMails": "receivers mails", "listSuppressions": "receivers suppressed", "getSuppression": "receivers suppressed", "liftSuppression": "receivers lift",
 		"getStatus": "status", "listPeople": "people", "getPerson": "people", "listHRFiles": "people", "importHRFile": "people", "getHRFile": "people",
+		"getRoomName": "rooms name", "nameRoom": "rooms name", "unnameRoom": "rooms name",
 	}
 	text, err := os.ReadFile("../../functions/api/openapi.json")
 	if err != nil {

@@ -36,6 +36,7 @@ import (
 //	  repeat#<corp>       <hash>                              a request that may come again by the same key; <hash> is of who asks and the key
 //	  receiver#<corp>     r-<16 hex digits>                   a receiver of reports that was entered
 //	  receiver#<corp>     h-<userid>                          what was edited of a head of department
+//	  roomname#<corp>     <room>#<rev, 10 digits>             a name that was entered for a room, or taken away: each of them stays
 //	  hrfile#<corp>       <version, 10 digits>                a version of the company's own file about its people
 //	  alarm#<corp>        <cause>                             an alarm: open or over
 //	  breach#<corp>       <room>                              an alarm about a group with members who have not agreed: open or over
@@ -90,6 +91,7 @@ import (
 //	telling    corp day report member text state owner until attempt app asked doubles msgid reason at nudges nudged nudged_owner
 //	repeat     of (hash of what was asked for) at answer
 //	receiver   corp receiver (JSON) rev
+//	roomname   room name by at rev
 //	hrfile     corp number sha256 object version size rows by at from
 //	suppressed  corp address reason detail mail since lifted
 //	heard      fate fate_detail mail fate_at
@@ -147,7 +149,11 @@ func headPK(c archive.CorpID) string      { return "heads#" + c.KeyPart() }
 func snapshotPK(c archive.CorpID) string  { return "snap#" + c.KeyPart() }
 func latestPK(c archive.CorpID) string    { return "latest#" + c.KeyPart() }
 func hrFilePK(c archive.CorpID) string    { return "hrfile#" + c.KeyPart() }
-func hrFileSK(number int) string          { return fmt.Sprintf("%010d", number) }
+func roomNamePK(c archive.CorpID) string  { return "roomname#" + c.KeyPart() }
+func roomNameSK(room archive.RoomID, rev int) string {
+	return idPart(string(room)) + "#" + fmt.Sprintf("%010d", rev)
+}
+func hrFileSK(number int) string { return fmt.Sprintf("%010d", number) }
 
 const latestSK = "snapshot"
 

@@ -159,6 +159,15 @@ func (e Edit) Checked() (Edit, error) {
 	return e, r.err()
 }
 
+// CheckName is a name for a thing that people know, in the form in which it is kept, or a *Refusal.
+func CheckName(name string) (string, error) {
+	var r Refusal
+	if name = r.name("name", name); name == "" && len(r.Problems) == 0 {
+		r.add("name", "it is empty", "enter what people call it")
+	}
+	return name, r.err()
+}
+
 // mostAdmins is more account admins than any company has use for: each gets every urgent alert.
 const mostAdmins = 20
 

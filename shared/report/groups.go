@@ -37,7 +37,8 @@ type GroupRow struct {
 // Group is one group with external contacts.
 type Group struct {
 	ID        archive.RoomID
-	Name      string // "" if it has none, or WeCom does not show it
+	Name      string    // "" if it has none, or WeCom does not show it
+	Entered   time.Time // when somebody of the company entered the name, which WeCom does not show; zero: it is WeCom's
 	News      News
 	FirstSeen time.Time // when the alarm began; zero: there is none
 	Ended     time.Time // for Over
@@ -378,12 +379,20 @@ func (s seen) count(state consent.State) int {
 func (g Group) name(l Language) string {
 	id := clip(string(g.ID), 64)
 	if name := clip(g.Name, 80); name != "" {
-		return name + " (" + id + ")"
+		return name + g.entered(l) + " (" + id + ")"
 	}
 	if g.Shown {
 		return l.sayf("has no name (%s)", "无名称（%s）", id)
 	}
 	return l.sayf("name not shown to us (%s)", "名称不可见（%s）", id)
+}
+
+// entered marks a name that is not WeCom's.
+func (g Group) entered(l Language) string {
+	if g.Entered.IsZero() {
+		return ""
+	}
+	return l.sayf(" [name entered by an admin on %s]", "［名称由管理员于 %s 录入］", g.Entered.UTC().Format("2006-01-02"))
 }
 
 func (s seen) usersText(l Language) string {

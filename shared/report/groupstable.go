@@ -97,7 +97,7 @@ func (x groupLine) row(v View) sheetRow {
 		alert = v.at(x.group.FirstSeen)
 	}
 	return sheetRow{cells: []sheetCell{
-		text(state), text(clip(x.group.Name, 80)), text(clip(string(x.group.ID), 64)), {lines: users}, text(who), text(id), text(began),
+		text(state), text(clip(x.group.Name, 80) + x.group.entered(l)), text(clip(string(x.group.ID), 64)), {lines: users}, text(who), text(id), text(began),
 		{lines: []string{alert}, sort: fmt.Sprint(x.group.FirstSeen.Unix())}, text(l.say("not known", "未知")), {lines: known},
 	}}
 }
