@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
@@ -69,43 +68,15 @@ func (r *refresher) rereadOutside(ctx context.Context, job queue.DirectoryJob) e
 // shows says whether a look showed what was looked at, or that it is no more.
 func shows(o directory.Observation) bool { return len(o.Reading.Rooms)+len(o.Reading.Externals) > 0 }
 
-// outsideChanges is which states a look at a room or contact changes: its own, and those of the contacts whom the room has since it was last read, whose names
-// it shows.
+// outsideChanges is which states a look at a room or contact changes.
 func (r *refresher) outsideChanges(ctx context.Context, corp archive.CorpID, w who, o directory.Observation) ([]directory.Entry, error) {
-	held, err := r.ledger.Held(ctx, corp, w.kind, w.id)
+	held := func(w reading.Who) (directory.Entry, error) {
+		h, err := r.ledger.Held(ctx, corp, w.Kind, w.ID)
+		return h.Entry, err
+	}
+	changes, err := reading.BecomeOutside(held, reading.Who{Kind: w.kind, ID: w.id}, o)
 	if err != nil {
-		return nil, err
-	}
-	newest := []directory.Entry{}
-	var before directory.Room
-	if held.Fields != "" {
-		newest = append(newest, held.Entry)
-		if w.kind == directory.KindRoom {
-			if before, err = directory.Parse[directory.Room](held.Fields); err != nil {
-				return nil, fmt.Errorf("room %s of corp %s: %w", w.id, corp, err)
-			}
-		}
-	}
-	for i, room := range o.Reading.Rooms {
-		var came []directory.ReadExternal
-		for _, x := range room.Externals {
-			if slices.Contains(before.Members, x.ID) {
-				continue
-			}
-			came = append(came, x)
-			known, err := r.ledger.Held(ctx, corp, directory.KindExternal, string(x.ID))
-			if err != nil {
-				return nil, err
-			}
-			if known.Fields != "" {
-				newest = append(newest, known.Entry)
-			}
-		}
-		o.Reading.Rooms[i].Externals = came
-	}
-	changes, err := directory.Compare(newest, o.Reading, o.Asked)
-	if err != nil {
-		return nil, fmt.Errorf("compare a %s of corp %s: %w", w.kind, corp, err)
+		return nil, fmt.Errorf("a look in corp %s: %w", corp, err)
 	}
 	return changes, nil
 }

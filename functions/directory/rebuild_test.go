@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -38,7 +39,9 @@ func (r *rig) live() map[reading.Who]reading.Life {
 	r.Helper()
 	lives := map[reading.Who]reading.Life{}
 	r.ok(r.ledger.Helds(r.Context(), corp, func(h ledger.Held) bool {
-		if followed(h.Kind) {
+		if !followed(h.Kind) {
+			lives[reading.Who{Kind: h.Kind, ID: h.ID}] = reading.Life{States: must[[]directory.Entry](r.T)(r.ledger.EntryHistory(r.Context(), corp, h.Kind, h.ID))}
+		} else {
 			life := must[ledger.Life](r.T)(r.ledger.Life(r.Context(), corp, h.Kind, h.ID))
 			events := must[[]directory.Event](r.T)(r.ledger.KeptEvents(r.Context(), corp, life.Events))
 			for i := range events {
@@ -88,7 +91,14 @@ func TestTheHistoryCanBeMadeAgainOfWhatS3Has(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRig(t)
+		r.consent = func(context.Context, queue.ConsentJob) error { return nil }
 		r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
+		if rapid.Bool().Draw(rt, "customers") {
+			r.hold(corp, secrets.Customer, "customer-of-"+string(corp))
+		}
+		if rapid.Bool().Draw(rt, "talk") {
+			r.talk(corp)
+		}
 		var told []queue.DirectoryJob // not done yet
 		tell := func(id string, says directory.Telling) {
 			n := directory.Notice{Kind: directory.KindMember, ID: id, At: r.at.Truncate(time.Second), Says: says}
@@ -99,7 +109,7 @@ func TestTheHistoryCanBeMadeAgainOfWhatS3Has(t *testing.T) {
 			label := fmt.Sprint("step ", i)
 			r.at = r.at.Add(time.Duration(rapid.IntRange(1, 50).Draw(rt, label+" later")) * time.Minute)
 			id := rapid.SampledFrom([]string{"ines", "bo", "tomas"}).Draw(rt, label+" who")
-			switch rapid.SampledFrom([]string{"snapshot", "snapshot", "double", "change", "change", "leave", "look", "look", "trouble", "secret"}).Draw(rt, label) {
+			switch rapid.SampledFrom([]string{"snapshot", "snapshot", "double", "change", "change", "leave", "look", "look", "trouble", "secret", "talk", "group", "group", "contact", "outside"}).Draw(rt, label) {
 			case "snapshot":
 				r.refreshed(corp)
 			case "double":
@@ -114,6 +124,32 @@ func TestTheHistoryCanBeMadeAgainOfWhatS3Has(t *testing.T) {
 			case "leave":
 				r.change(wecomsim.ChangeContacts{Remove: []string{id}})
 				tell(id, directory.ToldDeleted)
+			case "talk":
+				r.talk(corp)
+			case "group":
+				group := rapid.SampledFrom([]wecomsim.Room{
+					{ID: inside, Kind: wecomsim.RoomInternal, Name: "Pier 5", Owner: "bo", Members: []string{"ines", "bo", robot}},
+					{ID: outside, Kind: wecomsim.RoomExternal, Name: "Quay talk", Owner: "ines", Members: []string{"ines", partner, guest, customer}},
+					{ID: outside, Kind: wecomsim.RoomExternal, Name: "Quay", Owner: "bo", Members: []string{"bo", partner}},
+				}).Draw(rt, label+" group")
+				r.change(wecomsim.ChangeContacts{Rooms: []wecomsim.Room{group}})
+				if rapid.IntRange(0, 3).Draw(rt, label+" dismissed") == 0 {
+					r.change(wecomsim.ChangeContacts{Remove: []string{group.ID}})
+				}
+				told = append(told, queue.DirectoryJob{Corp: corp, Kind: directory.KindRoom, ID: outside})
+			case "contact":
+				r.change(wecomsim.ChangeContacts{Externals: []wecomsim.External{{ID: customer, Name: rapid.SampledFrom([]string{"远山", "Yuan"}).Draw(rt, label+" name"), Type: 1,
+					FollowUsers: []wecomsim.Follow{{UserID: rapid.SampledFrom([]string{"ines", "bo"}).Draw(rt, label+" follower")}}}}})
+				if rapid.IntRange(0, 3).Draw(rt, label+" lost") == 0 {
+					r.change(wecomsim.ChangeContacts{Remove: []string{customer}})
+				}
+				told = append(told, queue.DirectoryJob{Corp: corp, Kind: directory.KindExternal, ID: customer, Follower: "ines"})
+			case "outside":
+				kind, id := directory.KindExternal, partner
+				if rapid.Bool().Draw(rt, label+" room") {
+					kind, id = directory.KindRoom, outside
+				}
+				r.work(queue.DirectoryJob{Corp: corp, Kind: kind, ID: id, Follower: "bo", Again: true})
 			case "look":
 				if len(told) == 0 {
 					break
@@ -124,7 +160,8 @@ func TestTheHistoryCanBeMadeAgainOfWhatS3Has(t *testing.T) {
 					told = slices.Delete(told, n, n+1)
 				}
 			case "trouble":
-				r.fault(wecomsim.Fault{API: rapid.SampledFrom([]string{"user/list", "department/list", "user/get", "msgaudit/get_permit_user_list"}).Draw(rt, label+" call"),
+				r.fault(wecomsim.Fault{API: rapid.SampledFrom([]string{"user/list", "department/list", "user/get", "msgaudit/get_permit_user_list", "msgaudit/groupchat/get", "externalcontact/groupchat/get", "externalcontact/groupchat/list",
+					"externalcontact/batch/get_by_user", "msgaudit/get_robot_info", "externalcontact/get_follow_user_list"}).Draw(rt, label+" call"),
 					Kind: wecomsim.FaultCode, ErrCode: rapid.SampledFrom([]int{48002, 60011, 60020}).Draw(rt, label+" code")})
 				r.refreshed(corp)
 				r.lift()

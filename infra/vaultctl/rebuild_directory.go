@@ -20,7 +20,8 @@ import (
 	"github.com/wecomvault/wecomvault/shared/reading"
 )
 
-// historian makes the history of one corp's departments and members anew of WeCom's answers in the bucket, and holds the ledger's against it.
+// historian makes the history of one corp's directory anew of WeCom's answers in the bucket, and holds the ledger's against it: of departments and members what
+// was seen and what happened, of all entries the states.
 type historian struct {
 	*program
 	corp   archive.CorpID
@@ -40,13 +41,17 @@ type historian struct {
 type rewritten struct {
 	Corp        archive.CorpID `json:"corp"`
 	Readings    int            `json:"readings"` // whole ones, in the bucket
-	Entries     int            `json:"entries"`  // departments and members
-	Events      int            `json:"events"`   // of them
+	Entries     int            `json:"entries"`
+	Events      int            `json:"events"` // of them
 	Differences int            `json:"differences"`
 	Mended      int            `json:"mended"`
 	Unsettled   int            `json:"unsettled"` // differences while directory is at work, or was broken off
+	Kept        int            `json:"kept"`      // recorded events that the bucket's readings contradict: they stay as they were told, and count as no difference
 	Seconds     float64        `json:"seconds"`
 }
+
+// contradicted is what is wrong with a recorded event that does not follow from the bucket's readings.
+const contradicted = "contradicted"
 
 // differences is what the ledger has otherwise of one entry.
 type differences struct {
@@ -123,6 +128,9 @@ func (h *historian) run(ctx context.Context) error {
 			return err
 		}
 	}
+	stays := slices.DeleteFunc(slices.Clone(h.found), func(d dissent) bool { return d.What != contradicted })
+	h.found = slices.DeleteFunc(h.found, func(d dissent) bool { return d.What == contradicted })
+	h.sum.Kept = len(stays)
 	lacking := slices.ContainsFunc(h.found, func(d dissent) bool { return d.Kind == "snap" && d.What == ledger.Extra })
 	state := "open"
 	switch {
@@ -150,6 +158,12 @@ func (h *historian) run(ctx context.Context) error {
 		} else if state == "mended" {
 			h.sum.Mended++
 		}
+		if err := lines.Encode(d); err != nil {
+			return err
+		}
+	}
+	for _, d := range stays {
+		d.State, d.Hint = "kept", "it stays as it was told: nobody is told again"
 		if err := lines.Encode(d); err != nil {
 			return err
 		}
@@ -254,9 +268,7 @@ func (h *historian) ledgers(ctx context.Context) error {
 	}
 	h.line = directory.NewTimeline(glances)
 	return h.ledger.Helds(ctx, h.corp, func(s ledger.Held) bool {
-		if s.Kind == directory.KindDepartment || s.Kind == directory.KindMember {
-			h.held[reading.Who{Kind: s.Kind, ID: s.ID}] = s
-		}
+		h.held[reading.Who{Kind: s.Kind, ID: s.ID}] = s
 		return true
 	})
 }
@@ -308,7 +320,11 @@ func (h *historian) entry(ctx context.Context, w reading.Who) (*differences, err
 			h.note("notice", ledger.Missing, fmt.Sprintf("%s %d", name, n.At.UnixMilli()))
 		}
 	}
-	put, drop := directory.Reconcile(stored, d.life.Events)
+	kept, aside := directory.Keep(stored, d.life.Events) // as directory does: a recorded event is only ever narrowed
+	for _, e := range aside {
+		h.note("event", contradicted, e.Key())
+	}
+	put, drop := directory.Reconcile(stored, kept)
 	for _, e := range put {
 		d.put = append(d.put, directory.Record([]directory.Event{e}, stored, e.By)...)
 		what := ledger.Missing
@@ -392,11 +408,17 @@ func (h *historian) write(ctx context.Context, all []*differences) error {
 		if err != nil {
 			return err
 		}
-		if d.newest {
-			d.held.Entry = d.life.States[len(d.life.States)-1]
-			if err := h.ledger.PutHeld(ctx, h.corp, d.held, writer); err != nil {
-				return err
-			}
+		if !d.newest {
+			continue
+		}
+		d.held.Entry = d.life.States[len(d.life.States)-1]
+		if d.who.Kind == directory.KindDepartment || d.who.Kind == directory.KindMember {
+			err = h.ledger.PutHeld(ctx, h.corp, d.held, writer)
+		} else {
+			err = h.ledger.RestoreNewest(ctx, h.corp, d.held.Entry)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

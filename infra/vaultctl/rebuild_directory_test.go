@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -32,7 +34,11 @@ type registry struct {
 	wecom rig.WeCom
 	test  *testing.T
 	value string
+	audit string // the archive's secret, if it is held
 	at    time.Time
+
+	rooms  []archive.RoomID // that messages name
+	robots []archive.PartyID
 }
 
 func newRegistry(t *testing.T) *registry {
@@ -41,9 +47,10 @@ func newRegistry(t *testing.T) *registry {
 	c := r.Config(rig.Operator)
 	r.p = &program{out: &r.out, log: io.Discard, actor: "test", ledger: r.Ledger(c), store: r.Store(c, "ArchiveBucket"), tables: r.Tables()}
 	r.OK(r.p.ledger.PutCorp(t.Context(), ledger.Corp{ID: tide, Added: noon}))
-	company, err := r.wecom.AddCorp(t.Context(), wecomsim.NewCorp{Corp: string(tide), Name: "Tide", NoKey: true, Secrets: []wecomsim.Secret{{Kind: wecomsim.KindLegacyApp, Value: "sesame"}}})
+	company, err := r.wecom.AddCorp(t.Context(), wecomsim.NewCorp{Corp: string(tide), Name: "Tide", NoKey: true, Secrets: []wecomsim.Secret{
+		{Kind: wecomsim.KindLegacyApp, Value: "sesame"}, {Kind: wecomsim.KindArchive, Value: "archived"}}})
 	r.OK(err)
-	r.value = company.Secrets[0].Value
+	r.value = company.Secret(wecomsim.KindLegacyApp)
 	r.change(wecomsim.ChangeContacts{Departments: []wecomsim.Department{{ID: 1, Name: "Tide"}, {ID: 2, Name: "Locks", Parent: 1}}, Members: []wecomsim.Member{
 		{UserID: "an", Name: "An", Department: []int{2}, Mobile: "19912340001", Status: 1}, {UserID: "bo", Name: "Bo", Department: []int{1}, Mobile: "19912340002", Status: 1}}})
 	return r
@@ -55,9 +62,11 @@ func (r *registry) change(c wecomsim.ChangeContacts) {
 	r.OK(r.wecom.ChangeContacts(r.Context(), c))
 }
 
-func (r *registry) reader(keep func(wecom.Answer)) *wecom.Reader {
+func (r *registry) reader(keep func(wecom.Answer)) *wecom.Reader { return r.readerWith(r.value, keep) }
+
+func (r *registry) readerWith(secret string, keep func(wecom.Answer)) *wecom.Reader {
 	client := wecom.New(r.wecom.URL, &http.Client{Timeout: 2 * time.Second}, clock.Real)
-	return wecom.NewReader(client.Tokens(tide, func(context.Context) (string, error) { return r.value, nil }), time.Millisecond, keep)
+	return wecom.NewReader(client.Tokens(tide, func(context.Context) (string, error) { return secret, nil }), time.Millisecond, keep)
 }
 
 // read reads the whole directory an hour later.
@@ -66,8 +75,11 @@ func (r *registry) read() {
 	r.at = r.at.Add(time.Hour)
 	keeper, readers := reading.NewKeeper(), reading.Readers{}
 	readers[secrets.Contacts] = r.reader(keeper.Of(secrets.Contacts))
+	if r.audit != "" {
+		readers[secrets.Archive] = r.readerWith(r.audit, keeper.Of(secrets.Archive))
+	}
 	keeper.Held(readers)
-	read, next := reading.Gather(r.Context(), readers, reading.Known{})
+	read, next := reading.Gather(r.Context(), readers, reading.Known{Rooms: r.rooms, Robots: r.robots, Keep: keeper})
 	kept := rig.Must[[]byte](r.test)(keeper.Bytes())
 	object, err := r.p.store.PutBlob(r.Context(), reading.AnswersKey(tide, kept), "application/gzip", kept)
 	r.OK(err)
@@ -180,15 +192,17 @@ func TestALostHistoryIsMadeAnewOfTheAnswers(t *testing.T) {
 			t.Error("a difference shows what somebody's mobile is")
 		}
 	}
-	if diff := cmp.Diff(map[string]int{"event altered open": 1, "event extra open": 1, "event missing open": 1, "look missing open": 1}, got); diff != "" || err == nil {
+	if diff := cmp.Diff(map[string]int{"event altered open": 1, "event contradicted kept": 1, "event missing open": 1, "look missing open": 1}, got); diff != "" || err == nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	if found, sum, err := r.rebuild("-mend"); err != nil || len(found) != 4 || sum.Mended != 4 {
+	if found, sum, err := r.rebuild("-mend"); err != nil || len(found) != 4 || sum.Mended != 3 || sum.Kept != 1 {
 		t.Errorf("mended: %v %+v %v", found, sum, err)
 	}
-	if found, _, err := r.rebuild(); err != nil || len(found) > 0 {
-		t.Errorf("after it was mended: %v %v", found, err)
+	// What was told stays, as directory has it stay, and is said each time; it takes nobody to mend it.
+	if found, sum, err := r.rebuild(); err != nil || len(found) != 1 || found[0].State != "kept" || sum.Differences != 0 || sum.Kept != 1 {
+		t.Errorf("after it was mended: %v %+v %v", found, sum, err)
 	}
+	r.OK(r.p.ledger.DropEvents(t.Context(), tide, []directory.Event{{Kind: directory.KindMember, ID: "an", What: directory.EmailSet, By: r.at}}))
 	if diff := cmp.Diff(plainly(events), plainly(r.events())); diff != "" {
 		t.Errorf("events: -before +after\n%s", diff)
 	}
@@ -216,6 +230,63 @@ func (r *registry) rows() map[string]string {
 		}
 	}
 	return all
+}
+
+// Rooms and robots have states alone, and these are made anew as they were, row by row.
+func TestLostRoomsAndRobotsAreMadeAnewOfTheAnswers(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	const room, robot = "wrlock", "wbtide"
+	r.audit, r.rooms, r.robots = "archived", []archive.RoomID{room, "wrunknown"}, []archive.PartyID{robot}
+	group := wecomsim.Room{ID: room, Kind: wecomsim.RoomInternal, Name: "Lock 3", Owner: "an", Members: []string{"an", "bo"}}
+	r.change(wecomsim.ChangeContacts{Rooms: []wecomsim.Room{group}, Robots: []wecomsim.Robot{{ID: robot, Name: "Tide table", Creator: "an"}}})
+	r.read()
+	group.Name = "Lock 4"
+	r.change(wecomsim.ChangeContacts{Rooms: []wecomsim.Room{group}})
+	r.read()
+	if _, _, err := r.rebuild("-mend"); err != nil {
+		t.Fatal(err)
+	}
+	states := rig.Must[[]directory.Entry](t)(r.p.ledger.EntryHistory(t.Context(), tide, directory.KindRoom, room))
+	if len(states) != 2 || !strings.Contains(states[0].Fields, "Lock 3") || !strings.Contains(states[1].Fields, "Lock 4") || !states[1].At.Equal(r.at) {
+		t.Errorf("the room's states are %+v", states)
+	}
+	whole := r.rows()
+	lost := 0
+	for _, name := range []string{`{"Value":"room#`, `{"Value":"robot#`, `{"Value":"hist#`} {
+		lost += r.lose(name)
+	}
+	if lost < 7 {
+		t.Fatalf("%d rows were lost", lost)
+	}
+	found, sum, err := r.rebuild("-mend")
+	if err != nil || len(found) < 6 || sum.Mended != len(found) {
+		t.Errorf("%d differences, %+v, %v", len(found), sum, err)
+	}
+	if diff := cmp.Diff(whole, r.rows()); diff != "" {
+		t.Errorf("-before +mended\n%s", diff)
+	}
+}
+
+// lose deletes the rows with a key that begins so, and says how many there were.
+func (r *registry) lose(begins string) (n int) {
+	r.Helper()
+	db := dynamodb.NewFromConfig(r.Config(rig.Operator))
+	pages := dynamodb.NewScanPaginator(db, &dynamodb.ScanInput{TableName: &r.p.tables.Directory})
+	for pages.HasMorePages() {
+		page := rig.Must[*dynamodb.ScanOutput](r.test)(pages.NextPage(r.Context()))
+		for _, it := range page.Items {
+			for _, name := range []string{"pk", "sk"} {
+				if text := rig.Must[[]byte](r.test)(json.Marshal(it[name])); strings.HasPrefix(string(text), begins) {
+					_, err := db.DeleteItem(r.Context(), &dynamodb.DeleteItemInput{TableName: &r.p.tables.Directory, Key: map[string]types.AttributeValue{"pk": it["pk"], "sk": it["sk"]}})
+					r.OK(err)
+					n++
+					break
+				}
+			}
+		}
+	}
+	return n
 }
 
 // A ledger that knows of readings which the bucket lacks is not mended after it.

@@ -29,3 +29,8 @@ func (l *Ledger) RestoreStates(ctx context.Context, corp archive.CorpID, states 
 	}
 	return nil
 }
+
+// RestoreNewest writes the newest state of a room, an external contact or a robot as it is given. Nobody else may be recording its states meanwhile.
+func (l *Ledger) RestoreNewest(ctx context.Context, corp archive.CorpID, e directory.Entry) error {
+	return l.put(ctx, l.tables.Directory, entryRow(directoryPK(corp), entrySK(e.Kind, e.ID), e), "", nil)
+}

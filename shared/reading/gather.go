@@ -514,6 +514,7 @@ func (g *gathering) roomsSeen(ctx context.Context) {
 		return
 	}
 	read, failed := 0, error(nil)
+	var unasked []unaskedRoom
 	kinds := g.roomKinds()
 	turn := g.inTurn(kinds)
 	for _, id := range g.Groups {
@@ -524,15 +525,38 @@ func (g *gathering) roomsSeen(ctx context.Context) {
 			g.stopped, failed = string(id), ctx.Err()
 			break
 		}
-		room, err := g.room(ctx, id, kinds[id] == directory.RoomExternal)
+		external, answers := kinds[id] == directory.RoomExternal, g.known.Keep.answers()
+		room, err := g.room(ctx, id, external)
 		if err != nil {
 			failed = err
 			continue
 		}
+		if answers == g.known.Keep.answers() {
+			unasked = append(unasked, unaskedRoom{id, external})
+		}
 		g.Rooms = append(g.Rooms, room)
 		read++
 	}
+	if g.known.Keep != nil {
+		g.known.Keep.unasked(unasked)
+	}
 	g.Parts[directory.PartRooms] = outcome("", read, failed)
+}
+
+// roomsAgain reads the rooms of which the answers that were kept tell.
+func (g *gathering) roomsAgain(ctx context.Context, o opened) {
+	for _, id := range o.rooms {
+		if room, err := g.room(ctx, id, !o.audited[id]); err == nil {
+			g.Rooms = append(g.Rooms, room)
+		}
+	}
+	for _, u := range o.unasked {
+		room := directory.ReadRoom{ID: u.ID}
+		if u.External {
+			room.Kind = directory.RoomExternal
+		}
+		g.Rooms = append(g.Rooms, room)
+	}
 }
 
 // roomKinds is what is known of rooms before they are read.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,11 +22,12 @@ import (
 
 // The lines among WeCom's answers that are none: what has to be known to read them again. Each has what it says in "asked".
 const (
-	lineHeld   = "#held"   // the secrets that were held, in order
-	lineLooked = "#looked" // a look at one entry alone: alone
-	lineTold   = "#told"   // what WeCom told of an entry: told
-	lineHeard  = "#heard"  // when the answers before it were asked for, and were there
-	lineSought = "#sought" // the members whom a whole reading looked at alone because they were on no list any more, in order
+	lineHeld    = "#held"    // the secrets that were held, in order
+	lineLooked  = "#looked"  // a look at one entry alone: alone
+	lineTold    = "#told"    // what WeCom told of an entry: told
+	lineHeard   = "#heard"   // when the answers before it were asked for, and were there
+	lineUnasked = "#unasked" // the rooms that a whole reading took in though no secret may ask for them
+	lineSought  = "#sought"  // the members whom a whole reading looked at alone because they were on no list any more, in order
 )
 
 type looked struct {
@@ -49,6 +51,7 @@ type Keeper struct {
 	zip    *gzip.Writer
 	lines  *json.Encoder
 	failed error
+	kept   int
 }
 
 // NewKeeper returns an empty Keeper.
@@ -60,7 +63,16 @@ func NewKeeper() *Keeper {
 	return k
 }
 
+// answers is how many answers were kept so far.
+func (k *Keeper) answers() int {
+	if k == nil {
+		return -1
+	}
+	return k.kept
+}
+
 func (k *Keeper) keep(a wecom.Answer) {
+	k.kept++
 	if k.failed == nil {
 		k.failed = k.lines.Encode(a)
 	}
@@ -92,6 +104,13 @@ func (k *Keeper) Held(readers Readers) {
 		}
 	}
 	k.note(lineHeld, kinds)
+}
+
+// unasked keeps the rooms that a whole reading took in without any answer of WeCom's.
+func (k *Keeper) unasked(rooms []unaskedRoom) {
+	if len(rooms) > 0 {
+		k.note(lineUnasked, rooms)
+	}
 }
 
 // sought keeps whom a whole reading looks at alone, which follows from what was known before it.
@@ -129,10 +148,15 @@ type opened struct {
 	looked []looked
 	told   []told
 	sought []archive.PartyID
+
+	rooms   []archive.RoomID        // of which WeCom was asked, in order
+	audited map[archive.RoomID]bool // of these, those that the archive's secret was asked for
+	robots  []archive.PartyID
+	unasked []unaskedRoom
 }
 
 func open(kept []byte) (opened, error) {
-	o := opened{by: map[secrets.Kind][]wecom.Answer{}}
+	o := opened{by: map[secrets.Kind][]wecom.Answer{}, audited: map[archive.RoomID]bool{}}
 	zip, err := gzip.NewReader(bytes.NewReader(kept))
 	if err != nil {
 		return o, fmt.Errorf("WeCom's answers that were kept can't be unpacked: %w", err)
@@ -171,10 +195,32 @@ func (o *opened) add(a wecom.Answer) error {
 		return nil
 	case lineSought:
 		return json.Unmarshal([]byte(a.Asked), &o.sought)
+	case lineUnasked:
+		return json.Unmarshal([]byte(a.Asked), &o.unasked)
 	default:
 		o.by[secrets.Kind(a.Via)] = append(o.by[secrets.Kind(a.Via)], a)
-		return nil
+		return o.outside(a)
 	}
+}
+
+// unaskedRoom is a room of which no secret may ask.
+type unaskedRoom struct {
+	ID       archive.RoomID `json:"id"`
+	External bool           `json:"external,omitempty"`
+}
+
+// outside notes of which room or robot WeCom was asked.
+func (o *opened) outside(a wecom.Answer) error {
+	if robot, ok := wecom.AskedOfRobot(a); ok {
+		o.robots = append(o.robots, robot)
+	}
+	if room, audit, ok := wecom.AskedOfRoom(a); ok {
+		if !slices.Contains(o.rooms[max(0, len(o.rooms)-1):], room) { // the second question of a room follows the first
+			o.rooms = append(o.rooms, room)
+		}
+		o.audited[room] = o.audited[room] || audit
+	}
+	return nil
 }
 
 // Record is what is kept of one reading of the whole directory beside the answers, which it may share with the reading before: it is written when all that
@@ -231,7 +277,10 @@ func ParseRecord(content []byte) (Record, error) {
 	return r, nil
 }
 
-// Replay reads departments and members out of the answers to a whole reading again. It fails if they are not those of the record.
+// listed are the parts of which missing means gone.
+var listed = [...]directory.Part{directory.PartDepartments, directory.PartMembers, directory.PartDesignated, directory.PartExternals, directory.PartGroups}
+
+// Replay reads a directory out of the answers to a whole reading again. It fails if they are not those of the record.
 func Replay(ctx context.Context, r Record, kept []byte) (directory.Reading, error) {
 	o := opened{}
 	if r.Object != "" {
@@ -244,18 +293,21 @@ func Replay(ctx context.Context, r Record, kept []byte) (directory.Reading, erro
 	for _, kind := range o.held {
 		readers[kind] = wecom.NewReplay(o.by[kind])
 	}
-	g := newGathering(readers, Known{})
+	g := newGathering(readers, Known{Robots: o.robots})
 	g.sought = o.sought
 	g.people(ctx)
+	g.externals(ctx)
+	g.robotsSeen(ctx)
+	g.roomsAgain(ctx, o)
 	if err := ctx.Err(); err != nil {
 		return directory.Reading{}, err
 	}
-	for _, part := range []directory.Part{directory.PartDepartments, directory.PartMembers, directory.PartDesignated} {
+	for _, part := range listed {
 		want, got := r.Counts.Parts[part], g.Parts[part]
 		if want.Complete && (!got.Complete || got.Read != want.Read || got.Via != want.Via) {
 			return directory.Reading{}, fmt.Errorf("the answers that were kept show %d %s by the secret %q, and %d were read by %q: they are not whole", got.Read, part, got.Via, want.Read, want.Via)
 		}
-		g.Parts[part] = want
 	}
+	g.Parts = r.Counts.Parts
 	return g.Reading, nil
 }

@@ -3,6 +3,7 @@ package reading
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -136,4 +137,47 @@ func Becomes(before directory.Entry, o directory.Observation) (after directory.E
 		}
 	}
 	return after, changed, nil
+}
+
+// BecomeOutside is which states a look at one room or external contact changes: its own, and those of the contacts whom the room has since it was last read,
+// whose names it shows. held is the newest state of an entry, without Fields if WeCom never showed it.
+func BecomeOutside(held func(Who) (directory.Entry, error), w Who, o directory.Observation) ([]directory.Entry, error) {
+	own, err := held(w)
+	if err != nil {
+		return nil, err
+	}
+	newest := []directory.Entry{}
+	var before directory.Room
+	if own.Fields != "" {
+		newest = append(newest, own)
+		if w.Kind == directory.KindRoom {
+			if before, err = directory.Parse[directory.Room](own.Fields); err != nil {
+				return nil, fmt.Errorf("room %s: %w", w.ID, err)
+			}
+		}
+	}
+	reading := o.Reading
+	reading.Rooms = slices.Clone(reading.Rooms)
+	for i, room := range reading.Rooms {
+		var came []directory.ReadExternal
+		for _, x := range room.Externals {
+			if slices.Contains(before.Members, x.ID) {
+				continue
+			}
+			came = append(came, x)
+			known, err := held(Who{directory.KindExternal, string(x.ID)})
+			if err != nil {
+				return nil, err
+			}
+			if known.Fields != "" {
+				newest = append(newest, known)
+			}
+		}
+		reading.Rooms[i].Externals = came
+	}
+	changes, err := directory.Compare(newest, reading, o.Asked)
+	if err != nil {
+		return nil, fmt.Errorf("compare a %s: %w", w.Kind, err)
+	}
+	return changes, nil
 }

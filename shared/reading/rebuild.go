@@ -16,7 +16,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/wecom"
 )
 
-// Life is what follows of one department or member from all that is kept.
+// Life is what follows of one entry from all that is kept. Of a room, an external contact or a robot it is the states alone.
 type Life struct {
 	Looks   directory.Packed
 	Notices []directory.Notice
@@ -136,12 +136,7 @@ func (b *Rebuilt) take(ctx context.Context) error {
 
 // sameLists says whether two readings showed the same lists in the same way.
 func sameLists(a, b Record) bool {
-	for _, part := range []directory.Part{directory.PartDepartments, directory.PartMembers, directory.PartDesignated} {
-		if a.Counts.Parts[part] != b.Counts.Parts[part] {
-			return false
-		}
-	}
-	return true
+	return maps.Equal(a.Counts.Parts, b.Counts.Parts)
 }
 
 // become takes a whole reading into the states.
@@ -174,10 +169,13 @@ func (b *Rebuilt) singles(before time.Time) error {
 	for len(b.alone) > 0 && (before.IsZero() || b.alone[0].seen[0].Asked.Before(before)) {
 		s := b.alone[0]
 		b.alone = b.alone[1:]
-		was := directory.Entry{Kind: s.who.Kind, ID: s.who.ID}
-		if states := b.states[s.who]; len(states) > 0 {
-			was = states[len(states)-1]
+		if s.who.Kind == directory.KindRoom || s.who.Kind == directory.KindExternal {
+			if err := b.outside(s); err != nil {
+				return err
+			}
+			continue
 		}
+		was := b.newest(s.who)
 		becomes, any := was, false
 		for i, o := range s.seen {
 			if s.news[i] {
@@ -200,6 +198,29 @@ func (b *Rebuilt) singles(before time.Time) error {
 	return nil
 }
 
+// newest is the newest state of an entry, without Fields if there is none.
+func (b *Rebuilt) newest(w Who) directory.Entry {
+	if states := b.states[w]; len(states) > 0 {
+		return states[len(states)-1]
+	}
+	return directory.Entry{Kind: w.Kind, ID: w.ID}
+}
+
+// outside takes a look at a room or an external contact into the states.
+func (b *Rebuilt) outside(s single) error {
+	for _, o := range s.seen {
+		changes, err := BecomeOutside(func(w Who) (directory.Entry, error) { return b.newest(w), nil }, s.who, o)
+		if err != nil {
+			return err
+		}
+		for _, e := range changes {
+			b.be(e)
+			b.last.current = false
+		}
+	}
+	return nil
+}
+
 // end takes what is left.
 func (b *Rebuilt) end(ctx context.Context) error {
 	if err := b.take(ctx); err != nil {
@@ -212,7 +233,7 @@ func (b *Rebuilt) end(ctx context.Context) error {
 	return nil
 }
 
-// Entries lists the departments and members of which anything is kept.
+// Entries lists the entries of which anything is kept.
 func (b *Rebuilt) Entries() []Who {
 	all := map[Who]bool{}
 	for _, kind := range []directory.Kind{directory.KindDepartment, directory.KindMember} {
@@ -223,6 +244,9 @@ func (b *Rebuilt) Entries() []Who {
 	for w := range b.notices {
 		all[w] = true
 	}
+	for w := range b.states {
+		all[w] = true
+	}
 	return slices.SortedFunc(maps.Keys(all), func(x, y Who) int { return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.ID, y.ID)) })
 }
 
@@ -231,6 +255,9 @@ func (b *Rebuilt) Glances() []directory.Glance { return b.packer.Glances() }
 
 // Life is what follows of one entry; known are notices of it that are kept elsewhere too. Safe for concurrent use.
 func (b *Rebuilt) Life(w Who, known ...directory.Notice) Life {
+	if w.Kind != directory.KindDepartment && w.Kind != directory.KindMember {
+		return Life{States: b.states[w]}
+	}
 	life := Life{Looks: b.packer.Packed(w.Kind, w.ID), Notices: distinct(slices.Concat(b.notices[w], known)), States: b.states[w]}
 	h := directory.Fold(w.Kind, w.ID, b.line.Unpack(w.Kind, w.ID, life.Looks), life.Notices)
 	for _, e := range h.Events {

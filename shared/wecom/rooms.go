@@ -1,7 +1,9 @@
 package wecom
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"net/url"
 	"time"
 
@@ -83,7 +85,7 @@ func (r *Reader) GroupChat(ctx context.Context, id archive.RoomID) (Room, error)
 		ID       archive.RoomID `json:"chat_id"`
 		NeedName int            `json:"need_name"`
 	}{id, 1}
-	if err := r.post(ctx, "externalcontact/groupchat/get", body, &answer); err != nil {
+	if err := r.post(ctx, callGroupChat, body, &answer); err != nil {
 		return Room{}, err
 	}
 	room := Room{ID: id, Name: answer.Chat.Name, Owner: answer.Chat.Owner, Created: seconds(answer.Chat.Created)}
@@ -107,7 +109,7 @@ func (r *Reader) AuditRoom(ctx context.Context, id archive.RoomID) (Room, error)
 	body := struct {
 		ID archive.RoomID `json:"roomid"`
 	}{id}
-	if err := r.post(ctx, "msgaudit/groupchat/get", body, &answer); err != nil {
+	if err := r.post(ctx, callAuditRoom, body, &answer); err != nil {
 		return Room{}, err
 	}
 	room := Room{ID: id, Name: answer.Name, Owner: answer.Creator, Created: seconds(answer.Created)}
@@ -149,7 +151,7 @@ func (r *Reader) Robot(ctx context.Context, id archive.PartyID) (Robot, error) {
 	var answer struct {
 		Data Robot `json:"data"`
 	}
-	err := r.get(ctx, "msgaudit/get_robot_info", url.Values{"robot_id": {string(id)}}, &answer)
+	err := r.get(ctx, callRobot, url.Values{"robot_id": {string(id)}}, &answer)
 	if answer.Data.ID == "" {
 		answer.Data.ID = id
 	}
@@ -166,4 +168,34 @@ func seconds(s int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(s, 0).UTC()
+}
+
+const (
+	callGroupChat = "externalcontact/groupchat/get"
+	callAuditRoom = "msgaudit/groupchat/get"
+	callRobot     = "msgaudit/get_robot_info"
+)
+
+// AskedOfRoom is the room of which an answer is; audit says that it was asked for with the secret of the archive. ok is false for any other answer.
+func AskedOfRoom(a Answer) (id archive.RoomID, audit, ok bool) {
+	if a.Call != callGroupChat && a.Call != callAuditRoom {
+		return "", false, false
+	}
+	var body struct {
+		Chat archive.RoomID `json:"chat_id"`
+		Room archive.RoomID `json:"roomid"`
+	}
+	err := json.Unmarshal([]byte(a.Asked), &body)
+	id = cmp.Or(body.Room, body.Chat)
+	return id, a.Call == callAuditRoom, err == nil && id != ""
+}
+
+// AskedOfRobot is the robot of which an answer is. ok is false for any other answer.
+func AskedOfRobot(a Answer) (id archive.PartyID, ok bool) {
+	if a.Call != callRobot {
+		return "", false
+	}
+	query, err := url.ParseQuery(a.Asked)
+	id = archive.PartyID(query.Get("robot_id"))
+	return id, err == nil && id != ""
 }
