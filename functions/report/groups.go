@@ -169,7 +169,14 @@ type ours struct {
 	departments []int
 }
 
-func (r *reporter) groupCompany(ctx context.Context, corp archive.CorpID) (named, error) {
+// groupCompany reads who is named: all members, and of rooms and external contacts, of whom a company may know ten times as many, those that are wanted.
+func (r *reporter) groupCompany(ctx context.Context, corp archive.CorpID, groups map[archive.RoomID]report.Group, standings map[archive.RoomID][]ledger.Standing) (named, error) {
+	wanted := map[archive.PartyID]bool{}
+	for id := range groups {
+		for _, s := range standings[id] {
+			wanted[s.Subject.External] = true
+		}
+	}
 	k := named{map[archive.PartyID]ours{}, map[archive.PartyID]directory.External{}, map[archive.RoomID]directory.Room{}, map[archive.RoomID]ledger.RoomName{}}
 	var odd error
 	err := r.ledger.Entries(ctx, corp, "", func(e directory.Entry) bool {
@@ -179,9 +186,13 @@ func (r *reporter) groupCompany(ctx context.Context, corp archive.CorpID) (named
 			m, odd = directory.Parse[directory.Member](e.Fields)
 			k.members[archive.PartyID(e.ID)] = ours{m.Name, m.Departments}
 		case directory.KindExternal:
-			k.externals[archive.PartyID(e.ID)], odd = directory.Parse[directory.External](e.Fields)
+			if id := archive.PartyID(e.ID); wanted[id] {
+				k.externals[id], odd = directory.Parse[directory.External](e.Fields)
+			}
 		case directory.KindRoom:
-			k.rooms[archive.RoomID(e.ID)], odd = directory.Parse[directory.Room](e.Fields)
+			if id := archive.RoomID(e.ID); there(groups, id) {
+				k.rooms[id], odd = directory.Parse[directory.Room](e.Fields)
+			}
 		case directory.KindDepartment, directory.KindRobot:
 		}
 		if odd != nil {
@@ -199,11 +210,7 @@ func (r *reporter) groupCompany(ctx context.Context, corp archive.CorpID) (named
 // of those where somebody agreed by default alone.
 func (r *reporter) groupsFacts(ctx context.Context, c ledger.Corp, alarms []ledger.Alarm, now time.Time, daily bool) (report.GroupsFacts, error) {
 	f := report.GroupsFacts{Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Now: now, Daily: daily}
-	known, err := r.groupCompany(ctx, c.ID)
-	if err != nil {
-		return f, err
-	}
-	err = r.ledger.Rounds(ctx, c.ID, ledger.RoundOfRooms, func(l ledger.Round) bool {
+	err := r.ledger.Rounds(ctx, c.ID, ledger.RoundOfRooms, func(l ledger.Round) bool {
 		if l.Next == "" && l.Why == "" {
 			f.Asked = l.Until
 			return false
@@ -231,9 +238,13 @@ func (r *reporter) groupsFacts(ctx context.Context, c ledger.Corp, alarms []ledg
 		}
 	}
 	for id, list := range standings {
-		if _, there := groups[id]; daily && !there && apart(list) {
+		if daily && !there(groups, id) && apart(list) {
 			groups[id] = report.Group{ID: id}
 		}
+	}
+	known, err := r.groupCompany(ctx, c.ID, groups, standings)
+	if err != nil {
+		return f, err
 	}
 	talk := r.ledger.Talk(c.ID)
 	for _, id := range sortedRooms(groups) {
@@ -250,6 +261,11 @@ func (r *reporter) groupsFacts(ctx context.Context, c ledger.Corp, alarms []ledg
 		f.Groups, f.Rows = append(f.Groups, g), append(f.Rows, users...)
 	}
 	return f, nil
+}
+
+func there(groups map[archive.RoomID]report.Group, id archive.RoomID) bool {
+	_, there := groups[id]
+	return there
 }
 
 func sortedRooms(groups map[archive.RoomID]report.Group) []archive.RoomID {

@@ -235,6 +235,22 @@ func TestAnAlertReadsNoMoreForManyScopesThanForOne(t *testing.T) {
 	}
 }
 
+func TestOfAllContactsOnlyThoseWhomAGroupNamesAreHeld(t *testing.T) {
+	d := newDesk(t)
+	c := d.withGroups("wwheld")
+	var others []directory.Entry
+	for i := range 30 {
+		others = append(others, directory.Entry{Kind: directory.KindExternal, ID: fmt.Sprint("wm", i), At: noon.Add(-time.Hour), Fields: directory.Fields(directory.External{Name: "Other"})},
+			directory.Entry{Kind: directory.KindRoom, ID: fmt.Sprint("wr", i), At: noon.Add(-time.Hour), Fields: directory.Fields(directory.Room{Name: "Other"})})
+	}
+	d.OK(d.operator.PutEntries(d.Context(), c.ID, others))
+	known, err := d.groupCompany(d.Context(), c.ID, map[archive.RoomID]report.Group{"wrlane": {}}, map[archive.RoomID][]ledger.Standing{"wrlane": {{Subject: consent.Subject{External: gus}}}})
+	d.OK(err)
+	if len(known.externals) != 1 || known.externals[gus].Name != "Gus" || len(known.rooms) != 1 || known.rooms["wrlane"].Name != "Tern lane" || len(known.members) != 2 {
+		t.Errorf("held: %+v", known)
+	}
+}
+
 func TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp(t *testing.T) {
 	d := newDesk(t)
 	c := d.withGroups("wwnoon")
