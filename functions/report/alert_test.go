@@ -73,7 +73,7 @@ func TestAlertIsMailedAtOnceThenQuietUntilItChangesAndWhenItIsOver(t *testing.T)
 
 	quiet("nothing is open")
 	d.alarm(a)
-	if l := english(d.told(c.ID)); !l.Urgent || !strings.Contains(l.Subject, "URGENT") || !strings.Contains(l.Text, "key version 3") || !strings.Contains(l.Text, "at least 71 hours") {
+	if l := english(d.told(c.ID)); !l.Urgent || !strings.Contains(l.Subject, "ALERT: ") || strings.HasPrefix(l.Subject, "Re: ") || !strings.Contains(l.Text, "URGENT, new: ") || !strings.Contains(l.Text, "key version 3") || !strings.Contains(l.Text, "at least 71 hours") {
 		t.Errorf("the alert is %+v", l)
 	}
 	quiet("told before")
@@ -82,7 +82,7 @@ func TestAlertIsMailedAtOnceThenQuietUntilItChangesAndWhenItIsOver(t *testing.T)
 	quiet("a few more of the same")
 	a.Affected = 90
 	d.alarm(a)
-	if l := english(d.told(c.ID)); !strings.Contains(l.Subject, "changed") || !strings.Contains(l.Text, "90") {
+	if l := english(d.told(c.ID)); !strings.HasPrefix(l.Subject, "Re: ") || !strings.Contains(l.Text, "URGENT, changed: ") || !strings.Contains(l.Text, "90") {
 		t.Errorf("ten times as many: %q", l.Subject)
 	}
 	d.at = d.at.Add(time.Hour)

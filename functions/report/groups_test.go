@@ -133,9 +133,9 @@ func TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver(t *t
 	d.at = noon.Add(2 * time.Hour)
 	d.breach(c.ID, true)
 	ask()
-	began := "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-02-10: URGENT: not everybody agreed in “Tern lane”"
+	began := "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-02-10: ALERT: not everybody agreed in “Tern lane”"
 	mails := d.groupMails(c.ID)
-	want := map[string][]string{"audit@tern.example": {began}, "mai@tern.example": {"[Tern & Co] R6 微信群合规提醒 2032-02-10，Sales：紧急：有人未同意存档：“Tern lane”"}}
+	want := map[string][]string{"audit@tern.example": {began}, "mai@tern.example": {"[Tern & Co] R6 微信群合规提醒 2032-02-10，Sales：警报：有人未同意存档：“Tern lane”"}}
 	if diff := cmp.Diff(want, subjects(mails)); diff != "" {
 		t.Fatalf("mails (-want +got):\n%s", diff)
 	}
@@ -163,9 +163,9 @@ func TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver(t *t
 	ask()
 	d.at = d.at.Add(30 * time.Minute)
 	ask()
-	want["audit@tern.example"] = append(want["audit@tern.example"], "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-02-10: over: “Tern lane”")
-	want["late@tern.example"] = append(want["late@tern.example"], "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-02-10, Sales: over: “Tern lane”")
-	want["mai@tern.example"] = append(want["mai@tern.example"], "[Tern & Co] R6 微信群合规提醒 2032-02-10，Sales：已结束：“Tern lane”")
+	want["audit@tern.example"] = append(want["audit@tern.example"], "Re: "+began)
+	want["late@tern.example"] = append(want["late@tern.example"], "Re: "+want["late@tern.example"][0])
+	want["mai@tern.example"] = append(want["mai@tern.example"], "Re: "+want["mai@tern.example"][0])
 	if diff := cmp.Diff(want, subjects(d.groupMails(c.ID))); diff != "" {
 		t.Errorf("mails (-want +got):\n%s", diff)
 	}

@@ -24,6 +24,7 @@ type head struct {
 	Report   string // its code
 	Language string
 	Urgent   bool
+	State    string // of an alert: "began", "changed", "open" or "over"
 	Attempt  string
 	Threads  []string // what it refers to; the last is what it answers
 	Files    bool
@@ -54,6 +55,7 @@ func (h *heads) of(id string, raw func(string) ([]byte, error)) (head, error) {
 	fields := headersOf(source)
 	found := head{
 		Report: fields.Get("X-Wecomvault-Report"), Language: fields.Get("Content-Language"), Urgent: strings.EqualFold(fields.Get("Importance"), "high"),
+		State:   fields.Get("X-Wecomvault-State"),
 		Attempt: fields.Get("X-Wecomvault-Attempt"), Threads: strings.Fields(fields.Get("References")), Files: strings.HasPrefix(fields.Get("Content-Type"), "multipart/mixed"),
 	}
 	if h.read == nil {

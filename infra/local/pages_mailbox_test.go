@@ -191,7 +191,7 @@ func TestHostileMailsInABrowser(t *testing.T) {
 		b.open(s.url + "/mailbox?report=R7&to=ops@heron.example")
 		b.click("ul.mails li:first-child a", `document.querySelectorAll(".thread li").length === 2`)
 		b.check("mail-thread")
-		b.click(".thread a", `document.querySelector("h1").innerText.includes("紧急")`)
+		b.click(".thread a", `document.querySelector("h1").innerText.includes("警报")`)
 		for _, report := range []string{"R1", "R3"} {
 			b.open(s.url + "/mailbox?report=" + report)
 			b.click("ul.mails li:first-child a", `document.querySelector("h1").innerText.includes("`+report+`")`)

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/xml"
 	"errors"
+	"html/template"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
@@ -230,14 +232,18 @@ func TestTheTextPartSaysTheSameFigures(t *testing.T) {
 	}
 }
 
-var subjects = regexp.MustCompile(`^\[海岚茶业 Hailan Tea\] (R[0-9]+) (.+?) ([0-9]{4}-[0-9]{2}-[0-9]{2})((?:, |，)[^:：]+)?(?:: |：)(.+)$`)
+var subjects = regexp.MustCompile(`^(?:Re: )?\[海岚茶业 Hailan Tea\] (R[0-9]+) (.+?) ([0-9]{4}-[0-9]{2}-[0-9]{2})((?:, |，)[^:：]+)?(?:: |：)(.+)$`)
 
 func TestSubjectsSortAndFilter(t *testing.T) {
 	for _, d := range letters() {
 		for _, v := range views() {
 			m := d.mail(t, v)
 			found := subjects.FindStringSubmatch(m.Subject)
-			if found == nil || found[1] != string(d.kind) || found[2] != d.kind.Title(v.Language) || found[3] != "2026-03-18" {
+			alert := m.State != ""
+			if alert && len(m.Threads) == 0 || strings.HasPrefix(m.Subject, "Re: ") != (alert && m.State != "began") {
+				t.Errorf("%s: state %q, threads %q, subject %q", d.name, m.State, m.Threads, m.Subject)
+			}
+			if found == nil || found[1] != string(d.kind) || found[2] != d.kind.Title(v.Language) || !alert && found[3] != "2026-03-18" {
 				t.Errorf("%s: %q is read as %q", d.name, m.Subject, found)
 				continue
 			}
@@ -248,7 +254,7 @@ func TestSubjectsSortAndFilter(t *testing.T) {
 				t.Errorf("%s: a subject of %d characters", d.name, n)
 			}
 			for _, c := range []struct{ of, en, zh string }{
-				{".over", "over: ", "已结束："}, {".began", "URGENT: ", "紧急："}, {".late", "late: ", "延迟："}, {".quiet", "nothing to report", "无"}, {".unread", "not known", "未知"},
+				{".over", "ALERT: ", "警报："}, {".began", "ALERT: ", "警报："}, {".late", "late: ", "延迟："}, {".quiet", "nothing to report", "无"}, {".unread", "not known", "未知"},
 			} {
 				if strings.HasSuffix(d.name, c.of) && !strings.HasPrefix(found[5], v.Language.say(c.en, c.zh)) {
 					t.Errorf("%s: state %q", d.name, found[5])
@@ -316,5 +322,42 @@ func TestEveryGuideThatAMailLinksIsWritten(t *testing.T) {
 	}
 	if want := len(Kinds()) * len(Languages()); len(linked) != want {
 		t.Errorf("%d guides are linked, of %d", len(linked), want)
+	}
+}
+
+// Gmail takes mails for one conversation if they refer to the same and their subjects are equal but for a Re:, so that an alert's subject is that of its beginning,
+// whatever else is told beside it; filters have the state in a header.
+func TestWhatFollowsOnAnAlertHasItsSubject(t *testing.T) {
+	for _, v := range views() {
+		f := sampleTrouble()
+		first := f.Alarms[1] // whose address WeCom names, or does not
+		other := f.Alarms[0]
+		other.News = Same
+		subject := func(a Alarm, now time.Time, more ...Alarm) string {
+			f.Now, f.Alarms = now, append([]Alarm{a}, more...)
+			m := maintenance(t, f, v)
+			m.ID = "alert"
+			h := readWithGo(t, m.mustBytes(t)).Header
+			if h["X-Wecomvault-State"] != m.State || m.State == "" || h["Thread-Topic"] == "" {
+				t.Errorf("state %q, headers %v", m.State, h)
+			}
+			if lines := strings.Split(m.Text, "\n\n"); !strings.Contains(m.HTML, "aria-hidden=\"true\">"+template.HTMLEscapeString(lines[3])) {
+				t.Errorf("the mail's beginning does not say first that %q", lines[3])
+			}
+			return m.Subject
+		}
+		first.News = Began
+		began := subject(first, f.Now)
+		if strings.HasPrefix(began, "Re: ") {
+			t.Errorf("it began: %q", began)
+		}
+		first.News, first.Address = Changed, "203.0.113.7"
+		if s := subject(first, f.Now.Add(30*time.Hour), other); s != "Re: "+began {
+			t.Errorf("it changed: %q after %q", s, began)
+		}
+		first.News, first.Ended = Over, f.Now.Add(time.Hour)
+		if s := subject(first, f.Now.Add(50*time.Hour), other); s != "Re: "+began {
+			t.Errorf("it is over: %q after %q", s, began)
+		}
 	}
 }

@@ -197,8 +197,21 @@ func groupsLetter(f GroupsFacts, v View) letter {
 	newest(defaults, func(seen) time.Time { return time.Time{} })
 
 	lt := letter{View: v, Title: GroupsBreach.Title(l), Company: f.Corp.title(), Banners: f.Marks.banners(l), Urgent: !f.Daily && began+changed > 0}
-	lt.Subject = v.subject(f.Corp, GroupsBreach, f.Now, groupsState(f, l, open, over, began, changed))
 	lt.Preheader = l.sayf("Open: %[1]d. Ended: %[2]d. Can't be looked up: %[3]d.", "未处理：%[1]d；已结束：%[2]d；无法查询：%[3]d。", len(open), len(over), len(dark))
+	lead := news(open, over)
+	switch {
+	case f.Daily:
+		lt.Subject = v.subject(f.Corp, GroupsBreach, f.Now, l.sayf("open: %d", "未处理 %d 个", len(open)))
+	case len(lead) == 0:
+		lt.Subject = v.subject(f.Corp, GroupsBreach, f.Now, l.say("no group is open", "没有未处理的群"))
+	default:
+		matter := l.sayf("not everybody agreed in %s", "有人未同意存档：%s", lead[0].title(l))
+		lt.Subject = v.alertSubject(f.Corp, GroupsBreach, lead[0].FirstSeen, matter, lead[0].News)
+		if lead[0].News == Over {
+			matter = lead[0].title(l)
+		}
+		lt.tell(lead[0].News, matter, len(lead)-1)
+	}
 
 	lt.Lead = append(lt.Lead, l.sayf("As of %s.", "截至 %s。", v.at(f.Now)))
 	switch {
@@ -264,7 +277,8 @@ func groupsLetter(f GroupsFacts, v View) letter {
 	return lt
 }
 
-func groupsState(f GroupsFacts, l Language, open, over []seen, began, changed int) string {
+// news is the groups that an alert is about: those of which the newest is to be told, or else what is open, or what has ended.
+func news(open, over []seen) []seen {
 	var lead []seen
 	for _, want := range []News{Began, Changed} {
 		for _, s := range open {
@@ -273,38 +287,14 @@ func groupsState(f GroupsFacts, l Language, open, over []seen, began, changed in
 			}
 		}
 	}
-	if len(lead) == 0 {
-		lead = open
-	}
-	if len(lead) == 0 {
-		lead = over
-	}
-	what := l.say("no group is open", "没有未处理的群")
-	if len(lead) > 0 {
-		what = lead[0].title(l)
-		if len(lead) > 1 {
-			what += l.sayf(" (and %d more)", "（另有 %d 个）", len(lead)-1)
-		}
-	}
 	switch {
-	case f.Daily:
-		return l.sayf("open: %d", "未处理 %d 个", len(open))
-	case began > 0:
-		return l.sayf("URGENT: not everybody agreed in %s", "紧急：有人未同意存档：%s", what)
-	case changed > 0:
-		return l.sayf("URGENT, changed: not everybody agreed in %s", "紧急，有变化：有人未同意存档：%s", what)
+	case len(lead) > 0:
+		return lead
 	case len(over) > 0:
-		return l.sayf("over: %s", "已结束：%s", over[0].title(l)+moreOf(len(over), l))
+		return over
 	default:
-		return what
+		return open
 	}
-}
-
-func moreOf(n int, l Language) string {
-	if n < 2 {
-		return ""
-	}
-	return l.sayf(" (and %d more)", "（另有 %d 个）", n-1)
 }
 
 func newest(list []seen, at func(seen) time.Time) {

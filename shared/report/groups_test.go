@@ -59,11 +59,11 @@ func holding(departments ...int) func([]int) bool {
 
 func TestTheGroupsMailNamesUserContactGroupAndSinceWhen(t *testing.T) {
 	m := groupsMail(t, groupsFacts(), English)
-	if !m.Urgent || m.Kind != GroupsBreach || m.Subject != "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-05-04: URGENT: not everybody agreed in “Tern lane” (and 1 more)" {
+	if !m.Urgent || m.Kind != GroupsBreach || m.Subject != "[Tern & Co] R6 WeChat Groups Compliance Breach 2032-05-04: ALERT: not everybody agreed in “Tern lane”" {
 		t.Errorf("kind %s, urgent %v, subject %q", m.Kind, m.Urgent, m.Subject)
 	}
 	for _, want := range []string{
-		"Tern lane (wrlane)", "Mai (mai)", "Otto (otto)", "WeChat user: Gus (wmgus): disagreed, since 2032-05-04 04:30 UTC", "(by WeCom's word)",
+		"URGENT, new: not everybody agreed in “Tern lane” (and 1 more)", "Tern lane (wrlane)", "Mai (mai)", "Otto (otto)", "WeChat user: Gus (wmgus): disagreed, since 2032-05-04 04:30 UTC", "(by WeCom's word)",
 		"External contact: name unknown (wmnew): has not agreed yet: in the group, and not in WeCom's answer, since some time between 2032-05-04 02:30 UTC",
 		"Messages that were not archived: not known", "Agreed by default: 1",
 		"name not shown to us (" + string(darkGroup) + ")", "started in WeChat, or by another company", "errcode 301059", "First archived message: 2032-04-21 18:30 UTC",
@@ -106,9 +106,11 @@ func TestAllMailsOfOneGroupShareAThread(t *testing.T) {
 	if len(over.Threads) != 1 || !slices.Contains(began.Threads, over.Threads[0]) {
 		t.Errorf("threads %q, then %q", began.Threads, over.Threads)
 	}
-	if over.Urgent || !strings.Contains(over.Subject, "：已结束：") {
-		t.Errorf("urgent %v, subject %q", over.Urgent, over.Subject)
+	f.Groups[0].News = Began
+	if zh := groupsMail(t, f, Chinese); over.Urgent || over.Subject != "Re: "+zh.Subject || !strings.Contains(over.Text, "\n已结束：“Tern lane”\n") || over.State != "over" {
+		t.Errorf("urgent %v, subject %q, %q", over.Urgent, over.Subject, over.State)
 	}
+	f.Groups[0].News = Over
 	f.Groups[0].FirstSeen = groupsNow.Add(48 * time.Hour)
 	if again := groupsMail(t, f, English); slices.Contains(began.Threads, again.Threads[0]) {
 		t.Error("another breach of the same group is in the thread of the first")

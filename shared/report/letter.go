@@ -19,6 +19,8 @@ type letter struct {
 	Company   string
 	Preheader string // what a phone shows beside the subject
 	Banners   []string
+	State     string // of an alert: what is new, in a line
+	News      News   // with a State
 	Lead      []string
 	Sections  []section
 	Urgent    bool
@@ -117,8 +119,20 @@ func (lt letter) mail() (Mail, error) {
 		HTML:     html.String(),
 		Urgent:   lt.Urgent,
 		Threads:  lt.Threads,
+		State:    lt.stateWord(),
 	}, nil
 }
+
+// stateWord is an alert's state for filters; "" of what is no alert.
+func (lt letter) stateWord() string {
+	if lt.State == "" {
+		return ""
+	}
+	return map[News]string{Began: "began", Changed: "changed", Over: "over", Same: "open"}[lt.News]
+}
+
+// Ended says that a letter is the end of an alert.
+func (lt letter) Ended() bool { return lt.News == Over }
 
 // inThread puts the mail into a thread too, in front of those that it is in: clients take the last one for what is answered, and that is the first one named here.
 func (lt *letter) inThread(name string) {
@@ -166,6 +180,9 @@ func (lt letter) text() string {
 		para("*** " + s + " ***")
 	}
 	para(lt.Title + "\n" + lt.Company)
+	if lt.State != "" {
+		para(lt.State)
+	}
 	for _, s := range lt.Lead {
 		b.WriteString(s + "\n")
 	}

@@ -25,6 +25,7 @@ type Mail struct {
 	HTML        string       `json:"html"`
 	Attachments []Attachment `json:"attachments,omitempty"`
 	Urgent      bool         `json:"urgent,omitempty"`
+	State       string       `json:"state,omitempty"`   // of an alert: "began", "changed", "open" or "over", which goes into X-WecomVault-State
 	Threads     []string     `json:"threads,omitempty"` // names of the threads it belongs to: [A-Za-z0-9.-]; clients put equal ones together
 }
 
@@ -73,9 +74,15 @@ func (m Mail) Bytes(from, to string, date time.Time, boundarySeed string) ([]byt
 		}
 		header("In-Reply-To", "\r\n "+refs[len(refs)-1])
 		header("References", strings.Join(refs, "\r\n "))
+		if m.State != "" { // by this older Outlook puts mails together
+			header("Thread-Topic", foldText("Thread-Topic", strings.TrimPrefix(m.Subject, "Re: ")))
+		}
 	}
 	header("X-WecomVault-Report-Id", m.ID)
 	header("X-WecomVault-Report", foldText("X-WecomVault-Report", string(m.Kind)))
+	if m.State != "" {
+		header("X-WecomVault-State", foldText("X-WecomVault-State", m.State))
+	}
 	header("Auto-Submitted", "auto-generated")
 	header("X-Auto-Response-Suppress", "OOF, AutoReply")
 	header("Content-Language", string(m.Language))

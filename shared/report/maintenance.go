@@ -153,25 +153,22 @@ func maintenanceLetter(f MaintenanceFacts, v View) letter {
 	case len(open) > 0 && (f.Daily || len(over) == 0):
 		lead = open
 	}
-	what := l.say("nothing is open", "没有未处理的问题")
-	if len(lead) > 0 {
-		what = lead[0].fill(lead[0].text().title.in(l), f, l)
-		if len(lead) > 1 {
-			what += l.sayf(" (and %d more)", "（另有 %d 项）", len(lead)-1)
-		}
-	}
-	switch {
-	case f.Daily:
-	case began > 0:
-		what = l.say("URGENT: ", "紧急：") + what
-	case changed > 0:
-		what = l.say("URGENT, changed: ", "紧急，有变化：") + what
-	case len(over) > 0:
-		what = l.say("over: ", "已结束：") + what
-	}
-	lt.Subject = v.subject(f.Corp, Maintenance, f.Now, what)
 	lt.Preheader = l.sayf("Open: %[1]d. Ended: %[2]d. Time left for messages: %[3]s.", "未处理：%[1]d；已结束：%[2]d。消息剩余时间：%[3]s。",
 		len(open), len(over), f.Messages.text(v, f.Now, f.Windows))
+	switch {
+	case f.Daily || len(lead) == 0:
+		what := l.say("nothing is open", "没有未处理的问题")
+		if len(lead) > 0 {
+			what = lead[0].fill(lead[0].text().title.in(l), f, l)
+			if len(lead) > 1 {
+				what += l.sayf(" (and %d more)", "（另有 %d 项）", len(lead)-1)
+			}
+		}
+		lt.Subject = v.subject(f.Corp, Maintenance, f.Now, what)
+	default:
+		lt.Subject = v.alertSubject(f.Corp, Maintenance, lead[0].FirstSeen, lead[0].matter(f, l), lead[0].News)
+		lt.tell(lead[0].News, lead[0].fill(lead[0].text().title.in(l), f, l), len(lead)-1)
+	}
 
 	lt.Lead = append(lt.Lead, l.sayf("As of %s.", "截至 %s。", v.at(f.Now)))
 	switch {
@@ -235,6 +232,11 @@ func newestFirst(alarms []Alarm, at func(Alarm) time.Time) {
 // name tells an alarm from the corp's others that began at the same time.
 func (a Alarm) name() string {
 	return string(a.Cause) + " " + string(a.Reason) + " " + versions(a.Seen, English)
+}
+
+// matter names an alarm by what stays the same for as long as it lasts: not by the address of ours that WeCom named.
+func (a Alarm) matter(f MaintenanceFacts, l Language) string {
+	return a.fill(strings.ReplaceAll(a.text().title.in(l), " {address}", ""), f, l)
 }
 
 // thread is the same for all mails about one alarm, from its beginning to its end.

@@ -144,11 +144,11 @@ func TestKindOfMaintenanceMailFollowsTheNews(t *testing.T) {
 		urgent  bool
 		subject string
 	}{
-		{"began", []Alarm{open(Began)}, false, true, "[Hailan] R7 Account Maintenance 2026-03-18: URGENT: Chat archiving has expired in WeCom"},
-		{"changed", []Alarm{open(Changed)}, false, true, "[Hailan] R7 Account Maintenance 2026-03-18: URGENT, changed: Chat archiving has expired in WeCom"},
-		{"began while another ends", []Alarm{open(Began), over}, false, true, "[Hailan] R7 Account Maintenance 2026-03-18: URGENT: Chat archiving has expired in WeCom"},
-		{"over while another stays", []Alarm{open(Same), over}, false, false, "[Hailan] R7 Account Maintenance 2026-03-18: over: WeCom limits our rate"},
-		{"all over", []Alarm{over}, false, false, "[Hailan] R7 Account Maintenance 2026-03-18: over: WeCom limits our rate"},
+		{"began", []Alarm{open(Began)}, false, true, "[Hailan] R7 Account Maintenance 2026-03-18: ALERT: Chat archiving has expired in WeCom"},
+		{"changed", []Alarm{open(Changed)}, false, true, "Re: [Hailan] R7 Account Maintenance 2026-03-18: ALERT: Chat archiving has expired in WeCom"},
+		{"began while another ends", []Alarm{open(Began), over}, false, true, "[Hailan] R7 Account Maintenance 2026-03-18: ALERT: Chat archiving has expired in WeCom"},
+		{"over while another stays", []Alarm{open(Same), over}, false, false, "Re: [Hailan] R7 Account Maintenance 2026-03-18: ALERT: WeCom limits our rate"},
+		{"all over", []Alarm{over}, false, false, "Re: [Hailan] R7 Account Maintenance 2026-03-18: ALERT: WeCom limits our rate"},
 		{"noon, trouble", []Alarm{open(Same)}, true, false, "[Hailan] R7 Account Maintenance 2026-03-18: Chat archiving has expired in WeCom"},
 		{"noon, peace", nil, true, false, "[Hailan] R7 Account Maintenance 2026-03-18: nothing is open"},
 	} {
