@@ -295,7 +295,17 @@ func (s *settling) happened(ctx context.Context, all []*news) error {
 		p, d := directory.Reconcile(stored, kept)
 		put, drop, old = append(put, directory.Record(p, stored, s.now())...), append(drop, d...), append(old, n.oldLooks...)
 	}
-	return errors.Join(s.contradicted(ctx, aside), s.ledger.PutEvents(ctx, s.corp, put), s.ledger.DropLooks(ctx, s.corp, old), s.ledger.DropEvents(ctx, s.corp, drop))
+	// One after the other: an event that is dropped before the one that takes its place is kept takes with it when it was first kept, and is told again.
+	if err := s.ledger.PutEvents(ctx, s.corp, put); err != nil {
+		return err
+	}
+	if err := s.ledger.DropLooks(ctx, s.corp, old); err != nil {
+		return err
+	}
+	if err := s.ledger.DropEvents(ctx, s.corp, drop); err != nil {
+		return err
+	}
+	return s.contradicted(ctx, aside)
 }
 
 // tells is the events that follow from the looks at an entry, as far as they are kept: that an entry was found by the first look at all is no change.
