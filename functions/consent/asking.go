@@ -273,6 +273,7 @@ func (r *record) askRoom(ctx context.Context, id archive.RoomID) ([]consent.Stat
 	said := []consent.Statement{whole}
 	named := map[archive.PartyID]bool{}
 	for _, a := range list {
+		a.External = r.meant(id, a.External)
 		named[a.External] = true
 		s := whole
 		s.Subject.External, s.State, s.Since = a.External, consent.ParseState(string(a.Status)), a.Changed
@@ -286,6 +287,19 @@ func (r *record) askRoom(ctx context.Context, id archive.RoomID) ([]consent.Stat
 		}
 	}
 	return said, nil
+}
+
+// meant is who in a room an answer names: he himself, or the one whose id differs by case alone.
+func (r *record) meant(room archive.RoomID, id archive.PartyID) archive.PartyID {
+	members := r.rooms[room].Members
+	if slices.Contains(members, id) {
+		return id
+	}
+	same := func(m archive.PartyID) bool { return strings.EqualFold(string(m), string(id)) }
+	if i := slices.IndexFunc(members, same); i >= 0 && !slices.ContainsFunc(members[i+1:], same) {
+		return members[i]
+	}
+	return id
 }
 
 // external says whether somebody in a room is not of this corp, and no robot.

@@ -2,6 +2,7 @@ package wecom
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,19 +53,29 @@ type agreement struct {
 // or for which it gave no answer: of them nothing is known, least of all that they agreed. WeCom refuses all of a call for one unknown pair
 // (301061, or that one of its ids is none); then the call is halved until it is found. After an error list and missing hold what was read until then.
 func (r *Reader) SingleAgreements(ctx context.Context, pairs []Pair) (list []Agreement, missing []Pair, err error) {
-	seen := map[Pair]bool{}
+	same := map[Pair][]Pair{} // as it was asked about, in each case of the userid
 	var once []Pair
 	for _, p := range pairs {
-		if !seen[p.folded()] {
-			seen[p.folded()] = true
+		if same[p.folded()] == nil {
 			once = append(once, p)
+		}
+		if !slices.Contains(same[p.folded()], p) {
+			same[p.folded()] = append(same[p.folded()], p)
 		}
 	}
 	for len(once) > 0 {
 		some := once[:min(MostPairs, len(once))]
 		once = once[len(some):]
 		got, none, err := r.singleAgreements(ctx, some)
-		list, missing = append(list, got...), append(missing, none...)
+		for _, a := range got {
+			for _, p := range same[Pair{a.Member, a.External}.folded()] {
+				a.Member = p.Member
+				list = append(list, a)
+			}
+		}
+		for _, p := range none {
+			missing = append(missing, same[p.folded()]...)
+		}
 		if err != nil {
 			return list, missing, err
 		}
@@ -75,6 +86,11 @@ func (r *Reader) SingleAgreements(ctx context.Context, pairs []Pair) (list []Agr
 // folded is the pair as it compares: WeCom's userids are the same in any case.
 func (p Pair) folded() Pair {
 	return Pair{archive.PartyID(strings.ToLower(string(p.Member))), p.External}
+}
+
+// lower is the pair in small letters. Ids of external contacts may differ by case alone.
+func (p Pair) lower() Pair {
+	return Pair{archive.PartyID(strings.ToLower(string(p.Member))), archive.PartyID(strings.ToLower(string(p.External)))}
 }
 
 func (r *Reader) singleAgreements(ctx context.Context, pairs []Pair) (list []Agreement, missing []Pair, err error) {
@@ -106,12 +122,16 @@ func (r *Reader) singleAgreements(ctx context.Context, pairs []Pair) (list []Agr
 	if err != nil {
 		return nil, nil, err
 	}
-	answered := map[Pair]agreement{}
+	answered, lower := map[Pair]agreement{}, map[Pair][]agreement{}
 	for _, a := range answer.Info {
 		answered[Pair{a.Member, a.External}.folded()] = a
+		lower[Pair{a.Member, a.External}.lower()] = append(lower[Pair{a.Member, a.External}.lower()], a)
 	}
 	for _, p := range pairs {
 		a, ok := answered[p.folded()]
+		if some := lower[p.lower()]; !ok && len(some) == 1 { // an answer in small letters
+			a, ok = some[0], true
+		}
 		if !ok || a.Status == "" {
 			missing = append(missing, p)
 			continue

@@ -100,8 +100,9 @@ func TestConsentIsReadOfPairsAndOfGroups(t *testing.T) {
 	list, missing, err := r.SingleAgreements(t.Context(), []wecom.Pair{
 		{"ren", archive.PartyID(customer)}, {"Ren", archive.PartyID(refuser)}, {"Ren", archive.PartyID(customer)}, {"Ren", archive.PartyID(silent)},
 	})
-	want := []wecom.Agreement{
+	want := []wecom.Agreement{ // each as it was asked about
 		{Member: "ren", External: archive.PartyID(customer), Status: wecom.Agree, Changed: time.Unix(1900000001, 0).UTC()},
+		{Member: "Ren", External: archive.PartyID(customer), Status: wecom.Agree, Changed: time.Unix(1900000001, 0).UTC()},
 		{Member: "Ren", External: archive.PartyID(refuser), Status: wecom.Disagree, Changed: time.Unix(1900000002, 0).UTC()},
 		{Member: "Ren", External: archive.PartyID(silent), Status: wecom.DefaultAgree},
 	}
@@ -314,5 +315,17 @@ func TestAnIDThatWeComFindsOddDoesNotHideTheOthers(t *testing.T) {
 		if err != nil || len(list) != 2 || len(missing) != 1 || missing[0] != pairs[1] {
 			t.Errorf("%d: read are %v, missing %v: %v", code, list, missing, err)
 		}
+	}
+}
+
+// An answer in small letters is of the pair that was asked about, unless it may be of another; one whom the answer does not name has not been heard of.
+func TestAnAnswerInSmallLettersIsOfWhomWasAskedAbout(t *testing.T) {
+	upper, other := archive.PartyID("wmABcdefghijklmnopqrstuvwxyz1234"), archive.PartyID("wmQUIET")
+	r := wecom.NewReplay([]wecom.Answer{{Call: "msgaudit/check_single_agree",
+		Asked:  `{"info":[{"userid":"Ren","exteranalopenid":"` + string(upper) + `"},{"userid":"Ren","exteranalopenid":"` + string(other) + `"}]}`,
+		Answer: json.RawMessage(`{"agreeinfo":[{"userid":"ren","exteranalopenid":"` + strings.ToLower(string(upper)) + `","agree_status":"Disagree"}]}`)}})
+	list, missing, err := r.SingleAgreements(t.Context(), []wecom.Pair{{Member: "Ren", External: upper}, {Member: "Ren", External: other}})
+	if err != nil || len(list) != 1 || list[0].External != upper || list[0].Member != "Ren" || list[0].Status != wecom.Disagree || len(missing) != 1 || missing[0].External != other {
+		t.Errorf("%+v, missing %+v, %v", list, missing, err)
 	}
 }
