@@ -64,6 +64,7 @@ func (p *pages) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.shown(p.status))
 	mux.HandleFunc("GET /mailbox", p.shown(p.mailbox))
+	mux.HandleFunc("GET /wecom", p.shown(p.inWeCom))
 	mux.HandleFunc("GET /mail/{id}", p.shown(p.mail))
 	mux.HandleFunc("GET /mail/{id}/html", p.body)
 	mux.HandleFunc("GET /mail/{id}/raw", p.raw)

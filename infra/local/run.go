@@ -480,6 +480,15 @@ func (d *day) undelivered(ctx context.Context, date string) (string, error) {
 		if err != nil || missing != "" {
 			return missing, err
 		}
+		err = d.ledger.Tellings(ctx, corp, func(t ledger.Telling) bool {
+			if !t.Settled() {
+				missing = fmt.Sprintf("a message in WeCom %s of corp %s is %s", t.Report, corp, t.State)
+			}
+			return missing == ""
+		})
+		if err != nil || missing != "" {
+			return missing, err
+		}
 	}
 	return "", nil
 }
