@@ -134,8 +134,14 @@ func (p *player) lift(ctx context.Context) error {
 		return err
 	}
 	for _, c := range p.corpus.Corps {
-		if _, err := p.ask(ctx, http.MethodPost, p.corpURL(c.ID)+"/reports/"+string(report.UserStatus)+"/preview", map[string]any{"department": directory.Root}); err != nil {
-			return err
+		for made := false; !made; { // it is made beside the requests
+			r, err := p.ask(ctx, http.MethodPost, p.corpURL(c.ID)+"/reports/"+string(report.UserStatus)+"/preview", map[string]any{"department": directory.Root})
+			if err != nil {
+				return err
+			}
+			if made = r.State == "made"; !made {
+				rest(ctx, 500*time.Millisecond)
+			}
 		}
 		if done, err := p.lifted(ctx, c.ID); err != nil {
 			return err
@@ -187,6 +193,7 @@ type receiver struct {
 	ID           string          `json:"id"`
 	Language     string          `json:"language"`
 	Control      string          `json:"control"`
+	State        string          `json:"state"`   // of a preview
 	Reports      json.RawMessage `json:"reports"` // a receiver's names, or a company's switches
 	Files        []any           `json:"files"`
 	Suppressions []struct{ ID string }

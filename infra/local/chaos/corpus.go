@@ -126,6 +126,7 @@ const (
 	members         = 6
 	externals       = 3
 	hostOfLatecomer = "member05"
+	appAgent        = 1000002 // of the app that writes to members
 )
 
 func member(i int) string   { return fmt.Sprintf("member%02d", i) }
@@ -136,7 +137,8 @@ func (w *writer) company(ctx context.Context, place, n int) (company, error) {
 	id := fmt.Sprintf("wwchaos%d", place+1)
 	w.corp, w.sent, w.total, w.files = id, 0, n, 0
 	c := company{ID: id, Name: fmt.Sprintf("Company %d", place+1), Secrets: []wecomsim.Secret{
-		{Kind: wecomsim.KindArchive, Value: "archive-secret-" + id}, {Kind: wecomsim.KindLegacyApp, Value: "contacts-secret-" + id}, {Kind: wecomsim.KindCustomer, Value: "customer-secret-" + id}}}
+		{Kind: wecomsim.KindArchive, Value: "archive-secret-" + id}, {Kind: wecomsim.KindLegacyApp, Value: "contacts-secret-" + id}, {Kind: wecomsim.KindCustomer, Value: "customer-secret-" + id},
+		{Kind: wecomsim.KindNewApp, Value: "app-secret-" + id, Agent: appAgent}}}
 	made, err := w.AddCorp(ctx, wecomsim.NewCorp{Corp: id, Name: c.Name, Secrets: c.Secrets, PageItems: w.page})
 	if err != nil {
 		return c, err

@@ -273,7 +273,7 @@ func (o options) group(ctx context.Context, base baseline, g group, name string,
 func unasked(g group, doubles []string) []difference {
 	may, must := false, 0
 	for _, e := range g.entries {
-		may = may || strings.HasPrefix(e.Site, "MailFunction ") || strings.HasPrefix(e.Site, "FeedbackFunction ")
+		may = may || strings.HasPrefix(e.Site, "MailFunction ") || strings.HasPrefix(e.Site, "FeedbackFunction ") || strings.HasPrefix(e.Site, "TellFunction ")
 		if e.Mode == withheld {
 			must++
 		}

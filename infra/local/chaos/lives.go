@@ -3,6 +3,7 @@ package main
 import (
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -172,6 +173,32 @@ func unzipped(ctx context.Context, client *s3.Client, bucket, key string) (strin
 		return "", fmt.Errorf("unpack WeCom's answers about consent: %w", err)
 	}
 	return string(b), nil
+}
+
+// writtenState notes what each member sees of what the company's app wrote. One text that a member sees twice must say so itself, in its last line.
+func (p *player) writtenState(ctx context.Context, items map[string]string) (doubles []string, err error) {
+	for _, c := range p.corpus.Corps {
+		all, err := p.sim.Written(ctx, c.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range all {
+			if w.Dropped {
+				continue
+			}
+			text, _, marked := strings.Cut(w.Text, "\n（重复发送 ")
+			sum := sha256.Sum256(withoutMoments([]byte(text)))
+			key := fmt.Sprintf("written %s %s %x", c.ID, w.To, sum[:8])
+			switch {
+			case items[key] != "" && !marked:
+				items[key+" unmarked double"] = "a message in WeCom that came twice without a word"
+			case items[key] != "":
+				doubles = append(doubles, key)
+			}
+			items[key] = "seen"
+		}
+	}
+	return doubles, nil
 }
 
 // isAudited is an error if a change that the API has just answered for is not in the audit stream, where it must be before the answer: that it began, and that

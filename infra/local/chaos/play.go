@@ -368,13 +368,14 @@ func (p *player) file(name, text string) (string, error) {
 func (p *player) enrol(ctx context.Context) error {
 	for _, c := range p.corpus.Corps {
 		args := []string{"corps", "add", "-corp", c.ID, "-name", c.Name, "-simulated", "-report-to", "en:one@" + c.ID + ".example,zh:two@" + c.ID + ".example"}
-		for i, flag := range []string{"-secret-file", "-contacts-secret-file", "-customer-secret-file"} {
+		for i, flag := range []string{"-secret-file", "-contacts-secret-file", "-customer-secret-file", "-app-secret-file"} {
 			path, err := p.file(c.ID+flag, c.Secrets[i].Value)
 			if err != nil {
 				return err
 			}
 			args = append(args, flag, path)
 		}
+		args = append(args, "-app-agent", fmt.Sprint(appAgent))
 		if err := errors.Join(p.operate(ctx, args...), p.addKey(ctx, c, 0)); err != nil {
 			return err
 		}
@@ -535,13 +536,22 @@ func (p *player) reports(ctx context.Context) error {
 	})
 }
 
-// unsent names a mail that has not gone out.
+// unsent names a mail, or a message in WeCom, that has not gone out.
 func (p *player) unsent(ctx context.Context) (string, error) {
 	waits := ""
 	for _, c := range p.corpus.Corps {
 		err := p.ledger.Mails(ctx, archive.CorpID(c.ID), func(m ledger.MailRow) bool {
 			if m.State != ledger.MailSent {
 				waits = fmt.Sprintf("a mail %s is %s", m.Report, m.State)
+			}
+			return true
+		})
+		if err != nil {
+			return "", err
+		}
+		err = p.ledger.Tellings(ctx, archive.CorpID(c.ID), func(t ledger.Telling) bool {
+			if !t.Settled() {
+				waits = "a message in WeCom is " + t.State
 			}
 			return true
 		})

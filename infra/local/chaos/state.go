@@ -57,6 +57,9 @@ var exceptions = []exception{
 	{"ControlTable run#", "owner until done_at parts", "who made the report, when, and in how many goes"},
 	{"ControlTable mail#", "owner until ses_id at attempt fate_at", "who sent the mail, when, and how often; doubles are counted of what SES took"},
 	{"ControlTable mail#", "nudges nudged nudged_owner", "how often its job was looked for because it had not gone out"},
+	{"ControlTable telling#", "owner until attempt asked doubles msgid at nudges nudged nudged_owner", "who sent the message in WeCom, when, and how often; doubles are counted of what members see"},
+	{"ControlTable preview#", "", "a preview is asked for as often as it takes, and nobody reads it later"},
+	{"ControlTable repeat#", "at", "when the API was first asked"},
 	{"ControlTable hrfile#", "at", "the moment at which it was put into force"},
 	{"ControlTable suppressed#", "since lifted", "moments"},
 	{"ControlTable breach#", "since seen over affected told told_to", "moments; and who was told by which mail: that each receiver was is seen in the mails"},
@@ -83,8 +86,8 @@ var exceptions = []exception{
 // back, so that runs differ in them; that each mail went out once is seen in the mails, and so is who was alerted about groups.
 var alertRow = regexp.MustCompile(`^ControlTable (run|mail)#[^ ]* ([^ ]*#R7|[0-9-]{10}-[0-9a-f]{12}#)`)
 
-// added is the moment at which a receiver was entered, or edited, within what is kept of him.
-var added = regexp.MustCompile(`"[0-9-]{10}T[0-9:.]+Z"`)
+// telling are attributes that have moments within them, by the rows whose they are: when a receiver was entered, and when somebody lost a number.
+var telling = map[string][]string{"receiver": {"ControlTable receiver"}, "text": {"ControlTable telling"}, "answer": {"ControlTable repeat"}}
 
 // momentary keys have moments in their sort key, which are left out.
 var (
@@ -113,6 +116,11 @@ func (p *player) writeState(ctx context.Context) error {
 	if s.Doubles, err = p.mailState(ctx, s.Items); err != nil {
 		return err
 	}
+	again, err := p.writtenState(ctx, s.Items)
+	if err != nil {
+		return err
+	}
+	s.Doubles = append(s.Doubles, again...)
 	s.Notes = p.notes
 	s.Items["fsck mended"] = fmt.Sprint(p.notes.Mended)
 	jobs, dead := p.Queued()
@@ -189,8 +197,8 @@ func normalRow(table string, fields map[string]string) (key, value string, keep 
 		case without[n]:
 		case n == "version" && fields[n] != "": // S3 makes up the ids of versions: that there is one is compared
 			parts = append(parts, "version=named")
-		case n == "receiver":
-			parts = append(parts, n+"="+added.ReplaceAllString(fields[n], "(moment)"))
+		case slices.Contains(telling[n], strings.SplitN(key, "#", 2)[0]):
+			parts = append(parts, n+"="+string(withoutMoments([]byte(fields[n]))))
 		default:
 			parts = append(parts, n+"="+fields[n])
 		}
@@ -298,8 +306,8 @@ func (p *player) bucketState(ctx context.Context, name string, items map[string]
 	return nil
 }
 
-// alertObject is the name of an alert's object, or of R7 at noon: those tell of the faults themselves.
-var alertObject = regexp.MustCompile(`R7|/[0-9a-f]{12}-R[0-9]`)
+// alertObject is the name of an alert's object, or of R7 at noon: those tell of the faults themselves; or of a preview, which is made as often as it is asked for.
+var alertObject = regexp.MustCompile(`R7|/[0-9a-f]{12}-R[0-9]|R[0-9]+-preview-`)
 
 func isAlert(key string) bool { return alertObject.MatchString(key) }
 

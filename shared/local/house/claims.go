@@ -10,16 +10,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// EndClaims lets the claims on reports and mails run out. A function that is killed leaves one for some minutes of real time, which nobody who
+// EndClaims lets the claims on reports, mails and messages in WeCom run out. A function that is killed leaves one for some minutes of real time, which nobody who
 // plays a company wants to wait for; it is for when nobody is at work, and none is held.
 func (h *House) EndClaims(ctx context.Context) error {
 	client := dynamodb.NewFromConfig(h.Config(Operator))
 	table := h.Template.Outputs["ControlTable"]
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 	pages := dynamodb.NewScanPaginator(client, &dynamodb.ScanInput{
-		TableName: &table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("(begins_with(pk, :run) OR begins_with(pk, :mail)) AND #until > :past"),
+		TableName: &table, ConsistentRead: aws.Bool(true), FilterExpression: aws.String("(begins_with(pk, :run) OR begins_with(pk, :mail) OR begins_with(pk, :telling)) AND #until > :past"),
 		ExpressionAttributeNames:  map[string]string{"#until": "until"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":run": text("run#"), ":mail": text("mail#"), ":past": text(longAgo)},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":run": text("run#"), ":mail": text("mail#"), ":telling": text("telling#"), ":past": text(longAgo)},
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
