@@ -46,9 +46,10 @@ type address struct {
 	kind secrets.Kind
 }
 
-// remembered is what was found under an address; scheme is nil where there is none.
+// remembered is what was found under an address: a scheme, or why there is none.
 type remembered struct {
 	scheme *callback.Scheme
+	why    error
 	at     time.Time
 }
 
@@ -274,29 +275,26 @@ func (l *listener) scheme(ctx context.Context, a address, old time.Duration) (s 
 	known, ok := l.schemes[a]
 	l.mu.Unlock()
 	if age := l.real().Sub(known.at); ok && (age < old && known.scheme != nil || age < patience) {
-		if known.scheme == nil {
-			return nil, false, absent
-		}
-		return known.scheme, false, nil
+		return known.scheme, false, known.why
 	}
 	held, err := l.settings(ctx, a.corp, a.kind)
 	switch {
 	case errors.Is(err, secrets.ErrAbsent):
+		err = absent
 	case err != nil:
 		return nil, false, err
 	default:
-		if s, err = callback.New(a.corp, held.Token.Reveal(), held.AESKey.Reveal()); err != nil {
-			return nil, false, err
-		}
+		s, err = callback.New(a.corp, held.Token.Reveal(), held.AESKey.Reveal())
 	}
+	l.remember(a, remembered{s, err, l.real()})
+	return s, true, err
+}
+
+func (l *listener) remember(a address, found remembered) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.schemes == nil || len(l.schemes) >= most {
 		l.schemes = map[address]remembered{}
 	}
-	l.schemes[a] = remembered{s, l.real()}
-	l.mu.Unlock()
-	if s == nil {
-		return nil, false, absent
-	}
-	return s, true, nil
+	l.schemes[a] = found
 }

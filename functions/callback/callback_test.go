@@ -384,6 +384,31 @@ func TestStrangersDoNotHaveSecretsReadAgainAndAgain(t *testing.T) {
 	}
 }
 
+// TestSettingsThatCannotBeRightAreNotReadForEachRequest: strangers may make as many as they like.
+func TestSettingsThatCannotBeRightAreNotReadForEachRequest(t *testing.T) {
+	r := newRig(t, asFunction)
+	r.enter("wwwrong", secrets.Contacts, token, "too-short")
+	read, settings := 0, r.settings
+	r.listener.settings = func(ctx context.Context, corp archive.CorpID, kind secrets.Kind) (secrets.Callback, error) {
+		read++
+		return settings(ctx, corp, kind)
+	}
+	forged := r.sealed("another", key, "<xml></xml>", r.now)
+	for range 20 {
+		if status, _ := r.post("/callback/wwwrong/contacts", forged); status != http.StatusInternalServerError {
+			t.Errorf("settings that can't be right are answered %d", status)
+		}
+	}
+	if read != 1 {
+		t.Errorf("settings that can't be right were read %d times for 20 requests", read)
+	}
+	r.enter("wwwrong", secrets.Contacts, "another", key)
+	r.real = r.real.Add(patience)
+	if status, _ := r.post("/callback/wwwrong/contacts", forged); status != http.StatusForbidden { // it is sealed for another corp
+		t.Errorf("after they were mended: %d", status)
+	}
+}
+
 func TestNewChatDataWakeFetchAtMostOnceInAWhile(t *testing.T) {
 	r := newRig(t, asFunction)
 	r.enter(corp, secrets.Archive, token, key)
