@@ -28,7 +28,7 @@ func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.User
 	if f.Users, err = r.users(ctx, day); err != nil {
 		return f, err
 	}
-	f.Users = report.SortedUsers(f.Users) // once, and not for each mail
+	report.SortUsers(f.Users) // once, and not for each mail
 	f.Tally = report.Tallied(f)
 	day.company.counted = countUsers(f.Users, noon)
 	if f.Capture, err = r.capture(ctx, c.ID, noon); err != nil {

@@ -45,9 +45,9 @@ type settings struct {
 	Egress        string        `env:"EGRESS_ADDRESSES" optional:"true"` // our outgoing addresses, separated by commas
 }
 
-// most is how many bytes the program may take before it collects its garbage with more effort: a company of 100,000 has about 130 MB in use while its largest report
-// is kept and mailed.
-const most = 200 << 20
+// most is how many bytes the program may take before it collects its garbage with more effort: a company of 100,000 has about 110 MB in use while its largest report
+// is kept.
+const most = 170 << 20
 
 func main() {
 	log := telemetry.NewLogger(os.Stdout, "report")

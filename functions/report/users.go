@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,11 +39,10 @@ func (r *reporter) users(ctx context.Context, day *today) ([]report.User, error)
 	if err != nil {
 		return nil, err
 	}
-	earlier, err := r.parts(ctx, day.making)
-	if err != nil {
+	l := looking{reporter: r, day: day, departments: c.names, activity: r.ledger.Activity(day.corp.ID), users: make([]report.User, len(c.members)), state: make([]state, len(c.members))}
+	if err := l.goOn(ctx, c.members); err != nil {
 		return nil, err
 	}
-	l := looking{reporter: r, day: day, departments: c.names, activity: r.ledger.Activity(day.corp.ID), users: make([]report.User, len(c.members)), state: make([]state, len(c.members))}
 	next := make(chan int)
 	var all sync.WaitGroup
 	for range atOnce {
@@ -52,12 +52,8 @@ func (r *reporter) users(ctx context.Context, day *today) ([]report.User, error)
 			}
 		})
 	}
-	for i := range c.members {
-		if u, there := earlier[c.members[i].id]; there {
-			l.users[i], l.state[i] = u, looked
-			if u.ID == "" {
-				l.state[i] = hidden
-			}
+	for i, s := range l.state {
+		if s != unseen {
 			continue
 		}
 		if l.failed.Load() != nil || r.ending(ctx) {
@@ -71,7 +67,7 @@ func (r *reporter) users(ctx context.Context, day *today) ([]report.User, error)
 		return nil, fmt.Errorf("member of corp %s: %w", day.corp.ID, *failed)
 	}
 	if slices.Contains(l.state, unseen) {
-		return nil, r.keepPart(ctx, day, c.members, &l, earlier)
+		return nil, r.keepParts(ctx, day, c.members, &l)
 	}
 	shown := l.users[:0]
 	for i, s := range l.state {
@@ -100,6 +96,7 @@ type looking struct {
 	activity    *ledger.Activity
 	users       []report.User
 	state       []state
+	earlier     []bool // an earlier attempt looked at it
 	failed      atomic.Pointer[error]
 }
 
@@ -134,67 +131,99 @@ func (r *reporter) keptUsers(ctx context.Context, day *today) ([]report.User, er
 	return kept.Facts.Users, err
 }
 
-// part is what an attempt looked at whose time was up.
+// part is what an attempt looked at whose time was up, or a part of it.
 type part struct {
 	Users  []report.User `json:"users"`
 	Hidden []string      `json:"hidden,omitempty"` // userids of those who left too long ago
 }
 
+// mostInPart is how many members a part tells of: it is read with the company in memory.
+const mostInPart = 10_000
+
 func partKey(run ledger.Run, n int) string {
 	return objstore.ReportKey(run.Corp, run.Day, fmt.Sprintf("%s-part-%d.json", run.Report, n))
 }
 
-// parts is what earlier attempts at a run have looked at, by userid; of those who left too long ago a user without an id.
-func (r *reporter) parts(ctx context.Context, run ledger.Run) (map[string]report.User, error) {
-	found := map[string]report.User{}
+// goOn takes over what earlier attempts at the run have looked at.
+func (l *looking) goOn(ctx context.Context, members []member) error {
+	l.earlier = make([]bool, len(members))
+	run := l.day.making
+	place := func(id string) (int, bool) {
+		return slices.BinarySearchFunc(members, id, func(m member, id string) int { return strings.Compare(m.id, id) })
+	}
 	for n := 1; n <= run.Parts; n++ {
-		object, err := r.store.Current(ctx, partKey(run, n))
+		object, err := l.store.Current(ctx, partKey(run, n))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var p part
-		if err := readFacts(ctx, r, run, object, &p); err != nil {
-			return nil, err
+		if err := readFacts(ctx, l.reporter, run, object, &p); err != nil {
+			return err
 		}
 		for _, u := range p.Users {
-			found[string(u.ID)] = u
+			if i, there := place(string(u.ID)); there {
+				l.users[i], l.state[i], l.earlier[i] = members[i].shared(u), looked, true
+			}
 		}
 		for _, id := range p.Hidden {
-			found[id] = report.User{}
+			if i, there := place(id); there {
+				l.state[i], l.earlier[i] = hidden, true
+			}
 		}
 	}
-	return found, nil
+	return nil
 }
 
-// keepPart keeps what this attempt has looked at, and returns why it ends.
-func (r *reporter) keepPart(ctx context.Context, day *today, members []member, l *looking, earlier map[string]report.User) error {
-	var p part
+// shared is a user of the member's own texts where they are the same, so that they are not there twice.
+func (m *member) shared(u report.User) report.User {
+	for _, text := range []struct {
+		of   *string
+		same string
+	}{{&u.Name, m.name}, {&u.Mobile, m.mobile}, {&u.Email, m.email}, {(*string)(&u.ID), m.id}} {
+		if *text.of == text.same {
+			*text.of = text.same
+		}
+	}
+	if slices.Equal(u.In, m.departments) {
+		u.In = m.departments
+	}
+	return u
+}
+
+// keepParts keeps what this attempt has looked at, and returns why it ends.
+func (r *reporter) keepParts(ctx context.Context, day *today, members []member, l *looking) error {
+	run, p, n := day.making, part{}, 0
+	keep := func() error {
+		if n == 0 {
+			return nil
+		}
+		body, err := json.Marshal(p)
+		if err != nil {
+			return fmt.Errorf("write what was read for report %s of corp %s: %w", run.Key(), run.Corp, err)
+		}
+		run.Parts++
+		if _, _, err := r.keep(ctx, partKey(run, run.Parts), "application/json", body); err != nil {
+			return err
+		}
+		p, n = part{}, 0
+		return r.keepRun(ctx, day, run)
+	}
 	for i := range members {
-		id := members[i].id
-		if _, known := earlier[id]; known {
+		if l.earlier[i] || l.state[i] == unseen {
 			continue
 		}
-		switch l.state[i] {
-		case looked:
+		if l.state[i] == looked {
 			p.Users = append(p.Users, l.users[i])
-		case hidden:
-			p.Hidden = append(p.Hidden, id)
-		case unseen:
+		} else {
+			p.Hidden = append(p.Hidden, members[i].id)
+		}
+		if n++; n == mostInPart {
+			if err := keep(); err != nil {
+				return err
+			}
 		}
 	}
-	run := day.making
-	if len(p.Users)+len(p.Hidden) == 0 {
-		return errUnfinished
-	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		return fmt.Errorf("write what was read for report %s of corp %s: %w", run.Key(), run.Corp, err)
-	}
-	run.Parts++
-	if _, _, err := r.keep(ctx, partKey(run, run.Parts), "application/json", body); err != nil {
-		return err
-	}
-	if err := r.keepRun(ctx, day, run); err != nil {
+	if err := keep(); err != nil {
 		return err
 	}
 	return errUnfinished
@@ -218,22 +247,25 @@ func written(k any) ([]byte, error) {
 	if !found || bytes.Contains(after, []byte(none)) {
 		return nil, errors.New("the place of the users is not found")
 	}
-	var b bytes.Buffer
-	b.Write(before)
-	b.WriteString(`"Users":[`)
-	for i := range large.Facts.Users {
-		user, err := json.Marshal(&large.Facts.Users[i])
-		if err != nil {
-			return nil, err
+	size := len(whole)
+	rows := func(take func([]byte)) error {
+		for i := range large.Facts.Users {
+			user, err := json.Marshal(&large.Facts.Users[i])
+			if err != nil {
+				return err
+			}
+			take(user)
 		}
-		if i == 0 {
-			b.Grow((len(user) + 64) * len(large.Facts.Users))
-		} else {
-			b.WriteByte(',')
-		}
-		b.Write(user)
+		return nil
 	}
-	b.WriteByte(']')
-	b.Write(after)
-	return b.Bytes(), nil
+	if err := rows(func(user []byte) { size += len(user) + 1 }); err != nil {
+		return nil, err
+	}
+	b := append(make([]byte, 0, size), before...)
+	b = append(b, none[:len(none)-1]...)
+	if err := rows(func(user []byte) { b = append(append(b, user...), ',') }); err != nil {
+		return nil, err
+	}
+	b[len(b)-1] = ']' // behind the last user
+	return append(b, after...), nil
 }

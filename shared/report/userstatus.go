@@ -68,7 +68,7 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 	if f.Day.IsZero() {
 		return Mail{}, fmt.Errorf("build user status report of corp %s: the day is missing", f.Corp.ID)
 	}
-	f.Users = SortedUsers(f.Users)
+	f.Users = sortedUsers(f.Users)
 	s := Summarise(f)
 	attachments, err := userSheet(f, v, s).files(userFile(f, v.Language))
 	if err != nil {
@@ -83,22 +83,29 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 	return m, nil
 }
 
-// SortedUsers orders rows by department, then name, then userid, so that a person is found where people look and the report does not
+// sortedUsers orders rows by department, then name, then userid, so that a person is found where people look and the report does not
 // depend on the order in which the ledger lists them. users stays as it is; if it is sorted already, it is what is returned.
-func SortedUsers(users []User) []User {
-	order := func(a, b *User) int {
-		return cmp.Or(slices.Compare(a.Departments, b.Departments), strings.Compare(a.Name, b.Name), strings.Compare(string(a.ID), string(b.ID)))
+func sortedUsers(users []User) []User {
+	for i := 1; i < len(users); i++ {
+		if orderUsers(&users[i-1], &users[i]) > 0 {
+			out := slices.Clone(users)
+			SortUsers(out)
+			return out
+		}
 	}
-	sorted := true
-	for i := 1; i < len(users) && sorted; i++ {
-		sorted = order(&users[i-1], &users[i]) <= 0
+	return users
+}
+
+// SortUsers puts rows into the order in which R1 shows them.
+func SortUsers(users []User) {
+	slices.SortStableFunc(users, func(a, b User) int { return orderUsers(&a, &b) })
+}
+
+func orderUsers(a, b *User) int {
+	if c := slices.Compare(a.Departments, b.Departments); c != 0 {
+		return c
 	}
-	if sorted {
-		return users
-	}
-	out := slices.Clone(users)
-	slices.SortStableFunc(out, func(a, b User) int { return order(&a, &b) })
-	return out
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(string(a.ID), string(b.ID)))
 }
 
 func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) letter {
