@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/consent"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/receivers"
@@ -22,6 +24,8 @@ const (
 	soon = 24 * time.Hour
 	// mostFiles is how many attachments at risk, and how many lost ones, have rows: an outage may leave any number, and the counts say how many there are.
 	mostFiles = 200
+	// mostConsents is how many changes of consent have rows: the first reading of a company's contacts finds hundreds of thousands at once.
+	mostConsents = 2000
 	// stale is for how long before noon nothing whole may have come from WeCom until the report says so. fetch asks every few minutes.
 	stale = time.Hour
 )
@@ -81,10 +85,11 @@ func (r *reporter) coverageFacts(ctx context.Context, day *today) (report.Covera
 	if err != nil {
 		return f, err
 	}
-	changes, err := r.consentRows(ctx, day, p)
+	changes, unlisted, err := r.consentRows(ctx, day, p)
 	if err != nil {
 		return f, err
 	}
+	f.Unlisted = unlisted
 	files, expiring, err := r.fileRows(ctx, day)
 	if err != nil {
 		return f, err
@@ -245,19 +250,41 @@ func (r *reporter) fileRows(ctx context.Context, day *today) (rows []report.Cove
 	return rows, expiring, nil
 }
 
-// consentRows is the changes of consent that were found in the day's window. One in a group concerns those of our members who are in it as far as is known.
-func (r *reporter) consentRows(ctx context.Context, day *today, p *people) ([]report.CoverageRow, error) {
-	var changes []ledger.ConsentChange
-	err := r.ledger.ConsentChanges(ctx, day.corp.ID, day.window.From, day.window.To, func(c ledger.ConsentChange) bool {
-		if c.Subject.External != "" { // else it is about whether WeCom shows a room at all, which is nobody's consent
-			changes = append(changes, c)
+// consentChanges is the changes of consent that were found in the day's window, as many as a report lists, and how many there were besides: who said something else
+// before comes first, then who refused.
+func (r *reporter) consentChanges(ctx context.Context, day *today) (changes []ledger.ConsentChange, unlisted uint64, err error) {
+	var ranked [3][]ledger.ConsentChange
+	err = r.ledger.ConsentChanges(ctx, day.corp.ID, day.window.From, day.window.To, func(c ledger.ConsentChange) bool {
+		rank := &ranked[2]
+		switch {
+		case c.Subject.External == "":
+			return true // it is about whether WeCom shows a room at all, which is nobody's consent
+		case c.Old != consent.Unknown:
+			rank = &ranked[0]
+		case c.New.Open():
+			rank = &ranked[1]
+		}
+		if len(*rank) == mostConsents {
+			unlisted++
+		} else {
+			*rank = append(*rank, c)
 		}
 		return true
 	})
-	if err != nil {
-		return nil, err
+	changes = slices.Concat(ranked[0], ranked[1], ranked[2])
+	if more := len(changes) - mostConsents; more > 0 {
+		changes, unlisted = changes[:mostConsents], unlisted+whole(more)
 	}
-	rows := make([]report.CoverageRow, len(changes))
+	return changes, unlisted, err
+}
+
+// consentRows is the rows of changes of consent, and how many changes have none. One in a group concerns those of our members who are in it as far as is known.
+func (r *reporter) consentRows(ctx context.Context, day *today, p *people) (rows []report.CoverageRow, unlisted uint64, err error) {
+	changes, unlisted, err := r.consentChanges(ctx, day)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows = make([]report.CoverageRow, len(changes))
 	err = inParallel(len(changes), func(i int) error {
 		c := changes[i]
 		row := report.CoverageRow{What: report.ConsentChange, With: string(c.Subject.External), Old: string(c.Old), New: string(c.New), MsgID: c.MsgID,
@@ -280,7 +307,7 @@ func (r *reporter) consentRows(ctx context.Context, day *today, p *people) ([]re
 		rows[i] = row
 		return nil
 	})
-	return rows, err
+	return rows, unlisted, err
 }
 
 // groupOf is a group as the one whom a row is about: it may be seen by who may see one of our members in it, and names none of them.

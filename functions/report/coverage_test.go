@@ -73,6 +73,44 @@ func (d *desk) watched(id archive.CorpID) ledger.Corp {
 	return c
 }
 
+func TestOfTooManyChangesOfConsentThoseThatMatterHaveRows(t *testing.T) {
+	d := newDesk(t)
+	c := d.settings(d.company("wwflood"), func(c *ledger.Corp) { c.Settings.Operations, c.Settings.Language = "ops@clearlake.example", "en" })
+	_, err := d.operator.PutReceiver(d.Context(), c.ID, receivers.Row{ID: "r-2", Address: "two@clearlake.example", Language: "en", Department: 2,
+		Reports: []report.Kind{"R12"}, Added: noon.Add(-time.Hour)})
+	d.OK(err)
+	s := consent.Subject{External: "wm-rosa", Member: "lena"}
+	flood := ledger.Standing{Subject: s, Owed: true}
+	found := func(before, now consent.State) { // each later than the one before it
+		at := noon.Add(-3 * time.Hour).Add(time.Duration(len(flood.Changes)) * time.Millisecond)
+		flood.Changes = append(flood.Changes, ledger.ConsentChange{Found: at, Change: consent.Change{Subject: s, Old: before, New: now, By: at, Read: at, Source: consent.Poll}})
+	}
+	for range mostConsents + 100 { // a first reading
+		found(consent.Unknown, consent.Agreed)
+	}
+	found(consent.Unknown, consent.Disagreed)
+	found(consent.Agreed, consent.Default)
+	d.OK(d.operator.SettleStanding(d.Context(), c.ID, flood))
+	d.OK(d.due(d.Context()))
+	f := factsOf[report.CoverageFacts](d, c.ID, "2032-02-10", report.Coverage)
+	rows := map[string]int{}
+	for _, r := range f.Rows {
+		if r.What == report.ConsentChange {
+			rows[r.Old+" to "+r.New]++
+		}
+	}
+	if diff := cmp.Diff(map[string]int{" to agree": mostConsents - 2, " to disagree": 1, "agree to default": 1}, rows); diff != "" || f.Unlisted != 102 {
+		t.Errorf("%d without a row; rows (-want +got):\n%s", f.Unlisted, diff)
+	}
+	mails := d.mailsOf(c.ID, "2032-02-10", "R12")
+	if text := mails["ops@clearlake.example"].Text; !strings.Contains(text, "no row here, because there were too many: 102.") {
+		t.Errorf("the whole company's says\n%s", text)
+	}
+	if text := mails["two@clearlake.example"].Text; !strings.Contains(text, "Not every change of consent has a row here") || strings.Contains(text, "102") {
+		t.Errorf("a part's says\n%s", text)
+	}
+}
+
 func TestCoverageTellsWhatTheLedgerHolds(t *testing.T) {
 	d := newDesk(t)
 	c := d.settings(d.watched("wwcover"), func(c *ledger.Corp) {

@@ -18,8 +18,9 @@ type CoverageFacts struct {
 	Snapshot time.Time     `json:"snapshot,omitzero"`
 	Rows     []CoverageRow `json:"rows,omitempty"`
 	Unread   []Unread      `json:"unread,omitempty"`
-	Company  *Company      `json:"company,omitempty"` // nil in a part of the company
-	Part     bool          `json:"part,omitempty"`    // it is a part of the company
+	Company  *Company      `json:"company,omitempty"`  // nil in a part of the company
+	Part     bool          `json:"part,omitempty"`     // it is a part of the company
+	Unlisted uint64        `json:"unlisted,omitempty"` // changes of consent, of the whole company, that have no row: there were too many
 }
 
 // Lack is what a row of R12 is about. The values are stable.
@@ -191,7 +192,7 @@ func (f CoverageFacts) Within(holds func(departments []int) bool) CoverageFacts 
 
 // Quiet says that there is nothing to tell, and that this is known.
 func (f CoverageFacts) Quiet() bool {
-	if len(f.Rows)+len(f.Unread) > 0 || f.Snapshot.IsZero() {
+	if len(f.Rows)+len(f.Unread) > 0 || f.Unlisted > 0 || f.Snapshot.IsZero() {
 		return false
 	}
 	return f.Part || f.Company != nil && f.Company.quiet()
@@ -393,8 +394,22 @@ func NewCoverage(f CoverageFacts, v View) (Mail, error) {
 	if !f.Part {
 		x.trouble = l.join(f.Company.trouble(l, media > 0))
 	}
+	x.lead = f.unlisted(l)
 	x.after = v.company(f)
 	return x.mail()
+}
+
+// unlisted says that not every change of consent has a row. How many have none is no count of the rows of a part.
+func (f CoverageFacts) unlisted(l Language) []string {
+	switch {
+	case f.Unlisted == 0:
+		return nil
+	case f.Part:
+		return []string{l.say("Not every change of consent has a row here: there were too many.", "意愿变更过多，此处未逐条列出。")}
+	default:
+		return []string{l.sayf("Changes of consent that have no row here, because there were too many: %d. Listed before others are those who had said something else, and those who have not agreed.",
+			"意愿变更过多，另有 %d 条未在此列出；优先列出意愿有变者及未同意者。", f.Unlisted)}
+	}
 }
 
 // company is the sections that are no count of rows.
