@@ -2,6 +2,7 @@ package wecom_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -122,5 +123,37 @@ func TestATokenThatDiesIsRenewedOnceForAllWhoHadIt(t *testing.T) {
 	}
 	if s.asked != 2 {
 		t.Errorf("a token was asked for %d times, once at first and once for the dead one is enough", s.asked)
+	}
+}
+
+// TestARedirectIsNotFollowed: the URL holds the secret or the token, and would go to wherever it points, as its Referer.
+func TestARedirectIsNotFollowed(t *testing.T) {
+	for _, call := range []string{"gettoken", "department/list"} {
+		var mu sync.Mutex
+		var got []string
+		elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, r.URL.String()+" "+r.Referer())
+			_, _ = fmt.Fprint(w, `{"errcode":0,"access_token":"token of another","department":[{"id":1}]}`)
+		}))
+		t.Cleanup(elsewhere.Close)
+		web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, call) {
+				http.Redirect(w, r, elsewhere.URL+"/login", http.StatusFound)
+				return
+			}
+			_, _ = fmt.Fprint(w, `{"errcode":0,"access_token":"token-of-the-corp","expires_in":7200}`)
+		}))
+		t.Cleanup(web.Close)
+		client := wecom.New(web.URL, web.Client(), clock.Real)
+		tokens := client.Tokens("wwcorp", func(context.Context) (string, error) { return secret, nil })
+		_, _, err := wecom.NewReader(tokens, time.Millisecond, nil).Departments(t.Context())
+		if !errors.Is(err, wecom.ErrNoAnswer) || strings.Contains(fmt.Sprint(err), secret) || strings.Contains(fmt.Sprint(err), elsewhere.URL) {
+			t.Errorf("%s: %v", call, err)
+		}
+		if len(got) > 0 {
+			t.Errorf("%s: somebody else heard %q", call, got)
+		}
 	}
 }

@@ -62,9 +62,12 @@ type Client struct {
 	heard bool
 }
 
-// New returns a client of the server at base, for example https://qyapi.weixin.qq.com. now is the machine's own time.
+// New returns a client of the server at base, for example https://qyapi.weixin.qq.com. now is the machine's own time. It follows no redirect, whatever client does:
+// WeCom makes none, and where one led would be told the secret or the token, which the URL holds, as its Referer.
 func New(base string, client *http.Client, now func() time.Time) *Client {
-	return &Client{base: strings.TrimRight(base, "/"), http: client, now: now}
+	straight := *client
+	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{base: strings.TrimRight(base, "/"), http: &straight, now: now}
 }
 
 // Ahead is by how much our clock was ahead of WeCom's at its last answer, to the second and the time that an answer takes; known is false
