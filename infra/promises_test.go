@@ -26,7 +26,11 @@ var promises = []promise{
 		"functions/report.TestUserStatusTellsWhatTheLedgerHolds", "functions/directory.TestWhomASecretDoesNotShowHasLostNothing"}},
 	{"T3", "each user has one stage of onboarding, and the days in it", []string{"shared/report.TestStageFollowsTheLadder"}},
 	{"T4", "who lost the number is captured by userid still: delivered, kept, or not designated, exactly one", []string{"shared/report.TestMissingMobileSaysExactlyOneOfThree"}},
-	{"T5", "the user is told each noon until the number is back, and else is listed as one who could not be told", []string{
+	{"T5", "the user is told each noon until the number is back, by mail, or in WeCom where no mail reaches him and an app is set, and else is listed as one who could not be told", []string{
+		"shared/report.TestAMessageInWeComHoldsTheStepsAndFitsWhateverTheNames", "shared/report.TestWhetherTheLastMessageArrivedIsSaidOfTheNext",
+		"functions/report.TestWhomNoMailReachesIsToldInWeComWhereTheCompanyHasAnApp", "functions/report.TestTheNextDaysListSaysWhetherTheLastMessageArrived",
+		"functions/tell.TestAUserIsToldOnceHoweverOftenTheJobComes", "functions/tell.TestALostAnswerIsSettledByARepetitionThatWeComShowsOnce",
+		"functions/tell.TestWhomTheAppMayNotWriteToIsRefusedWithTheReason",
 		"shared/report.TestLostMobileComesEachDayUntilItIsBack", "shared/report.TestNoticesGoToThoseWhoCanBeTold", "shared/report.TestWhoCanBeTold",
 		"functions/report.TestUsersConcernedAreToldBesideTheReceiversAndADayWithoutNewsIsSilent"}},
 	{"T6", "receivers see who lost a number, since when, the last one masked, and whether the user was told", []string{

@@ -66,6 +66,7 @@ func (d *desk) tellJobs() (keys []string) {
 	return slices.Compact(keys)
 }
 
+// T5: told in WeCom, or listed as one who could not be told.
 func TestWhomNoMailReachesIsToldInWeComWhereTheCompanyHasAnApp(t *testing.T) {
 	for _, app := range []int{0, 1000007} {
 		d := newDesk(t)
@@ -96,7 +97,7 @@ func TestWhomNoMailReachesIsToldInWeComWhereTheCompanyHasAnApp(t *testing.T) {
 	}
 }
 
-// TestTheNextDaysListSaysWhetherTheLastMessageArrived: what WeCom refused, or what still waits, is no telling, and is tried again.
+// T5: what WeCom refused, or what still waits, is no telling, and is tried again.
 func TestTheNextDaysListSaysWhetherTheLastMessageArrived(t *testing.T) {
 	for _, x := range []struct{ state, reason, says string }{
 		{ledger.TellRefused, ledger.TellNotInRange, "could not be told: the app may not see this member"},

@@ -142,6 +142,7 @@ func (d *desk) trouble(f wecomsim.Fault) {
 	d.OK(d.wecom.Call(d.Context(), http.MethodPost, "/sim/fault", f, nil))
 }
 
+// T5: once a day.
 func TestAUserIsToldOnceHoweverOftenTheJobComes(t *testing.T) {
 	d := newDesk(t)
 	m := d.plan("Lin.Yu")
@@ -165,6 +166,7 @@ func TestAUserIsToldOnceHoweverOftenTheJobComes(t *testing.T) {
 	}
 }
 
+// T5: through lost answers.
 func TestALostAnswerIsSettledByARepetitionThatWeComShowsOnce(t *testing.T) {
 	for _, kind := range []string{wecomsim.FaultCut, wecomsim.FaultReset, wecomsim.FaultClose, wecomsim.Fault500} {
 		t.Run(kind, func(t *testing.T) {
@@ -216,6 +218,7 @@ func TestAfterTheWindowADoubleIsMarkedAndCountedAndSettledInAWindowOfItsOwn(t *t
 	}
 }
 
+// T5: and why not.
 func TestWhomTheAppMayNotWriteToIsRefusedWithTheReason(t *testing.T) {
 	d := newDesk(t)
 	for to, reason := range map[archive.PartyID]string{"hidden": ledger.TellNotInRange, "nobody": ledger.TellNotInRange, "poor": ledger.TellUnlicensed} {
