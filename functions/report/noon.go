@@ -277,6 +277,7 @@ type company struct {
 	receivers   receivers.Company // Heads are those of now
 	counted     *counted          // of the noon whose R1 was made last
 	recent      *recent           // of the noon that is being made
+	then        *headsThen        // of the noon whose letters were addressed last
 }
 
 // read reads a corp's company, once.
@@ -328,7 +329,10 @@ func (r *reporter) route(ctx context.Context, day *today, kind report.Kind) erro
 // headsAt is the heads of department of the day's noon, as far as they matter now: states that are newer than the noon are looked up in the history
 // where they say anything of heads.
 func (r *reporter) headsAt(ctx context.Context, day *today, c *company) ([]directory.Head, error) {
-	var then []directory.Entry
+	if c.then != nil && c.then.noon.Equal(day.noon) {
+		return c.then.heads, nil
+	}
+	var then, newer []directory.Entry
 	for _, e := range slices.Concat(c.departments, c.leaders) {
 		if e.At.Before(day.noon) {
 			then = append(then, e)
@@ -338,13 +342,19 @@ func (r *reporter) headsAt(ctx context.Context, day *today, c *company) ([]direc
 		if err != nil {
 			return nil, err
 		}
-		if !leads {
-			continue
+		if leads {
+			newer = append(newer, e)
 		}
-		history, err := r.ledger.EntryHistory(ctx, day.corp.ID, e.Kind, e.ID)
-		if err != nil {
-			return nil, err
-		}
+	}
+	histories := make([][]directory.Entry, len(newer))
+	err := inParallel(len(newer), func(i int) (err error) {
+		histories[i], err = r.ledger.EntryHistory(ctx, day.corp.ID, newer[i].Kind, newer[i].ID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, history := range histories {
 		for _, state := range slices.Backward(history) {
 			if state.At.Before(day.noon) {
 				then = append(then, state)
@@ -356,7 +366,14 @@ func (r *reporter) headsAt(ctx context.Context, day *today, c *company) ([]direc
 	if err != nil {
 		return nil, fmt.Errorf("heads of department of corp %s: %w", day.corp.ID, err)
 	}
+	c.then = &headsThen{day.noon, heads}
 	return heads, nil
+}
+
+// headsThen is the heads of department of a noon.
+type headsThen struct {
+	noon  time.Time
+	heads []directory.Head
 }
 
 // saysOfHeads says whether an entry names heads of department: only heads of now can be heads of a report.

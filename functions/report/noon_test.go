@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
 	"github.com/wecomvault/wecomvault/shared/receivers"
@@ -134,6 +137,25 @@ func TestARoleThatCameAfterNoonBeginsTheNextDayAndOneThatWentIsToldNothing(t *te
 	want := []string{"audit@clearlake.example", "office@clearlake.example", "warden@clearlake.example"}
 	if diff := cmp.Diff(want, addresses(d.mailsOf(c.ID, "2032-02-11", "R1"))); diff != "" {
 		t.Errorf("the late report goes to (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheHeadsOfANoonAreLookedUpOnceForAllItsReports(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwonce")
+	d.pier(c.ID, noon.Add(time.Minute)) // "boss" and "warden" are newer than the noon
+	d.at = noon.Add(10 * time.Minute)
+	var looks atomic.Int32
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Operation == "Query" && bytes.Contains(q.Body, []byte("hist#"+c.ID.KeyPart()+"#member#boss")) {
+			looks.Add(1)
+		}
+		return awslocal.FaultDecision{}
+	})
+	d.OK(d.due(d.Context()))
+	d.Fault(nil)
+	if n := looks.Load(); n == 0 || n > 2 { // R1 looks at the member's history too
+		t.Errorf("the history of a head was read %d times for a noon", n)
 	}
 }
 
