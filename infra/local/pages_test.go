@@ -15,6 +15,7 @@ import (
 
 	awsses "github.com/aws/aws-sdk-go-v2/service/ses"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -252,18 +253,23 @@ func (b tab) words() string {
 	return text
 }
 
-// check looks for flaws, and keeps a picture where somebody wants to look.
+// check looks for flaws in light and in dark, and keeps pictures where somebody wants to look.
 func (b tab) check(page string) {
 	b.Helper()
-	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](flaws))
-	b.OK(err)
-	for _, f := range found {
-		b.Errorf("%s at %d px: %s", page, b.width, f)
-	}
-	if dir := os.Getenv("WECOMVAULT_SCREENSHOTS"); dir != "" {
-		shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	for _, scheme := range []string{"dark", "light"} {
+		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+		_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media)
 		b.OK(err)
-		b.OK(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", page, b.width)), shot, 0o600))
+		found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](flaws))
+		b.OK(err)
+		for _, f := range found {
+			b.Errorf("%s at %d px, %s: %s", page, b.width, scheme, f)
+		}
+		if dir := os.Getenv("WECOMVAULT_SCREENSHOTS"); dir != "" {
+			shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+			b.OK(err)
+			b.OK(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", page, b.width, scheme)), shot, 0o600))
+		}
 	}
 }
 

@@ -338,7 +338,8 @@ func (s seen) section(f GroupsFacts, v View) section {
 		if shown++; shown > namedContacts {
 			continue
 		}
-		sec.Facts = append(sec.Facts, pair{c.who(l), c.text(v)})
+		kind, name := c.who(l)
+		sec.Facts = append(sec.Facts, pair{kind, name + l.say(": ", "：") + c.text(v)})
 	}
 	if shown > namedContacts {
 		sec.Facts = append(sec.Facts, pair{l.say("Further contacts", "其他联系人"), l.sayf("%d more have not agreed", "另有 %d 人未同意", shown-namedContacts)})
@@ -404,9 +405,9 @@ func (s seen) usersText(l Language) string {
 	return l.join(words)
 }
 
-// who is an external contact as the list names it.
-func (c GroupContact) who(l Language) string {
-	kind := l.say("WeChat user", "微信用户")
+// who is an external contact as the list names it: of what kind, and name and id, which are too long for the narrow column.
+func (c GroupContact) who(l Language) (kind, name string) {
+	kind = l.say("WeChat user", "微信用户")
 	switch c.Kind {
 	case archive.KindCompany:
 		kind = l.say("User of another company", "其他企业用户")
@@ -414,11 +415,10 @@ func (c GroupContact) who(l Language) string {
 	default:
 		kind = l.say("External contact", "外部联系人")
 	}
-	name := clip(c.Name, 40)
-	if name == "" {
+	if name = clip(c.Name, 40); name == "" {
 		name = l.say("name unknown", "姓名未知")
 	}
-	return kind + l.say(": ", "：") + name + " (" + clip(string(c.ID), 64) + ")"
+	return kind, name + " (" + clip(string(c.ID), 64) + ")"
 }
 
 // text is where a contact stands, and since when.
