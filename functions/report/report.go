@@ -167,7 +167,7 @@ type made struct {
 	days   map[string]string                     // of an alert, by address: the Day of each mail
 }
 
-// outgoing is a mail of a report to one address.
+// outgoing is a mail of a report to one address, or a text in WeCom to one user.
 type outgoing struct {
 	report string // as the ledger has it
 	to     string

@@ -43,7 +43,7 @@ func newDesk(t *testing.T) *desk {
 	d.reporter = &reporter{
 		ledger: d.Ledger(c), store: d.Store(c, "ReportsBucket"), mails: queue.New[queue.MailJob](sqs.NewFromConfig(c), d.Name("MailQueue")),
 		tells: queue.New[queue.TellJob](sqs.NewFromConfig(c), d.Name("TellQueue")),
-		log: slog.New(slog.NewTextHandler(&d.log, nil)), from: "vault@mail.example",
+		log:   slog.New(slog.NewTextHandler(&d.log, nil)), from: "vault@mail.example",
 		windows: ledger.Windows{Messages: 120 * time.Hour, Media: 72 * time.Hour}, trial: true, egress: []string{"192.0.2.44"},
 		now: func() time.Time { return d.at }, real: func() time.Time { return d.real }, owner: newOwner,
 	}
