@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"github.com/wecomvault/wecomvault/shared/consent"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
+	"github.com/wecomvault/wecomvault/shared/reading"
 )
 
 const tern = archive.CorpID("wwtern")
@@ -27,6 +30,20 @@ func (d *desk) history(s consent.Subject) (list []string) {
 		list = append(list, string(c.Old)+">"+string(c.New)+" "+at)
 	}
 	return list
+}
+
+// bucketSays asks that what the bucket has of WeCom's answers is what the ledger has of them.
+func (d *desk) bucketSays() {
+	d.Helper()
+	row := func(s consent.Statement) string {
+		return fmt.Sprintf("%s %d %d %d %s %s", s.Subject.Key(), s.Asked.UnixMilli(), s.Answered.UnixMilli(), max(s.Since.UnixMilli(), 0), s.State, s.Why)
+	}
+	kept, there := map[string]bool{}, map[string]bool{}
+	d.OK(reading.Consents(d.Context(), d.Store(d.Config(rig.Operator), "ArchiveBucket"), tern, func(s consent.Statement) { kept[row(s)] = true }))
+	d.OK(d.operator.Answers(d.Context(), tern, func(s consent.Statement) bool { there[row(s)] = true; return true }))
+	if diff := cmp.Diff(there, kept); diff != "" || len(there) == 0 {
+		d.Errorf("-ledger +bucket\n%s", diff)
+	}
 }
 
 // Who takes consent back and gives it again has each in the history, as of when it was, and is asked about by the same calls.
@@ -47,6 +64,7 @@ func TestWhoTakesConsentBackAndGivesItAgainHasBothInTheHistory(t *testing.T) {
 	if diff := cmp.Diff(want, d.history(pair)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
+	d.bucketSays()
 }
 
 // Who leaves a group and comes back has not agreed by what he said before: the answer that leaves him out counts, and his new choice.
@@ -98,6 +116,7 @@ func TestWhoLeavesAGroupAndComesBackChoosesAnew(t *testing.T) {
 	if want := []string{">agree -47h0m0s", "agree>not-yet ?", "not-yet>agree 4h2m0s"}; open() || !slices.Equal(d.history(subject), want) {
 		t.Errorf("he agreed again: alarm %t, %q", open(), d.history(subject))
 	}
+	d.bucketSays()
 }
 
 // A room's answer in small letters is of the one in it whose id differs by case alone, and of nobody if there are two.

@@ -316,7 +316,7 @@ func (r *record) take(ctx context.Context, said []consent.Statement, last ledger
 	for _, s := range said {
 		name := s.Subject.Key()
 		before := r.standings[name].Answer
-		if r.standings[name].Rev > 0 && !differs(before, s) {
+		if r.standings[name].Rev > 0 && !ledger.Differs(before, s) {
 			continue
 		}
 		// Where WeCom does not say since when, the newest answer that said otherwise counts, and that was the last round's.

@@ -156,7 +156,7 @@ func (k *keeper) open(ctx context.Context, corp archive.CorpID) (*record, error)
 	}
 	err = k.ledger.Choices(ctx, corp, func(s consent.Statement) bool {
 		name := s.Subject.Key()
-		r.words[name] = archive.HashHex(fmt.Appendf(nil, "%s %d %s %s", r.words[name], s.Since.UnixMilli(), s.State, s.MsgID))[:16]
+		r.words[name] = ledger.Words(r.words[name], s)
 		r.learn(s.Subject)
 		return true
 	})

@@ -446,12 +446,15 @@ func TestAMessageReadLateTakesThePlaceOfTheAnswersChange(t *testing.T) {
 }
 
 func TestAChangeKeepsWhenItWasFoundAndGoesWhenItIsDisproved(t *testing.T) {
+	at := func(after time.Duration) func(consent.Change) time.Time {
+		return func(consent.Change) time.Time { return start.Add(after) }
+	}
 	s := consent.Subject{Room: lane, External: guest}
 	poll := func(state consent.State, since, asked time.Time) consent.Statement {
 		return consent.Statement{Subject: s, Source: consent.Poll, State: state, Since: since, Asked: asked, Answered: asked}
 	}
 	said := []consent.Statement{poll(consent.Agreed, start.Add(-time.Hour), start), poll(consent.NotYet, time.Time{}, start.Add(time.Hour))}
-	before := standing(ledger.Standing{Subject: s}, said, "", start.Add(time.Hour))
+	before := ledger.Standing{Subject: s}.After(said, "", at(time.Hour))
 	if len(before.Changes) != 2 || before.State != consent.NotYet || !before.Owed {
 		t.Fatalf("the guest stands %+v", before)
 	}
@@ -459,14 +462,14 @@ func TestAChangeKeepsWhenItWasFoundAndGoesWhenItIsDisproved(t *testing.T) {
 	said = append(said, consent.Statement{Subject: s, Source: consent.Message, State: consent.Disagreed, Since: start.Add(30 * time.Minute), Answered: start.Add(30 * time.Minute), MsgID: "m"},
 		poll(consent.Disagreed, start.Add(30*time.Minute), start.Add(time.Hour)))
 	before.Owed = false
-	after := standing(before, said[:1:1], "", start.Add(2*time.Hour))
+	after := before.After(said[:1:1], "", at(2*time.Hour))
 	if diff := cmp.Diff(before.Changes[1:], after.Drop); diff != "" {
 		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before.Changes[:1], after.Changes); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
-	after = standing(before, said, "w", start.Add(2*time.Hour))
+	after = before.After(said, "w", at(2*time.Hour))
 	var found []string
 	for _, c := range after.Changes {
 		found = append(found, string(c.New)+" "+c.Found.Format(time.TimeOnly))

@@ -20,7 +20,7 @@ func (r *record) hear(a wecom.Answer) {
 }
 
 // prove keeps the answers that say something new as WeCom gave them: who agreed, and when, is then shown by WeCom's own words, under the bucket's lock. An
-// answer that says the same as the one before is not kept again.
+// answer that says the same as the one before is not kept again. With them goes what was understood by it, so that the record can be made again of the bucket.
 func (r *record) prove(ctx context.Context, news []consent.Statement) error {
 	answers := r.answers
 	r.answers = nil
@@ -33,6 +33,7 @@ func (r *record) prove(ctx context.Context, news []consent.Statement) error {
 	}
 	last := news[len(news)-1]
 	keeper.Heard(last.Asked, last.Answered)
+	keeper.Said(news)
 	kept, err := keeper.Bytes()
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,8 +15,6 @@ import (
 const (
 	// atOnce is how many subjects are written at the same time; each costs up to five calls.
 	atOnce = 16
-	// longest is how many changes a standing lists, the newest; older ones have their rows, which nothing can disprove any more.
-	longest = 200
 	// races is how often a standing is made anew that another run has written meanwhile.
 	races = 5
 )
@@ -60,8 +57,9 @@ func (r *record) standOf(ctx context.Context, subject consent.Subject, answers [
 				return err
 			}
 		}
-		after := standing(before, said, words, r.now())
-		if same(before, after) {
+		now := r.now()
+		after := before.After(said, words, func(consent.Change) time.Time { return now })
+		if before.Says(after) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.standings[name] = before
@@ -80,53 +78,4 @@ func (r *record) standOf(ctx context.Context, subject consent.Subject, answers [
 		return r.ledger.SettleStanding(ctx, r.corp, after)
 	}
 	return err
-}
-
-// standing is where a subject stands after all that was said about it. A change that was found before keeps when that was; one that does not follow
-// any more is to be dropped.
-func standing(before ledger.Standing, said []consent.Statement, words string, now time.Time) ledger.Standing {
-	h := consent.Fold(before.Subject, said)
-	after := ledger.Standing{Subject: before.Subject, State: h.State, Unread: h.Since, Messages: words, Rev: before.Rev}
-	for _, s := range said {
-		if s.Source == consent.Poll && s.Asked.After(after.Answer.Asked) {
-			after.Answer = s
-		}
-	}
-	if before.Subject.External == "" {
-		return after // whether a room is shown is no change of anybody's consent
-	}
-	found := map[string]time.Time{}
-	for _, c := range before.Changes {
-		found[c.Key()] = c.Found
-	}
-	follows := map[string]bool{}
-	for _, c := range h.Changes {
-		follows[c.Key()] = true
-		at, ok := found[c.Key()]
-		if !ok {
-			at = now.UTC().Truncate(time.Millisecond)
-		}
-		after.Changes = append(after.Changes, ledger.ConsentChange{Change: c, Found: at})
-	}
-	after.Changes = after.Changes[max(0, len(after.Changes)-longest):]
-	for _, c := range append(slices.Clone(before.Changes), before.Drop...) {
-		if !follows[c.Key()] {
-			after.Drop = append(after.Drop, c)
-		}
-	}
-	after.Owed = true
-	return after
-}
-
-// same says whether a standing need not be written again. That WeCom said the same at another time is the round's to tell.
-func same(before, after ledger.Standing) bool {
-	return before.Rev > 0 && !before.Owed && before.State == after.State && before.Messages == after.Messages && before.Unread.Equal(after.Unread) &&
-		!differs(before.Answer, after.Answer) && len(after.Drop) == 0 && slices.EqualFunc(before.Changes, after.Changes, func(a, b ledger.ConsentChange) bool {
-		return a.Key() == b.Key() && a.Old == b.Old && a.Read.Equal(b.Read)
-	})
-}
-
-// differs says whether an answer says something else than the one before.
-func differs(before, now consent.Statement) bool {
-	return before.Asked.IsZero() != now.Asked.IsZero() || before.State != now.State || before.Why != now.Why || !before.Since.Equal(now.Since)
 }

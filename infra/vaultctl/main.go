@@ -116,8 +116,9 @@ func commands() []command {
 		{"replay", replayUsage, replay},
 		{"doctor", doctorUsage, examine},
 		{"rebuild", "rebuild -corp ID [-kms-key ARN]: make the ledger of a corp anew from the bucket, where the table of cursors and batches is lost for good\n" +
-			"  rebuild directory [-corp ID] [-mend [-kms-key ARN]]: make the history of departments and members anew from WeCom's answers in the bucket and hold the ledger's " +
-			"against it, one JSON object a difference; -mend writes what differs, and makes the table if it is lost", rebuild},
+			"  rebuild directory [-corp ID] [-mend [-kms-key ARN]]: make the history of the directory anew from WeCom's answers in the bucket and hold the ledger's " +
+			"against it, one JSON object a difference; -mend writes what differs, and makes the table if it is lost\n" +
+			"  rebuild consent [-corp ID] [-mend]: the same for who agreed to being archived, of WeCom's answers in the bucket and of messages", rebuild},
 		{"fsck", "fsck [-corp ID]: check the archive against its ledger, mend what can be mended, one JSON object a finding", fsck},
 	}
 }

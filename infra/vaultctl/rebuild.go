@@ -39,6 +39,9 @@ func rebuild(ctx context.Context, p *program, args []string) error {
 	if len(args) > 0 && args[0] == "directory" {
 		return rebuildDirectory(ctx, p, args[1:])
 	}
+	if len(args) > 0 && args[0] == "consent" {
+		return rebuildConsent(ctx, p, args[1:])
+	}
 	f := flags("rebuild")
 	id, kmsKey := f.String("corp", "", ""), f.String("kms-key", "", "")
 	if err := parse(f, args); err != nil {

@@ -106,14 +106,23 @@ func (l *Ledger) PutAnswers(ctx context.Context, corp archive.CorpID, answers []
 	return nil
 }
 
+func answerOf(it item) consent.Statement {
+	return consent.Statement{Subject: subjectOf(it), Source: consent.Poll, State: consent.State(getStr(it, "state")), Since: getTime(it, "since"),
+		Asked: getTime(it, "asked"), Answered: getTime(it, "answered"), Why: getStr(it, "why")}
+}
+
+// Answers calls f for what WeCom answered about a corp's subjects, by subject and time.
+func (l *Ledger) Answers(ctx context.Context, corp archive.CorpID, f func(consent.Statement) bool) error {
+	return l.each(ctx, l.tables.Directory, consentPK(corp), bounds{consistent: true}, func(it item) bool { return f(answerOf(it)) })
+}
+
 // Said lists all that was ever said about one subject: WeCom's answers, and messages.
 func (l *Ledger) Said(ctx context.Context, corp archive.CorpID, subject consent.Subject) ([]consent.Statement, error) {
 	var all []consent.Statement
 	prefix := bounds{prefix: subject.Key() + "#", consistent: true}
 	err := l.each(ctx, l.tables.Directory, consentPK(corp), prefix, func(it item) bool {
-		if subjectOf(it) == subject {
-			all = append(all, consent.Statement{Subject: subject, Source: consent.Poll, State: consent.State(getStr(it, "state")), Since: getTime(it, "since"),
-				Asked: getTime(it, "asked"), Answered: getTime(it, "answered"), Why: getStr(it, "why")})
+		if s := answerOf(it); s.Subject == subject {
+			all = append(all, s)
 		}
 		return true
 	})

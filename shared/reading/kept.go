@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/consent"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/secrets"
@@ -26,6 +27,7 @@ const (
 	lineLooked  = "#looked"  // a look at one entry alone: alone
 	lineTold    = "#told"    // what WeCom told of an entry: told
 	lineHeard   = "#heard"   // when the answers before it were asked for, and were there
+	lineSaid    = "#said"    // what the answers before it were understood to say of consent
 	lineUnasked = "#unasked" // the rooms that a whole reading took in though no secret may ask for them
 	lineSought  = "#sought"  // the members whom a whole reading looked at alone because they were on no list any more, in order
 )
@@ -133,6 +135,27 @@ func (k *Keeper) Heard(asked, answered time.Time) {
 	k.note(lineHeard, map[string]time.Time{"asked": asked.UTC(), "answered": answered.UTC()})
 }
 
+// said is what an answer was understood to say of one subject's consent.
+type said struct {
+	External archive.PartyID `json:"external,omitempty"`
+	Member   archive.PartyID `json:"member,omitempty"`
+	Room     archive.RoomID  `json:"room,omitempty"`
+	State    consent.State   `json:"state"`
+	Since    time.Time       `json:"since,omitzero"`
+	Asked    time.Time       `json:"asked"`
+	Answered time.Time       `json:"answered"`
+	Why      string          `json:"why,omitempty"`
+}
+
+// Said keeps what the answers so far were understood to say of consent, and what was therefore so until the asking before.
+func (k *Keeper) Said(statements []consent.Statement) {
+	list := make([]said, len(statements))
+	for i, s := range statements {
+		list[i] = said{s.Subject.External, s.Subject.Member, s.Subject.Room, s.State, s.Since.UTC(), s.Asked.UTC(), s.Answered.UTC(), s.Why}
+	}
+	k.note(lineSaid, list)
+}
+
 // Bytes ends the keeping.
 func (k *Keeper) Bytes() ([]byte, error) {
 	if err := errors.Join(k.failed, k.zip.Close()); err != nil {
@@ -147,6 +170,7 @@ type opened struct {
 	held   []secrets.Kind
 	looked []looked
 	told   []told
+	said   []said
 	sought []archive.PartyID
 
 	rooms   []archive.RoomID        // of which WeCom was asked, in order
@@ -193,6 +217,11 @@ func (o *opened) add(a wecom.Answer) error {
 		return err
 	case lineHeard:
 		return nil
+	case lineSaid:
+		var list []said
+		err := json.Unmarshal([]byte(a.Asked), &list)
+		o.said = append(o.said, list...)
+		return err
 	case lineSought:
 		return json.Unmarshal([]byte(a.Asked), &o.sought)
 	case lineUnasked:

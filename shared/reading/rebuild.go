@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/consent"
 	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/secrets"
@@ -334,4 +335,29 @@ func Rebuild(ctx context.Context, store *objstore.Store, corp archive.CorpID, st
 		}
 	}
 	return b, b.end(ctx)
+}
+
+// Consents calls f for what WeCom's answers about consent that a corp's bucket has were understood to say, in no order, and the same more than once.
+func Consents(ctx context.Context, store *objstore.Store, corp archive.CorpID, f func(consent.Statement)) error {
+	for v, err := range store.List(ctx, objstore.ConsentKey(corp)+"/") {
+		if err != nil {
+			return err
+		}
+		if v.Marker {
+			continue
+		}
+		kept, err := store.Get(ctx, objstore.Object{Key: v.Key, VersionID: v.VersionID})
+		if err != nil {
+			return err
+		}
+		o, err := open(kept)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.Key, err)
+		}
+		for _, s := range o.said {
+			f(consent.Statement{Subject: consent.Subject{External: s.External, Member: s.Member, Room: s.Room}, Source: consent.Poll, State: s.State, Since: s.Since,
+				Asked: s.Asked, Answered: s.Answered, Why: s.Why})
+		}
+	}
+	return nil
 }
