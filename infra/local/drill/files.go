@@ -86,12 +86,18 @@ func short(err error) string {
 
 // garbledObjects garbles one batch, one segment and one attachment where the local S3 keeps them.
 func (s *scene) garbledObjects(ctx context.Context, n int) error {
-	whole := map[string][]byte{}
+	whole, batch := map[string][]byte{}, ""
 	for _, folder := range []string{"batches", "segments", "media"} {
 		root := filepath.Join(s.data, "s3", "objects")
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.Contains(path, "/"+folder+"/") {
 				return err
+			}
+			if batch != "" && strings.Contains(path, batch) {
+				return nil // what was made of a batch that is altered itself is not looked at
+			}
+			if _, sum, found := strings.Cut(path, "-sha256="); found {
+				batch, _, _ = strings.Cut(sum, ".")
 			}
 			content, err := os.ReadFile(path) // #nosec G304 G122 -- a file of our copy
 			if err != nil {
