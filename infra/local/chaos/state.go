@@ -386,8 +386,8 @@ func (p *player) mailState(ctx context.Context, items map[string]string) (double
 	return doubles, nil
 }
 
-// unnamed is what an alert is named by: when it was told, and when what it tells of began.
-var unnamed = regexp.MustCompile(`(?m)^(Date|In-Reply-To|Message-Id|References|X-Wecomvault-Report-Id): .*$`)
+// unnamed is what an alert and its attachments are named by: when it was told, and when what it tells of began.
+var unnamed = regexp.MustCompile(`(?m)^(Date|In-Reply-To|Message-Id|References|X-Wecomvault-Report-Id): .*$|-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{4}\.(html|csv)"?`)
 
 // attemptHeader marks a mail that may be a double.
 const attemptHeader = "X-WecomVault-Attempt: "
