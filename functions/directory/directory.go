@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type refresher struct {
 	now    func() time.Time
 	budget time.Duration // how long one corp's reading may take
 	pause  time.Duration // before a call is tried again
+
+	portion int // how many members are held in memory together; 0: manyMembers
 
 	metrics io.Writer
 	stack   string
@@ -115,20 +118,12 @@ func (r *refresher) readAndWrite(ctx context.Context, corp archive.CorpID) (done
 		}
 		s.Object, s.Version = object.Key, object.VersionID
 	}
+	slices.SortStableFunc(read.Members, func(a, b directory.ReadMember) int { return cmp.Compare(a.ID, b.ID) }) // as portions take them
 	for range races {
-		changes, err := directory.Compare(newest.Entries, read, at)
-		if err != nil {
-			return false, fmt.Errorf("compare the directory of corp %s: %w", corp, err)
-		}
-		s.Counts = directory.Counts{Parts: read.Parts, Changed: len(changes), Next: next}
-		for _, e := range changes {
-			if e.Gone {
-				s.Counts.Gone++
-			}
-		}
-		err = r.write(ctx, newest, s, o, changes)
+		s.Counts = directory.Counts{Parts: read.Parts, Next: next}
+		gone, err := r.write(ctx, newest, &s, o)
 		if !errors.Is(err, errOvertaken) {
-			if err = errors.Join(err, r.lookAfter(ctx, corp, changes)); err == nil {
+			if err = errors.Join(err, r.lookAfter(ctx, corp, gone)); err == nil {
 				r.report(ctx, s)
 			}
 			return err == nil, err
@@ -162,13 +157,8 @@ func covers(a, b directory.Counts) bool {
 const mostVanished = 200
 
 // lookAfter has the members that the lists lack now looked at alone: WeCom says of each in which way it went. A wish that is lost leaves that open.
-func (r *refresher) lookAfter(ctx context.Context, corp archive.CorpID, changes []directory.Entry) error {
-	n := 0
-	for _, e := range changes {
-		if e.Kind != directory.KindMember || !e.Gone || n == mostVanished {
-			continue
-		}
-		n++
+func (r *refresher) lookAfter(ctx context.Context, corp archive.CorpID, gone []directory.Entry) error {
+	for _, e := range gone {
 		if err := r.jobs.Send(ctx, corp, queue.DirectoryJob{Corp: corp, Kind: e.Kind, ID: e.ID, Again: true}); err != nil {
 			return fmt.Errorf("have members of corp %s looked at who are gone: %w", corp, err)
 		}
@@ -176,52 +166,92 @@ func (r *refresher) lookAfter(ctx context.Context, corp archive.CorpID, changes 
 	return nil
 }
 
-// write records what a reading of the whole directory says: of departments and members as settling does, of the others as states alone.
-func (r *refresher) write(ctx context.Context, newest known, s ledger.Snapshot, o directory.Observation, changes []directory.Entry) error {
+// write records what a reading of the whole directory says: of departments and members as settling does, of the others as states alone. It counts the changes in
+// the snapshot, and gives members whom the lists lack now.
+func (r *refresher) write(ctx context.Context, newest known, s *ledger.Snapshot, o directory.Observation) (gone []directory.Entry, err error) {
 	settling, err := r.settling(ctx, s.Corp, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	again, err := settling.touched(ctx, newest.held, newest.unsettled)
-	if err != nil {
-		return err
-	}
-	others := slices.DeleteFunc(slices.Clone(changes), func(e directory.Entry) bool { return followed(e.Kind) })
-	all := compare(newest.held, changes, o, again.who)
-	record := func() error {
-		err := r.ledger.RecordSnapshot(ctx, s, newest.latest)
-		if errors.Is(err, ledger.ErrLost) {
-			return errOvertaken
+	again := leftover{map[who]bool{}, map[int64][]who{}}
+	if len(newest.unsettled) > 0 {
+		err := r.portions(ctx, s.Corp, newest, o, func(p portion) error { return settling.touched(ctx, p.held, newest.unsettled, again) })
+		if err != nil {
+			return nil, err
 		}
-		return err
 	}
-	if len(all)+len(others) == 0 {
-		err = record()
+	var others []directory.Entry
+	all, singles := batch{most: 2 * r.together()}, []who(nil)
+	err = r.portions(ctx, s.Corp, newest, o, func(p portion) error {
+		changes, err := p.changes()
+		if err != nil {
+			return err
+		}
+		s.Counts.Changed += len(changes)
+		for _, e := range changes {
+			if !followed(e.Kind) {
+				others = append(others, e)
+			}
+			if e.Gone {
+				s.Counts.Gone++
+				if e.Kind == directory.KindMember && len(gone) < mostVanished {
+					gone = append(gone, e)
+				}
+			}
+		}
+		some := compare(p.held, changes, p.o, again.who)
+		singles = append(singles, alone(some)...)
+		if err := settling.keepLooks(ctx, some); err != nil {
+			return err
+		}
+		all.add(some)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.ledger.RecordSnapshot(ctx, *s, newest.latest)
+	if errors.Is(err, ledger.ErrLost) {
+		return nil, errOvertaken
+	}
+	if err == nil && all.n+len(others) > 0 {
+		err = r.ledger.PutSnapshot(ctx, *s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if all.n <= all.most {
+		err = settling.follow(ctx, all.kept)
 	} else {
-		err = settling.settle(ctx, all, func() error {
-			if err := record(); err != nil {
+		err = r.portions(ctx, s.Corp, newest, o, func(p portion) error {
+			changes, err := p.changes()
+			if err != nil {
 				return err
 			}
-			return r.ledger.PutSnapshot(ctx, s)
+			some := compare(p.held, changes, p.o, again.who)
+			if err := settling.keptLooks(ctx, some, all.blank); err != nil {
+				return err
+			}
+			return settling.follow(ctx, some)
 		})
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(others) > 0 {
 		if err := r.ledger.PutEntries(ctx, s.Corp, others); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := r.ledger.SettleHeads(ctx, s.Corp, newest.Entries); err != nil {
-		return err
+	if err := r.ledger.SettleHeads(ctx, s.Corp, slices.Concat(newest.Entries, newest.leaders)); err != nil {
+		return nil, err
 	}
 	for _, earlier := range newest.unsettled {
 		if err := r.settled(ctx, earlier, again.alone[earlier.At.UnixMilli()]); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return r.settled(ctx, s, alone(all))
+	return gone, r.settled(ctx, *s, singles)
 }
 
 // settled records that all that follows from a snapshot is written.
@@ -276,6 +306,8 @@ type known struct {
 	reading.Known
 	latest    ledger.Latest       // the reading that was recorded last: it was so before all else was read
 	held      map[who]ledger.Held // the departments and members among the entries
+	members   []string            // the userids of all members in their order, if these are too many to be among the entries
+	leaders   []directory.Entry   // then, those of them who lead a department
 	unsettled []ledger.Snapshot   // of which what follows may not be written
 }
 
@@ -289,14 +321,7 @@ func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, err
 	if k.latest, err = r.ledger.LatestSnapshot(ctx, corp); err != nil {
 		return k, err
 	}
-	err = r.ledger.Helds(ctx, corp, func(h ledger.Held) bool {
-		k.Entries = append(k.Entries, h.Entry)
-		if followed(h.Kind) {
-			k.held[who{h.Kind, h.ID}] = h
-		}
-		return true
-	})
-	if err != nil {
+	if err := r.helds(ctx, corp, &k); err != nil {
 		return k, err
 	}
 	err = r.ledger.Rooms(ctx, corp, func(id archive.RoomID) bool {

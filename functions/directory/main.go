@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -44,6 +46,9 @@ type settings struct {
 	ProxyAuth bool   `env:"EGRESS_PROXY_AUTH" optional:"true"` // whether it wants the credentials in the secret egress-proxy
 }
 
+// most is how many bytes the program may take before it collects its garbage with more effort.
+const most = 170 << 20
+
 func main() {
 	log := telemetry.NewLogger(os.Stdout, "directory")
 	var s settings
@@ -72,7 +77,13 @@ func main() {
 		consent: askOf(lambda.NewFromConfig(aws), s.Consent),
 		log:     log, now: clock.Now, budget: 8 * time.Minute, pause: time.Second, metrics: os.Stdout, stack: lambdas.Stack(),
 	}
-	lambdas.Run(r.function())
+	// With the first event: before it, a start that sets this up is a slower start.
+	frugal := sync.OnceFunc(func() { debug.SetMemoryLimit(most) })
+	f := r.function()
+	call, job := f.Call, f.Job
+	f.Call = func(ctx context.Context, input []byte) (any, error) { frugal(); return call(ctx, input) }
+	f.Job = func(ctx context.Context, body string) error { frugal(); return job(ctx, body) }
+	lambdas.Run(f)
 }
 
 // askOf returns a function that has consent ask WeCom about a pair or a group, which is not waited for.

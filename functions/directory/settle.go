@@ -52,6 +52,7 @@ type news struct {
 	marks       map[string]string // of the lists that the observation looked at: what they say now, "" if they lack it
 
 	life     ledger.Life
+	blank    bool // nothing was kept of it before
 	putLooks []directory.Look
 	oldLooks []directory.Look
 }
@@ -100,7 +101,9 @@ func compare(held map[who]ledger.Held, changes []directory.Entry, o directory.Ob
 		}
 	}
 	for w := range again {
-		of(w)
+		if _, here := held[w]; here {
+			of(w)
+		}
 	}
 	for w, h := range held {
 		if h.Restless && whole[w.kind] {
@@ -176,6 +179,7 @@ type settling struct {
 const atOnce = 16
 
 func (r *refresher) settling(ctx context.Context, corp archive.CorpID, o directory.Observation) (*settling, error) {
+	o.Reading = directory.Reading{Parts: o.Reading.Parts} // the lists, and not everybody on them
 	_, more := o.Looks()
 	s := &settling{refresher: r, corp: corp, writer: rand.Text(), more: more}
 	return s, s.look(ctx)
@@ -193,8 +197,20 @@ func (s *settling) look(ctx context.Context) error {
 
 // settle writes what is new; record records the snapshot, if there is one.
 func (s *settling) settle(ctx context.Context, all []*news, record func() error) error {
+	if err := s.keepLooks(ctx, all); err != nil {
+		return err
+	}
+	if err := record(); err != nil {
+		return err
+	}
+	return s.follow(ctx, all)
+}
+
+// keepLooks keeps the looks at what is new.
+func (s *settling) keepLooks(ctx context.Context, all []*news) error {
 	err := s.each(ctx, all, func(ctx context.Context, n *news) (err error) {
 		n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID)
+		n.blank = len(n.life.Looks.Looks)+len(n.life.Notices)+len(n.life.Events) == 0
 		return err
 	})
 	if err != nil {
@@ -205,12 +221,26 @@ func (s *settling) settle(ctx context.Context, all []*news, record func() error)
 		s.pack(n, s.more)
 		put = append(put, n.putLooks...)
 	}
-	if err := s.ledger.PutLooks(ctx, s.corp, put); err != nil {
-		return err
-	}
-	if err := record(); err != nil {
-		return err
-	}
+	return s.ledger.PutLooks(ctx, s.corp, put)
+}
+
+// keptLooks finds again what keepLooks kept of entries that could not all be remembered. Of those that are blank there was nothing before.
+func (s *settling) keptLooks(ctx context.Context, all []*news, blank map[who]bool) error {
+	return s.each(ctx, all, func(ctx context.Context, n *news) (err error) {
+		if blank[who{n.Kind, n.ID}] {
+			s.pack(n, s.more)
+			return nil
+		}
+		if n.life, err = s.ledger.Life(ctx, s.corp, n.Kind, n.ID); err != nil {
+			return err
+		}
+		s.pack(n, nil) // its looks are kept, and its lists recorded
+		return s.ledger.PutLooks(ctx, s.corp, n.putLooks)
+	})
+}
+
+// follow writes what follows from looks that are kept.
+func (s *settling) follow(ctx context.Context, all []*news) error {
 	if err := s.happened(ctx, all); err != nil {
 		return err
 	}
@@ -220,7 +250,7 @@ func (s *settling) settle(ctx context.Context, all []*news, record func() error)
 			changed = append(changed, n.Entry)
 		}
 	}
-	changed, err = s.ledger.PutHistory(ctx, s.corp, changed)
+	changed, err := s.ledger.PutHistory(ctx, s.corp, changed)
 	if err != nil {
 		return err
 	}
@@ -416,11 +446,7 @@ type leftover struct {
 }
 
 // touched finds what snapshots that were not settled left behind.
-func (s *settling) touched(ctx context.Context, held map[who]ledger.Held, unsettled []ledger.Snapshot) (leftover, error) {
-	found := leftover{map[who]bool{}, map[int64][]who{}}
-	if len(unsettled) == 0 {
-		return found, nil
-	}
+func (s *settling) touched(ctx context.Context, held map[who]ledger.Held, unsettled []ledger.Snapshot, found leftover) error {
 	var all []*news
 	for w, h := range held {
 		if followed(w.kind) {
@@ -439,12 +465,14 @@ func (s *settling) touched(ctx context.Context, held map[who]ledger.Held, unsett
 				continue
 			}
 			found.who[w] = true
-			if at := l.Asked.UnixMilli(); l.Part == "" && !slices.Contains(found.alone[at], w) {
-				found.alone[at] = append(found.alone[at], w)
+			if at := l.Asked.UnixMilli(); l.Part == "" {
+				if all := found.alone[at]; len(all) == 0 || all[len(all)-1] != w {
+					found.alone[at] = append(all, w)
+				}
 			}
 		}
 	}
-	return found, err
+	return err
 }
 
 // glanceCache keeps the glances of the corps' snapshots: a history needs all of them, and they only ever become more. Safe for concurrent use.

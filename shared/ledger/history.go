@@ -28,6 +28,11 @@ func (l *Ledger) Helds(ctx context.Context, corp archive.CorpID, f func(Held) bo
 	return l.helds(ctx, corp, bounds{consistent: true}, f)
 }
 
+// HeldMembers is Helds for the members from one userid to another, both included.
+func (l *Ledger) HeldMembers(ctx context.Context, corp archive.CorpID, first, last string, f func(Held) bool) error {
+	return l.helds(ctx, corp, bounds{from: entrySK(directory.KindMember, first), to: entrySK(directory.KindMember, last), consistent: true}, f)
+}
+
 // Held is the newest state of one entry; its Rev is 0 and its At zero if there is none.
 func (l *Ledger) Held(ctx context.Context, corp archive.CorpID, kind directory.Kind, id string) (Held, error) {
 	found := Held{Entry: directory.Entry{Kind: kind, ID: id}}

@@ -32,6 +32,7 @@ type Readers map[secrets.Kind]*wecom.Reader
 // Known is what is known of a corp before a reading and decides what is asked.
 type Known struct {
 	Entries []directory.Entry
+	Listed  []archive.PartyID // members beside the entries who are there, and whom the lists showed
 	Rooms   []archive.RoomID  // that messages name
 	Robots  []archive.PartyID // likewise
 	Next    string            // the room at which the last reading ran out of time
@@ -367,6 +368,11 @@ func (g *gathering) missing(members []directory.ReadMember) []archive.PartyID {
 		listed[m.ID] = true
 	}
 	var missing []archive.PartyID
+	for _, id := range g.known.Listed {
+		if !listed[id] {
+			missing = append(missing, id)
+		}
+	}
 	for _, e := range g.known.Entries {
 		if e.Kind != directory.KindMember || e.Gone || listed[archive.PartyID(e.ID)] {
 			continue
