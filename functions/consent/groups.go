@@ -9,6 +9,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/consent"
+	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 )
 
@@ -25,18 +26,56 @@ const (
 // groups raises an alarm for each group with an external contact in it who disagreed or has not agreed yet, and closes those that are over. news says that
 // report has something to tell, or may have.
 //
-// The alarm's beginning is when we found the first of the changes that make it, which is kept with them: two runs at once come to the same.
+// The alarm's beginning is when we found the first of the changes that make it, which is kept with them: two runs at once come to the same. A round takes minutes,
+// and what WeCom told of a group meanwhile is not in this record: a group of which it would change anything is looked at afresh.
 func (r *record) groups(ctx context.Context) (news bool, err error) {
 	rows, err := r.ledger.Breaches(ctx, r.corp)
 	if err != nil {
 		return false, err
 	}
-	before := map[string]ledger.Alarm{}
+	before, open := map[string]ledger.Alarm{}, r.breached()
+	names := map[string]bool{}
 	for _, a := range rows {
 		before[a.Cause] = a
+		names[a.Cause] = true
 	}
-	now, open := r.now(), map[string]ledger.Alarm{}
-	who := map[string][]string{}
+	for name := range open {
+		names[name] = true
+	}
+	now := r.now()
+	var failures []error
+	for name := range names {
+		old, a, known := before[name], open[name], r
+		if old.Open != a.Open || a.Open && (old.Detail != a.Detail || old.Affected != a.Affected) {
+			if known, err = r.afresh(ctx, archive.RoomID(name)); err != nil {
+				failures = append(failures, err)
+				continue
+			}
+			a = known.breached()[name]
+		}
+		switch {
+		case a.Open && old.Open:
+			a.Since = old.Since
+		case a.Open && old.Over.After(a.Since):
+			a.Since = now // it was over in between: somebody came back
+		}
+		switch {
+		case a.Open:
+			failures = append(failures, r.ledger.PutBreach(ctx, a))
+			news = true
+			continue
+		case old.Open:
+			old.Open, old.Seen, old.Over, old.Affected, old.Detail = false, now, now, 0, known.why(archive.RoomID(name))
+			failures = append(failures, r.ledger.PutBreach(ctx, old))
+		}
+		news = news || old.Told != "" && old.Told != old.Fingerprint() || old.Lately(now) && len(old.ToldTo) > 0 // a mail may not have arrived
+	}
+	return news, errors.Join(failures...)
+}
+
+// breached is the alarms of the groups with somebody in them who has not agreed, by group, as far as this record knows.
+func (r *record) breached() map[string]ledger.Alarm {
+	now, open, who := r.now(), map[string]ledger.Alarm{}, map[string][]string{}
 	for _, s := range r.standings {
 		if !r.breaks(s) {
 			continue
@@ -51,29 +90,37 @@ func (r *record) groups(ctx context.Context) (news bool, err error) {
 		who[name] = append(who[name], string(s.Subject.External)+" "+string(s.State))
 		open[name] = a
 	}
-	var failures []error
 	for name, a := range open {
 		slices.Sort(who[name])
 		a.Detail = archive.HashHex([]byte(strings.Join(who[name], "\n")))[:16]
-		if old := before[name]; old.Open {
-			a.Since = old.Since
-		} else if old.Over.After(a.Since) {
-			a.Since = now // it was over in between: somebody came back
-		}
-		failures = append(failures, r.ledger.PutBreach(ctx, a))
-		news = true
+		open[name] = a
 	}
-	for name, a := range before {
-		if _, still := open[name]; still {
-			continue
-		}
-		if a.Open {
-			a.Open, a.Seen, a.Over, a.Affected, a.Detail = false, now, now, 0, r.why(archive.RoomID(name))
-			failures = append(failures, r.ledger.PutBreach(ctx, a))
-		}
-		news = news || a.Told != "" && a.Told != a.Fingerprint() || a.Lately(now) && len(a.ToldTo) > 0 // a mail may not have arrived
+	return open
+}
+
+// afresh is what is known now of one group.
+func (r *record) afresh(ctx context.Context, id archive.RoomID) (*record, error) {
+	now := r.record(r.corp)
+	err := r.ledger.StandingsIn(ctx, r.corp, id, func(s ledger.Standing) bool {
+		now.standings[s.Subject.Key()] = s
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
-	return news, errors.Join(failures...)
+	held, err := r.ledger.Held(ctx, r.corp, directory.KindRoom, string(id))
+	if err != nil {
+		return nil, err
+	}
+	if held.Fields != "" {
+		known, err := directory.Parse[directory.Room](held.Fields)
+		if err != nil {
+			return nil, err
+		}
+		now.rooms[id] = room{Room: known, gone: held.Gone, at: held.At}
+	}
+	now.listed, err = r.ledger.DirectoryRead(ctx, r.corp)
+	return now, err
 }
 
 // found is when the state that a subject is in was found.

@@ -218,12 +218,20 @@ func unpackChanges(s consent.Subject, text string) ([]ConsentChange, error) {
 
 // Standings calls f for where a corp's subjects stand, by subject; those in rooms alone if rooms is true.
 func (l *Ledger) Standings(ctx context.Context, corp archive.CorpID, rooms bool, f func(Standing) bool) error {
-	var bad error
-	b := bounds{consistent: true}
 	if rooms {
-		b.prefix = "room#"
+		return l.standings(ctx, corp, "room#", f)
 	}
-	err := l.each(ctx, l.tables.Directory, standingPK(corp), b, func(it item) bool {
+	return l.standings(ctx, corp, "", f)
+}
+
+// StandingsIn is Standings of one room alone.
+func (l *Ledger) StandingsIn(ctx context.Context, corp archive.CorpID, room archive.RoomID, f func(Standing) bool) error {
+	return l.standings(ctx, corp, consent.Subject{Room: room}.Key(), func(s Standing) bool { return s.Subject.Room != room || f(s) })
+}
+
+func (l *Ledger) standings(ctx context.Context, corp archive.CorpID, prefix string, f func(Standing) bool) error {
+	var bad error
+	err := l.each(ctx, l.tables.Directory, standingPK(corp), bounds{prefix: prefix, consistent: true}, func(it item) bool {
 		var s Standing
 		if s, bad = standingOf(it); bad != nil {
 			bad = fmt.Errorf("consent of corp %s: %w", corp, bad)
