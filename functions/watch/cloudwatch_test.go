@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -130,11 +131,33 @@ var alarmFaults = map[string]struct {
 	}, (*house).well, 1, []string{"ReceiversDeadAlarm"}},
 	"a mail is refused":          {func(h *house) { h.letter("refused", 1, ledger.MailRefused) }, (*house).well, 1, []string{"MailsRefusedAlarm"}},
 	"a mail may have gone twice": {func(h *house) { h.letter("twice", 2, ledger.MailSent) }, (*house).well, 1, []string{"PossibleDoublesAlarm"}},
+	"a message in WeCom waits":   {func(h *house) { h.telling(0); h.at = h.at.Add(40 * time.Minute) }, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"one may have gone twice":    {func(h *house) { h.telling(1) }, (*house).well, 1, []string{"PossibleDoublesAlarm"}},
 	"a mail waits for its turn":  {func(h *house) { h.letter("soon", 0, ""); h.at = h.at.Add(10 * time.Minute) }, (*house).well, 2, nil},
 	"a little is set aside":      {func(h *house) { h.finish(h.batch(9), 1, "library-crash") }, (*house).well, 3, nil},
 	"WeCom limits for a few moments": {nil, func(h *house) {
 		h.polled(ledger.Poll{CaughtUp: h.at, LastWhole: h.at, Trouble: &ledger.Trouble{Cause: "rate-limited", Code: 45009, Since: h.at}})
 	}, 3, nil},
+}
+
+// telling plans a message in WeCom by the company's app; one that was sent anew so often is told.
+func (h *house) telling(doubles int) {
+	h.Helper()
+	ctx := h.Context()
+	h.OK(h.op.SetApp(ctx, corp, 7))
+	t := ledger.Telling{Corp: corp, Day: h.at.Format(time.DateOnly), Report: "R2", To: "ann", Text: "t", At: h.at}
+	h.OK(h.op.PlanTelling(ctx, t))
+	if doubles == 0 {
+		return
+	}
+	for n := range doubles + 1 {
+		row, err := h.op.TellingOf(ctx, corp, t.Key())
+		h.OK(err)
+		at := h.at.Add(time.Duration(n) * time.Hour)
+		t, err = h.op.ClaimTelling(ctx, row, fmt.Sprint(n), 7, at, at.Add(time.Minute), time.Minute)
+		h.OK(err)
+	}
+	h.OK(h.op.SettleTelling(ctx, t, ledger.Told, "m", "", h.at))
 }
 
 // made keeps that reports of the day are made.

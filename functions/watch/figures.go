@@ -20,10 +20,10 @@ const noonHour = 12
 // mailDays is how far back mails are looked at: older ones are no longer sent.
 const mailDays = 4
 
-// letters is what is known of a corp's mails.
+// letters is what is known of a corp's mails, and of its messages in WeCom.
 type letters struct {
-	late    int // due for more than half an hour, and not with SES
-	refused int // that SES refused for good, of the last day
+	late    int // due for more than half an hour, and not with SES or WeCom
+	refused int // mails that SES refused for good, of the last day
 	doubles int // that may have been sent twice, of the last day
 	dead    int // receivers that get none any more: bounced, or complained
 
@@ -57,6 +57,9 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 		}
 		return true
 	})
+	if err == nil && f.corp.App != 0 {
+		err = w.lookAtTellings(ctx, f, oldest)
+	}
 	if err != nil || len(f.corp.ReportTo) == 0 {
 		return err
 	}
@@ -76,6 +79,23 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	missing, err := w.unmade(ctx, f.corp, noon)
 	f.letters.late += missing // no mail of them may be planned yet
 	return err
+}
+
+// lookAtTellings counts messages in WeCom among the mails. One that WeCom refused for its receiver is no alarm: the next noon's report says so.
+func (w *watcher) lookAtTellings(ctx context.Context, f *facts, oldest string) error {
+	return w.ledger.Tellings(ctx, f.corp.ID, func(t ledger.Telling) bool {
+		switch {
+		case t.Day < oldest:
+			return false
+		case !t.Settled():
+			if f.now.Sub(dueAt(ledger.MailRow{Day: t.Day, At: t.At})) > lateAfter {
+				f.letters.late++
+			}
+		case t.Doubles > 0 && f.now.Sub(t.At) < lastDay:
+			f.letters.doubles++
+		}
+		return true
+	})
 }
 
 // unmade is how many reports of a noon are on and not made.
