@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// NewUsersFacts is everything that R5 is made of: who joined in the day's window, and who joined earlier and is designated but not activated still.
+// NewUsersFacts is everything that R5 is made of: who joined in the day's window, and who joined earlier and is not captured yet for want of something that people
+// do. Each joining is news once, in the window that it fell into.
 type NewUsersFacts struct {
 	Corp     Corp       `json:"corp"`
 	Marks    Marks      `json:"marks"`
@@ -145,7 +146,7 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 	}
 	news := nUsers(l, fresh)
 	if fresh == 0 {
-		news = l.sayf("none new, %s not activated yet", "无新增，%s尚未激活", nUsers(l, len(f.Rows)))
+		news = l.sayf("none new, something is left to do for %s", "无新增，%s仍有待办事项", nUsers(l, len(f.Rows)))
 	}
 	quiet := l.say("Nobody joined in this period.", "本期没有新增用户。")
 	lead := lateLine(l, f.Rows, func(r NewRow) bool { return r.Late })
@@ -159,11 +160,11 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 		kind: NewUsers, corp: f.Corp, marks: f.Marks, day: f.Day, snapshot: f.Snapshot, period: true, unread: f.Unread, view: v,
 		rows: f.Rows, person: func(r NewRow) Person { return r.Person }, noun: nounUsers, guide: "new-users",
 		news: news, quiet: quiet, lead: lead,
-		heading: l.say("Who joined, and who is not activated yet", "新增及尚未激活的用户"),
+		heading: l.say("Who joined, and for whom something is left to do", "新增用户及仍有待办事项的用户"),
 		head:    l.say("Left to do", "待办事项"),
 		tallies: []tally[NewRow]{
 			{key: "f", en: "Joined in this period", zh: "本期新增", holds: func(r NewRow) answer { return is(r.Fresh) }},
-			{key: "e", en: "Joined earlier, not activated yet", zh: "较早加入，尚未激活", holds: func(r NewRow) answer { return is(!r.Fresh) }, alarm: true},
+			{key: "e", en: "Joined earlier, something is left to do", zh: "较早加入，仍有待办事项", holds: func(r NewRow) answer { return is(!r.Fresh) }, alarm: true},
 			{key: "t", en: "Something is left to do", zh: "有待办事项", holds: func(r NewRow) answer { return r.left(f.Delivery).any() }},
 			{key: "d", en: "to designate", zh: "待列入存档名单", holds: func(r NewRow) answer { return r.left(f.Delivery).designate }},
 			{key: "a", en: "to activate or enable", zh: "待激活或启用", holds: func(r NewRow) answer { return r.left(f.Delivery).activate }},
