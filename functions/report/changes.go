@@ -257,14 +257,13 @@ func numbers(list []int) string {
 
 // teller says how a user can be told of something.
 func (r *reporter) teller(ctx context.Context, corp archive.CorpID) (func(report.Archiving) report.Told, error) {
-	suppressed, err := r.ledger.Suppressions(ctx, corp)
+	dead, err := r.suppressed(ctx, corp)
 	if err != nil {
 		return nil, err
 	}
 	return func(a report.Archiving) report.Told {
 		address, err := report.CheckAddress(a.Email)
-		dead := err == nil && slices.ContainsFunc(suppressed, func(s ledger.Suppression) bool { return s.Address == address })
-		return report.Tell(a.Email, a.EmailReadable, dead, false)
+		return report.Tell(a.Email, a.EmailReadable, err == nil && dead[ledger.AddressID(address)], false)
 	}, nil
 }
 
