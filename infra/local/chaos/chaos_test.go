@@ -324,3 +324,20 @@ func TestAWordOfWeComsIsKeptOnlyAsWhatItSaidAndWhen(t *testing.T) {
 		t.Error("another is taken for it")
 	}
 }
+
+func TestAnAlertIsTheSameWhateverItIsNamedBy(t *testing.T) {
+	alert := func(minute, text string) string {
+		normal, err := normalMail([]byte("Date: Tue, 10 Mar 2026 08:" + minute + ":04 +0000\r\nMessage-Id: <" + minute + "@report.example>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" +
+			"Content-Type: text/csv\r\nContent-Disposition: attachment;\r\n filename=\"=?UTF-8?B?" + minute + "?=\";\r\n filename*1*=10-08" + minute + ".csv\r\n\r\n" + text + "\r\n--b--\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(unnamed.ReplaceAll(normal, nil))
+	}
+	if a, b := alert("00", "one"), alert("05", "one"); a != b {
+		t.Errorf("they differ:\n%s\n%s", a, b)
+	}
+	if a, b := alert("00", "one"), alert("00", "two"); a == b {
+		t.Error("another text is not seen")
+	}
+}

@@ -387,7 +387,7 @@ func (p *player) mailState(ctx context.Context, items map[string]string) (double
 }
 
 // unnamed is what an alert and its attachments are named by: when it was told, and when what it tells of began.
-var unnamed = regexp.MustCompile(`(?m)^(Date|In-Reply-To|Message-Id|References|X-Wecomvault-Report-Id): .*$|-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{4}\.(html|csv)"?`)
+var unnamed = regexp.MustCompile(`(?m)^(Content-Disposition|Date|In-Reply-To|Message-Id|References|X-Wecomvault-Report-Id): .*$`)
 
 // attemptHeader marks a mail that may be a double.
 const attemptHeader = "X-WecomVault-Attempt: "
