@@ -133,11 +133,39 @@ func keptOf[F facts[F]](ctx context.Context, r *reporter, day *today, run ledger
 	if k.Facts, err = gather(r, ctx, day); err != nil {
 		return m, k, err
 	}
+	if k.Facts, err = knowing(ctx, r, day, report.Kind(run.Report), k.Facts); err != nil {
+		return m, k, err
+	}
 	if m.object, err = keepFacts(ctx, r, run, run.Day, m.name, k); err != nil {
 		return m, k, err
 	}
 	run.Object, run.Version = m.object.Key, m.object.VersionID
 	return m, k, r.keepRun(ctx, day, run)
+}
+
+// blind is facts of which WeCom may not show a part.
+type blind[F any] interface {
+	Blind() []report.Unread
+	Knowing(before []report.Unread) F
+}
+
+// knowing marks what WeCom does not show as no news if the report before told the same: whoever wants reports silent without news hears of it on the first day and when
+// it changes. A report that nobody was to get has told nobody.
+func knowing[F any](ctx context.Context, r *reporter, day *today, kind report.Kind, f F) (F, error) {
+	b, ok := any(f).(blind[F])
+	if !ok || !slices.ContainsFunc(b.Blind(), func(u report.Unread) bool { return u.Of != nil }) {
+		return f, nil
+	}
+	var last struct {
+		Letters []receivers.Letter `json:"letters"`
+		Facts   struct {
+			Unread []report.Unread `json:"unread"`
+		} `json:"facts"`
+	}
+	if found, err := r.lastKept(ctx, day, kind, &last); err != nil || !found || len(last.Letters) == 0 {
+		return f, err
+	}
+	return b.Knowing(last.Facts.Unread), nil
 }
 
 // kept is what is kept of a report: everything that its mails are made of, who gets them included. What was kept first stands.

@@ -196,3 +196,55 @@ func TestAReportWhoseSourceCouldNotBeReadSaysSoThoughItIsSilentWithoutNews(t *te
 		}
 	}
 }
+
+// What WeCom hides is news on the first day, and when it is of more or fewer users; it is said in every mail all the same.
+func TestThatWeComHidesSomethingIsNewsOnTheFirstDayAndWhenItChanges(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	corp := d.calm("wwhides")
+	d.settings(corp, func(corp *ledger.Corp) {
+		for _, k := range report.Kinds() {
+			corp.Settings = corp.Settings.Quietened(k, true, "test", noon)
+		}
+	})
+	hide := func(at time.Time, ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			m := quiet(strings.ToUpper(id[:1]) + id[1:])
+			m.Mobile, m.MobileReadable, m.Email, m.EmailReadable = "", false, "", false
+			d.OK(d.operator.PutEntries(t.Context(), corp.ID, []directory.Entry{{Kind: directory.KindMember, ID: id, At: at, Fields: directory.Fields(m)}}))
+		}
+	}
+	hide(noon.Add(-time.Hour), "ugo")
+	hidden := []report.Kind{report.MissingMobile, report.NumberChange, report.MissingEmail}
+	for i, c := range []struct {
+		users string // "": nothing is mailed of it
+		also  func(at time.Time)
+	}{
+		{users: "1 user unknown"}, {}, {}, {users: "2 users unknown", also: func(at time.Time) { hide(at, "una") }}, {},
+		{users: "2 users unknown", also: func(at time.Time) { // set to say so
+			d.settings(corp, func(corp *ledger.Corp) {
+				for _, k := range hidden {
+					corp.Settings = corp.Settings.Quietened(k, false, "test", at)
+				}
+			})
+		}},
+	} {
+		at := noon.AddDate(0, 0, i)
+		if c.also != nil {
+			c.also(at.Add(-3 * time.Hour))
+		}
+		d.OK(d.operator.PutSnapshot(t.Context(), ledger.Snapshot{Corp: corp.ID, At: at.Add(-2 * time.Hour)}))
+		d.at = at.Add(time.Second)
+		d.OK(d.due(t.Context()))
+		kinds, letters := d.mailed(corp.ID, at.Format(time.DateOnly))
+		for _, k := range hidden {
+			if slices.Contains(kinds, k) != (c.users != "") || c.users != "" && (!strings.Contains(letters[k].Text, c.users) || !strings.Contains(letters[k].Text, "It could be seen with: the contacts-sync secret")) {
+				t.Errorf("day %d: %s, mailed %t:\n%s", i+1, k, slices.Contains(kinds, k), letters[k].Text)
+			}
+		}
+		if r1 := letters[report.UserStatus].Text; !strings.Contains(r1, "WeCom does not show us mobile or email with these secrets") {
+			t.Errorf("day %d: R1 does not say it:\n%s", i+1, r1)
+		}
+	}
+}

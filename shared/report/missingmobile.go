@@ -62,9 +62,18 @@ func (f MissingMobileFacts) Within(holds func(departments []int) bool) MissingMo
 	return f.Pick(within(f.Of(), f.Row, holds), holds)
 }
 
+// Blind is what could not be read.
+func (f MissingMobileFacts) Blind() []Unread { return f.Unread }
+
+// Knowing is the facts after a report that could not read before.
+func (f MissingMobileFacts) Knowing(before []Unread) MissingMobileFacts {
+	f.Unread = Knowing(f.Unread, before)
+	return f
+}
+
 // Quiet says that there is nothing to tell, and that this is known.
 func (f MissingMobileFacts) Quiet() bool {
-	return len(f.Rows)+len(f.Unread) == 0 && !f.Snapshot.IsZero()
+	return len(f.Rows) == 0 && !fresh(f.Unread) && !f.Snapshot.IsZero()
 }
 
 // Concerned is who is mailed a notice of its own.

@@ -51,8 +51,19 @@ func (f NewUsersFacts) Within(holds func(departments []int) bool) NewUsersFacts 
 	return f.Pick(within(f.Of(), f.Row, holds), holds)
 }
 
+// Blind is what could not be read.
+func (f NewUsersFacts) Blind() []Unread { return f.Unread }
+
+// Knowing is the facts after a report that could not read before.
+func (f NewUsersFacts) Knowing(before []Unread) NewUsersFacts {
+	f.Unread = Knowing(f.Unread, before)
+	return f
+}
+
 // Quiet says that there is nothing to tell, and that this is known.
-func (f NewUsersFacts) Quiet() bool { return len(f.Rows)+len(f.Unread) == 0 && !f.Snapshot.IsZero() }
+func (f NewUsersFacts) Quiet() bool {
+	return len(f.Rows) == 0 && !fresh(f.Unread) && !f.Snapshot.IsZero()
+}
 
 // left is what is still to be done for a user, in the order in which it is done. It is unknown where the list of designated users is.
 type left struct{ designate, activate, fit answer }

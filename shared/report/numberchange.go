@@ -70,9 +70,18 @@ func (f NumberChangeFacts) Within(holds func(departments []int) bool) NumberChan
 	return f.Pick(within(f.Of(), f.Row, holds), holds)
 }
 
+// Blind is what could not be read.
+func (f NumberChangeFacts) Blind() []Unread { return f.Unread }
+
+// Knowing is the facts after a report that could not read before.
+func (f NumberChangeFacts) Knowing(before []Unread) NumberChangeFacts {
+	f.Unread = Knowing(f.Unread, before)
+	return f
+}
+
 // Quiet says that there is nothing to tell, and that this is known.
 func (f NumberChangeFacts) Quiet() bool {
-	return len(f.Rows)+len(f.Unread) == 0 && !f.Snapshot.IsZero()
+	return len(f.Rows) == 0 && !fresh(f.Unread) && !f.Snapshot.IsZero()
 }
 
 // NewNumberChange builds R3. Equal arguments give equal bytes.

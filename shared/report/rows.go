@@ -351,6 +351,26 @@ type Unread struct {
 	Via     string             `json:"via,omitempty"`  // the kind of secret that was asked
 	Of      []Crowd            `json:"of,omitempty"`   // whom it concerns; nil: everybody
 	Openers []directory.Opener `json:"openers,omitempty"`
+	Known   bool               `json:"known,omitempty"` // the report before this one told the same: no news, but said whenever there is a mail
+}
+
+// Knowing is what could not be read, where a report before could not read before: that WeCom hides a field of as many users of the same departments as then is
+// no news any more. That a source could not be read is news each day.
+func Knowing(now, before []Unread) []Unread {
+	now = slices.Clone(now)
+	for i, u := range now {
+		now[i].Known = u.Of != nil && slices.ContainsFunc(before, func(b Unread) bool {
+			return b.Source == u.Source && slices.Equal(b.Openers, u.Openers) && slices.EqualFunc(b.Of, u.Of, func(x, y Crowd) bool {
+				return x.N == y.N && slices.Equal(x.Departments, y.Departments)
+			})
+		})
+	}
+	return now
+}
+
+// fresh says whether anything that could not be read is news.
+func fresh(all []Unread) bool {
+	return slices.ContainsFunc(all, func(u Unread) bool { return !u.Known })
 }
 
 // Crowd is how many members are in the same departments.
