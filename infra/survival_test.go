@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
 // lasting are the types whose resources hold record, or what record can't be read without: they outlive the stack. Types that the template
@@ -73,6 +75,35 @@ func TestOnlyLogsAndWhatIsRemadeHaveFixedNames(t *testing.T) {
 			if _, fixed := r.Properties[property]; fixed && slices.Contains([]string{"AWS::DynamoDB::Table", "AWS::S3::Bucket"}, r.Type) {
 				t.Errorf("line %d: %s has a fixed name: a second stack, or the next one, could not be made beside what is retained", r.Line, r.LogicalID)
 			}
+		}
+	}
+}
+
+// TestASecondStackWithThePrefixOfSecretsIsRefused: both would write the same secrets. CloudFormation makes no alias that the account has already.
+func TestASecondStackWithThePrefixOfSecretsIsRefused(t *testing.T) {
+	aliases := func(stack, prefix string) map[string]bool {
+		found := map[string]bool{}
+		for _, r := range load(t, map[string]string{template.StackName: stack, "SecretsPrefix": prefix}).Resources {
+			if r.Type == "AWS::KMS::Alias" {
+				name, _ := r.Properties["AliasName"].(string)
+				found[name] = true
+			}
+		}
+		return found
+	}
+	one := aliases("one", "vault/")
+	for name, c := range map[string]struct {
+		stack, prefix string
+		common        int
+	}{"another prefix": {"two", "other/", 0}, "the same prefix": {"two", "vault/", 1}} {
+		common := 0
+		for alias := range aliases(c.stack, c.prefix) {
+			if one[alias] {
+				common++
+			}
+		}
+		if common != c.common {
+			t.Errorf("%s: %d aliases of both stacks have one name, not %d", name, common, c.common)
 		}
 	}
 }
