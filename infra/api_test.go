@@ -8,7 +8,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/template"
 )
 
-// An authorizer that is lost is not missed by anybody: whoever asks gets an answer.
+// An authorizer that is lost is not missed by anybody: whoever asks gets an answer. The guide alone is for everybody.
 func TestEveryRouteOfTheAPIAsksForAToken(t *testing.T) {
 	tmpl := load(t, map[string]string{"ApiIssuer": "https://id.example/tenant", "ApiAudience": "vault", "Callbacks": "false"})
 	if len(tmpl.HTTPAPIs) != 1 {
@@ -29,7 +29,7 @@ func TestEveryRouteOfTheAPIAsksForAToken(t *testing.T) {
 	for _, f := range tmpl.Functions {
 		for _, r := range f.Routes {
 			routes++
-			if r.Open || r.API != api.ID || r.Timeout > f.Timeout {
+			if guide := r.Method == "GET" && r.Path == "/guide/{proxy+}"; r.Open != guide || r.API != api.ID || r.Timeout > f.Timeout {
 				t.Errorf("%s: %+v", f.LogicalID, r)
 			}
 			for name, want := range map[string]string{"API_ISSUER": "https://id.example/tenant", "API_AUDIENCE": "vault"} {
@@ -60,5 +60,29 @@ func TestThereIsNoAPIWithoutAnIssuer(t *testing.T) {
 	with := load(t, map[string]string{"Callbacks": "false"})
 	if len(with.Functions) != len(tmpl.Functions)+1 {
 		t.Errorf("%d functions with an issuer, %d without", len(with.Functions), len(tmpl.Functions))
+	}
+}
+
+// T15: mails link the guide where somebody said that it is, or else where the API shows it.
+func TestMailsLinkTheGuideWhereItIsShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		params map[string]string
+		want   string // what the address begins and ends with
+	}{
+		"nowhere":         {map[string]string{"ApiIssuer": ""}, ""},
+		"at the API":      {nil, "https://…/guide"},
+		"elsewhere":       {map[string]string{"GuideUrl": "https://help.example/vault"}, "https://help.example/vault"},
+		"without the API": {map[string]string{"ApiIssuer": "", "GuideUrl": "https://help.example/vault"}, "https://help.example/vault"},
+	} {
+		tmpl := load(t, c.params)
+		for _, f := range tmpl.Functions {
+			if f.LogicalID != "ReportFunction" && f.LogicalID != "ApiFunction" {
+				continue
+			}
+			begin, end, _ := strings.Cut(c.want, "…")
+			if url := f.Environment["GUIDE_URL"]; !strings.HasPrefix(url, begin) || !strings.HasSuffix(url, end) || c.want == "" && url != "" {
+				t.Errorf("%s: %s links %q", name, f.LogicalID, url)
+			}
+		}
 	}
 }

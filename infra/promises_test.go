@@ -53,6 +53,8 @@ var promises = []promise{
 		"shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen", "functions/consent.TestOfAGroupThatWeComDoesNotShowTheMessagesTell", "functions/report.TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp"}},
 	{"T14", "told within the hour, listed while it lasts, closed once; messages that were not archived are not known, and no number", []string{
 		"infra.TestRefusalsAreLookedForMoreThanOnceAnHour", "functions/report.TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver", "shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen"}},
+	{"T15", "each report's mail and attached page link its page of the guide, which is shown without a token, in English and Chinese", []string{
+		"shared/report.TestEveryGuideThatAMailLinksIsWritten", "functions/api.TestTheGuideIsShownToEverybodyAndNothingElseIs", "infra/guide.TestThePagesAreOfTheTextThatThereIs", "infra.TestMailsLinkTheGuideWhereItIsShown"}},
 	{"T16", "a company has an address for urgent alerts from the beginning and never none; account admins are mailed at once, marked important, and not held until noon", []string{
 		"infra/vaultctl.TestACompanyHasAnAddressForUrgentAlertsFromTheBeginningAndKeepsOne", "functions/api.TestTheLastAddressForUrgentAlertsStays",
 		"functions/report.TestAlertIsMailedAtOnceThenQuietUntilItChangesAndWhenItIsOver", "functions/report.TestAlertWaitsForAReceiver", "shared/report.TestUrgentMailSaysSoAndNamesItsThreads",
@@ -88,9 +90,9 @@ var promises = []promise{
 	{"T35", "the address is WeCom's email, and never that of the mailbox product", []string{"functions/directory.TestTheMailboxProductsAddressIsNobodysEmail"}},
 }
 
-// withTheConsole are the promises of screens, signing in and guide pages, which come with the console.
+// withTheConsole are the promises of screens and of signing in, which come with the console.
 var withTheConsole = map[string]string{
-	"T15": "guide pages", "T28": "WeCom's own label on a screen", "T29": "signing in", "T31": "a sentence and a sample beside each box", "T32": "colours of a list", "T33": "the words beside them",
+	"T28": "WeCom's own label on a screen", "T29": "signing in", "T31": "a sentence and a sample beside each box", "T32": "colours of a list", "T33": "the words beside them",
 }
 
 // leading is the promises that a test's comment begins with.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/access"
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/guide"
 	"github.com/wecomvault/wecomvault/shared/hrfile"
 	"github.com/wecomvault/wecomvault/shared/lambdas"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -64,6 +65,7 @@ type operation struct {
 	action           access.Action // "": every role
 	change           bool          // it needs a body or If-Match, and is audited
 	people           bool          // its answer names people: it is audited
+	public           bool          // no token is needed: it tells nothing of any company
 	longest          int           // how large its body may be, in bytes; 0: longestBody
 	run              func(ctx context.Context, c *call) (answer, error)
 }
@@ -85,7 +87,8 @@ type answer struct {
 	status         int
 	body           any
 	etag, location string
-	after          int // seconds to wait before asking again; 0: none
+	after          int    // seconds to wait before asking again; 0: none
+	page           []byte // of the guide, in the place of a body
 }
 
 func (a *api) operations() []operation {
@@ -117,6 +120,7 @@ func (a *api) operations() []operation {
 		{id: "getRoomName", method: http.MethodGet, path: "/v1/corps/{corp}/rooms/{room}/name", action: access.ReadSettings, people: true, run: a.getRoomName},
 		{id: "nameRoom", method: http.MethodPut, path: "/v1/corps/{corp}/rooms/{room}/name", action: access.ChangeSettings, change: true, people: true, run: a.nameRoom},
 		{id: "unnameRoom", method: http.MethodDelete, path: "/v1/corps/{corp}/rooms/{room}/name", action: access.ChangeSettings, change: true, run: a.unnameRoom},
+		{id: "getGuidePage", method: http.MethodGet, path: "/guide/{language}/{page}", public: true, run: a.guidePage},
 		{id: "getStatus", method: http.MethodGet, path: "/v1/corps/{corp}/status", action: access.ReadStatus, run: a.getStatus},
 	}
 }
@@ -185,6 +189,15 @@ func (a *api) write(w http.ResponseWriter, out answer, p *problem) error {
 	if p == nil && out.after > 0 {
 		h.Set("Retry-After", strconv.Itoa(out.after))
 	}
+	if p == nil && out.page != nil {
+		h.Set("Content-Type", guide.ContentType)
+		h.Set("Content-Security-Policy", guide.Policy)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "public, max-age=3600")
+		w.WriteHeader(out.status)
+		_, err := w.Write(out.page)
+		return err
+	}
 	text, err := textOf(body)
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -209,6 +222,10 @@ func textOf(body any) ([]byte, error) {
 
 // serve finds out what is asked for, whether it may be, and does it. operation and corp are for the log, as far as they are known.
 func (a *api) serve(r *http.Request) (name string, corp archive.CorpID, out answer, err error) {
+	if op, segments, err := a.find(r.Method, r.URL.Path); err == nil && op.public {
+		out, err = op.run(r.Context(), &call{segment: segments})
+		return op.id, "", out, err
+	}
 	person, err := a.person(r.Context())
 	if err != nil {
 		return "", "", out, err
@@ -389,4 +406,13 @@ func (a *api) describe(_ context.Context, c *call) (answer, error) {
 		return answer{}, err
 	}
 	return answer{status: http.StatusOK, body: json.RawMessage(description)}, nil
+}
+
+// guidePage shows a page of the guide to whoever comes: links in mails lead there.
+func (a *api) guidePage(_ context.Context, c *call) (answer, error) {
+	page, ok, err := guide.Page(c.segment["language"], c.segment["page"])
+	if err == nil && !ok {
+		err = absent("page")
+	}
+	return answer{status: http.StatusOK, page: page}, err
 }

@@ -243,8 +243,12 @@ type described struct {
 		Ref     string         `json:"$ref"`
 		Content map[string]any `json:"content"`
 	} `json:"responses"`
+	Security     *[]any `json:"security"`
 	method, path string
 }
+
+// public says that the description asks for no token.
+func (op described) public() bool { return op.Security != nil && len(*op.Security) == 0 }
 
 func operationsOf(t testing.TB) []described {
 	t.Helper()
@@ -354,7 +358,10 @@ func TestNoOperationIsReachedWithATokenThatDoesNotCount(t *testing.T) {
 	d.OK(err)
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + parts[1] + "."
 	for _, op := range operationsOf(t) {
-		path := strings.NewReplacer("{corp}", string(corp), "{report}", "R1", "{receiver}", "h-ann", "{suppression}", "0000000000000000", "{userid}", "ann", "{version}", "1").Replace(op.path)
+		if op.public() {
+			continue
+		}
+		path := strings.NewReplacer("{corp}", string(corp), "{report}", "R1", "{room}", "wr1", "{receiver}", "h-ann", "{suppression}", "0000000000000000", "{userid}", "ann", "{version}", "1").Replace(op.path)
 		for name, token := range map[string]string{
 			"none": "", "forged": forged, "of no algorithm": none, "run out": with(map[string]any{"exp": noon.Unix()}), "for others": with(map[string]any{"aud": "other"}),
 			"of another issuer": with(map[string]any{"iss": "https://id.example"}), "changed": parts[0] + "." + parts[1] + "x." + parts[2],

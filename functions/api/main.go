@@ -30,6 +30,7 @@ type settings struct {
 	Audit     string        `env:"AUDIT_TABLE"`                   // who asked for what
 	Bucket    string        `env:"REPORTS_BUCKET"`                // what reports are made of, for previews
 	Reports   string        `env:"REPORT_QUEUE_URL"`              // report makes previews
+	Guide     string        `env:"GUIDE_URL" optional:"true"`     // where mails link the guide
 	Issuer    string        `env:"API_ISSUER"`                    // who must have issued a token
 	Audience  string        `env:"API_AUDIENCE"`                  // for whom
 	RoleClaim string        `env:"API_ROLE_CLAIM"`                // which claim names the roles
@@ -55,7 +56,7 @@ func main() {
 	metrics := telemetry.NewMetrics(os.Stdout, lambdas.Stack(), "api")
 	a := &api{
 		ledger: records, files: hrfile.Shelf{Ledger: records, Store: store},
-		previews: preview.Desk{Ledger: records, Store: store, Reports: queue.New[queue.ReportJob](sqs.NewFromConfig(aws), s.Reports)},
+		previews: preview.Desk{Ledger: records, Store: store, Reports: queue.New[queue.ReportJob](sqs.NewFromConfig(aws), s.Reports), Guide: s.Guide},
 		log:      log, count: metrics.Add, flush: func() error { return metrics.Flush(clock.Now()) },
 		issuer: s.Issuer, audience: s.Audience, roleClaim: s.RoleClaim,
 		windows: ledger.Windows{Messages: s.Chats, Media: s.Files}, mailsRead: 5000, membersRead: 5000, perMinute: s.PerMinute, now: clock.Now, real: clock.Real,

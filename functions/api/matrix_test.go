@@ -30,6 +30,9 @@ func TestTheMatrix(t *testing.T) {
 	relations := map[string]int{"own": 2, "below": 3, "beside": 4, "the whole company": 1}
 	cells := 0
 	for _, op := range operationsOf(t) {
+		if op.public() {
+			continue
+		}
 		for person, claims := range people {
 			token := d.token(claims...)
 			for relation, department := range relations {

@@ -288,7 +288,7 @@ func TestTheDescriptionIsWhole(t *testing.T) {
 	}
 	for _, op := range operationsOf(t) {
 		for _, status := range []string{"400", "401", "403", "429", "500", "503"} {
-			if _, ok := op.Responses[status]; !ok {
+			if _, ok := op.Responses[status]; !ok && (!op.public() || status > "403") {
 				t.Errorf("%s does not say what %s is", op.ID, status)
 			}
 		}

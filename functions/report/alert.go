@@ -67,7 +67,7 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 				return err
 			}
 			m.noon = kept.Facts.Now
-			m.each = alertMails(run, *m, kept.Receivers, report.View{}, func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) })
+			m.each = alertMails(run, *m, kept.Receivers, report.View{GuideURL: r.guide}, func(v report.View) (report.Mail, error) { return report.NewMaintenance(kept.Facts, v) })
 			return nil
 		}})
 }

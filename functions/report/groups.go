@@ -47,7 +47,7 @@ func (r *reporter) groups(ctx context.Context, c ledger.Corp) error {
 				return err
 			}
 			m.noon = kept.Facts.Now
-			m.each = alertMails(run, *m, kept.Receivers, report.View{Departments: kept.Departments}, func(v report.View) (report.Mail, error) { return report.NewGroupsBreach(kept.Facts, v) })
+			m.each = alertMails(run, *m, kept.Receivers, report.View{Departments: kept.Departments, GuideURL: r.guide}, func(v report.View) (report.Mail, error) { return report.NewGroupsBreach(kept.Facts, v) })
 			return nil
 		}})
 }

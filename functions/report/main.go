@@ -42,6 +42,7 @@ type settings struct {
 	MediaWindow   time.Duration `env:"MEDIA_WINDOW"`                     // how long WeCom is taken to keep attachments
 	RetentionDays int           `env:"RETENTION_DAYS" optional:"true"`   // how long what is archived is locked
 	Trial         bool          `env:"TRIAL"`                            // Object Lock is in governance mode: every mail says so
+	Guide         string        `env:"GUIDE_URL" optional:"true"`        // where mails link the guide
 	Egress        string        `env:"EGRESS_ADDRESSES" optional:"true"` // our outgoing addresses, separated by commas
 }
 
@@ -75,6 +76,7 @@ func main() {
 		keeping: time.Duration(s.RetentionDays) * 24 * time.Hour,
 		trial:   s.Trial,
 		egress:  strings.FieldsFunc(s.Egress, func(r rune) bool { return r == ',' || r == ' ' }),
+		guide:   s.Guide,
 		now:     clock.Now, real: clock.Real, owner: newOwner,
 	}
 	lambdas.Run(lambdas.Function{

@@ -124,7 +124,7 @@ func withNotices[F interface {
 func keptOf[F facts[F]](ctx context.Context, r *reporter, day *today, run ledger.Run, gather func(*reporter, context.Context, *today) (F, error)) (made, *kept[F], error) {
 	m := made{noon: day.noon, name: run.Report}
 	settings := day.corp.Settings
-	k := &kept[F]{Letters: day.letters, Tree: day.tree, Made: r.now(), Silent: settings.Silent(report.Kind(run.Report)), Language: settings.Language}
+	k := &kept[F]{Letters: day.letters, Tree: day.tree, Made: r.now(), Silent: settings.Silent(report.Kind(run.Report)), Language: settings.Language, Guide: r.guide}
 	var err error
 	if run.Object != "" {
 		m.object = objstore.Object{Key: run.Object, VersionID: run.Version}
@@ -177,6 +177,7 @@ type kept[F facts[F]] struct {
 	Made      time.Time          `json:"made,omitzero"`
 	Silent    bool               `json:"silent,omitempty"`
 	Language  string             `json:"language,omitempty"` // of the users concerned
+	Guide     string             `json:"guide,omitempty"`    // where the mails link the guide
 }
 
 // letters makes the receivers' mails: each once for all who are shown the same in the same language.
@@ -275,7 +276,7 @@ func (k *kept[F]) notices(run ledger.Run, concerned []report.Concern, notice fun
 
 // view is how a receiver is shown the report. What an earlier version kept does not say when it was made, and is not called late.
 func (k *kept[F]) view(run ledger.Run, language report.Language) report.View {
-	v := report.View{Language: language, Zone: zone, Mask: true}
+	v := report.View{Language: language, Zone: zone, Mask: true, GuideURL: k.Guide}
 	if day, err := time.Parse(time.DateOnly, run.Day); err == nil && !k.Made.IsZero() {
 		v.Due, v.Made = day.Add(noonHour*time.Hour), k.Made
 	}

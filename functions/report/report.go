@@ -48,6 +48,7 @@ type reporter struct {
 	keeping time.Duration // how long what is archived is locked; 0: not known
 	trial   bool
 	egress  []string
+	guide   string // where mails link the guide; "": nowhere
 	now     func() time.Time
 	real    func() time.Time
 	owner   func() (string, error)

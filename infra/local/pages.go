@@ -33,7 +33,7 @@ func (d *day) serve() (*http.Server, error) {
 		return nil, err
 	}
 	d.mailed = "http://" + l.Addr().String() + "/"
-	p := &pages{mails: d.Mails, ledger: d.ledger, depths: d.Queues.Depths, now: d.Now, windows: d.Windows()}
+	p := &pages{mails: d.Mails, ledger: d.ledger, depths: d.Queues.Depths, now: d.Now, windows: d.Windows(), guide: d.Template.Parameters["GuideUrl"]}
 	server := &http.Server{Handler: p.routes(), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		if err := server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -51,6 +51,7 @@ type pages struct {
 	depths  func() map[string]sqs.Depth
 	now     func() time.Time
 	windows ledger.Windows
+	guide   string
 	heads   heads
 }
 
@@ -101,7 +102,7 @@ func (p *pages) shown(content func(*http.Request) (name string, data any, err er
 			return
 		}
 		var out bytes.Buffer
-		if err := pageTemplates.ExecuteTemplate(&out, name, frame{Name: name, Simulated: simulated, Now: p.now(), Data: data}); err != nil {
+		if err := pageTemplates.ExecuteTemplate(&out, name, frame{Name: name, Simulated: simulated, Now: p.now(), Guide: p.guide, Data: data}); err != nil {
 			p.fail(w, err)
 			return
 		}
@@ -130,6 +131,7 @@ type frame struct {
 	Name      string
 	Simulated bool
 	Now       time.Time
+	Guide     string // where the guide is; "" if nobody shows it
 	Data      any
 }
 

@@ -162,7 +162,7 @@ func (o options) wiring(wecom string) house.Options {
 	if o.library != "" {
 		params["SdkHost"], params["SdkLib"] = "", o.library
 	}
-	return house.Options{Data: o.data, Listen: o.listen, API: o.api, Template: o.wiringFile, Binaries: o.binaries, Params: params}
+	return house.Options{Data: o.data, Listen: o.listen, API: o.api, Template: o.wiringFile, Binaries: o.binaries, Params: params, Guide: true}
 }
 
 // day is one day being played.

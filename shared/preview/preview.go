@@ -34,6 +34,7 @@ type Desk struct {
 	Ledger  *ledger.Ledger
 	Store   *objstore.Store
 	Reports *queue.Queue[queue.ReportJob]
+	Guide   string // where mails link the guide; "": nowhere
 }
 
 // State is how far a preview is.
@@ -99,5 +100,6 @@ func (d Desk) Mail(ctx context.Context, p ledger.Preview, scope directory.Scope,
 	if err := json.Unmarshal(text, &kept); err != nil {
 		return report.Mail{}, false, fmt.Errorf("preview of report %s of corp %s: what is kept of it can't be read", p.Report, p.Corp)
 	}
-	return report.Again(report.Kind(p.Report), kept.Facts, scope.HoldsAny, report.View{Language: language, Zone: zone, Mask: true, Departments: departments, Preview: true})
+	return report.Again(report.Kind(p.Report), kept.Facts, scope.HoldsAny, report.View{Language: language, Zone: zone, Mask: true, Departments: departments, Preview: true,
+		GuideURL: d.Guide})
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"html/template"
@@ -298,7 +299,7 @@ func TestItIsOverAnswersItBegan(t *testing.T) {
 	}
 }
 
-// TestEveryGuideThatAMailLinksIsWritten: no link is dead, whatever address the guide is put under; without an address there is none.
+// T15: no link is dead, whatever address the guide is put under; without an address there is none.
 func TestEveryGuideThatAMailLinksIsWritten(t *testing.T) {
 	linked := map[string]bool{}
 	for _, d := range letters() {
@@ -314,9 +315,21 @@ func TestEveryGuideThatAMailLinksIsWritten(t *testing.T) {
 					t.Errorf("%s links %s, which is about something else", d.name, page)
 				}
 			}
+			for _, a := range d.mail(t, v).Attachments {
+				page := regexp.MustCompile(`<a href="` + regexp.QuoteMeta(v.GuideURL) + `/([^"]+)"`).FindSubmatch(a.Body)
+				if isPage := strings.HasPrefix(a.ContentType, "text/html"); isPage != (page != nil) || isPage && !linked[string(page[1])] {
+					t.Errorf("%s: the attached %s links the guide as %q", d.name, a.Name, page)
+				}
+			}
 			v.GuideURL = ""
-			if m := d.mail(t, v); strings.Contains(m.HTML, "<a ") || strings.Contains(m.Text, "http") {
+			m := d.mail(t, v)
+			if strings.Contains(m.HTML, "<a ") || strings.Contains(m.Text, "http") {
 				t.Errorf("%s has a link though the guide has no address", d.name)
+			}
+			for _, a := range m.Attachments {
+				if bytes.Contains(a.Body, []byte("<a ")) {
+					t.Errorf("%s: the attached %s has a link though the guide has no address", d.name, a.Name)
+				}
 			}
 		}
 	}

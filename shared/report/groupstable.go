@@ -41,7 +41,7 @@ func groupsSheet(f GroupsFacts, v View, lt letter) sheet {
 		}
 	}
 	return sheet{
-		lang: l, title: lt.Title, company: lt.Company, subject: lt.Subject, banners: lt.Banners, lead: append(v.first(), lt.Lead...), noun: nounRows,
+		lang: l, title: lt.Title, company: lt.Company, subject: lt.Subject, banners: lt.Banners, lead: append(v.first(), lt.Lead...), guide: v.guide("wechat-groups"), noun: nounRows,
 		columns: []column{
 			{head: l.say("State", "状态"), width: 150}, {head: l.say("Group", "群"), width: 200, free: true}, {head: l.say("Group id", "群 ID"), width: 160},
 			{head: l.say("WeCom users", "企业微信用户"), width: 200, free: true}, {head: l.say("External contact", "外部联系人"), width: 160, free: true},

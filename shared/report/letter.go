@@ -63,13 +63,18 @@ type step struct{ Text, Command string }
 
 // guide is the section that leads to the guide's page on a subject; empty if there is no guide.
 func guide(v View, page string) section {
+	return section{Links: v.guide(page)}
+}
+
+// guide is the link to the guide's page on a subject; none if there is no guide.
+func (v View) guide(page string) []pair {
 	if v.GuideURL == "" {
-		return section{}
+		return nil
 	}
-	return section{Links: []pair{{
+	return []pair{{
 		v.Language.say("More on this in our guide", "更多信息请见使用指南"),
 		strings.TrimRight(v.GuideURL, "/") + "/" + string(v.Language) + "/" + page,
-	}}}
+	}}
 }
 
 //go:embed page/letter.html

@@ -167,7 +167,7 @@ func (x listing[R]) sheet(lt letter, counts []Count) sheet {
 		lead = append(lead, x.view.unread(u, x.kind))
 	}
 	return sheet{
-		lang: l, title: lt.Title, company: lt.Company, subject: lt.Subject, banners: lt.Banners, lead: lead,
+		lang: l, title: lt.Title, company: lt.Company, subject: lt.Subject, banners: lt.Banners, lead: lead, guide: x.view.guide(x.guide),
 		groups: []numbers{sum}, columns: append(x.view.personColumns(), x.columns...), noun: x.noun,
 		rows: len(x.rows),
 		row: func(i int) sheetRow {

@@ -32,6 +32,7 @@ type sheet struct {
 	subject string // the page's title
 	banners []string
 	lead    []string
+	guide   []pair // the link to the guide; none if there is none
 	groups  []numbers
 	columns []column
 	rows    int
@@ -93,6 +94,7 @@ func (s sheet) page(w io.Writer) error {
 		Style, Own                 template.CSS
 		Script                     template.JS
 		Banners, Lead              []string
+		Guide                      []pair
 		Groups                     []numbers
 		Head                       []string
 		Words                      map[string]string
@@ -106,6 +108,7 @@ func (s sheet) page(w io.Writer) error {
 		Script:  template.JS(tableScript),   //nolint:gosec // G203: our own embedded file
 		Banners: s.banners,
 		Lead:    s.lead,
+		Guide:   s.guide,
 		Groups:  s.groups,
 		Words: map[string]string{
 			"search": l.say("Search", "搜索"),

@@ -102,7 +102,11 @@ func (h *House) apiParameters() map[string]string {
 	if h.api == nil {
 		return nil
 	}
-	return map[string]string{"ApiIssuer": h.api.issuer.URL()}
+	params := map[string]string{"ApiIssuer": h.api.issuer.URL()}
+	if h.Guide {
+		params["GuideUrl"] = h.api.url + "/guide"
+	}
+	return params
 }
 
 // nameAPI puts the local address in the place of those that AWS would have given.

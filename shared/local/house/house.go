@@ -66,6 +66,8 @@ type Options struct {
 	NoSync bool
 	// Apart is by how much the clock of every second function process is ahead of the others'; 0: all see the same time.
 	Apart time.Duration
+	// Guide has mails link the guide where the API shows it here. Else they link the address that AWS would give, so that two runs' mails are alike.
+	Guide bool
 }
 
 // House is the whole of AWS that the product needs, on this machine: the endpoints with their state, and the host that runs the functions.
