@@ -85,7 +85,7 @@ func alertMails(run ledger.Run, m made, to []ledger.Receiver, v report.View, bui
 			if err != nil {
 				return err
 			}
-			if err := plan(outgoing{report: run.Report, to: t.Address, mail: mail, day: m.days[t.Address]}); err != nil {
+			if err := plan(outgoing{report: run.Report, to: t.Address, mail: ready(mail), day: m.days[t.Address]}); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -231,10 +232,7 @@ func (k *kept[F]) letters(run ledger.Run, build func(F, report.View) (report.Mai
 		if !scopes.All(p.scope) {
 			view.Departments = departmentWords(groups[p][0].Departments, names)
 		}
-		mail, err := build(part, view)
-		if err != nil {
-			return err
-		}
+		mail := sync.OnceValues(func() (report.Mail, error) { return build(part, view) })
 		for _, l := range groups[p] {
 			if err := plan(outgoing{report: run.Report, to: l.Address, mail: mail}); err != nil {
 				return err
@@ -267,7 +265,7 @@ func (k *kept[F]) notices(run ledger.Run, concerned []report.Concern, notice fun
 			name += "." + report.ID(string(c.ID))[:8]
 		}
 		seen[c.Address] = true
-		if err := plan(outgoing{report: name, to: c.Address, mail: mail}); err != nil {
+		if err := plan(outgoing{report: name, to: c.Address, mail: ready(mail)}); err != nil {
 			return err
 		}
 	}

@@ -38,7 +38,11 @@ func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]led
 	p := &planning{reporter: r, run: run, made: m, room: make(chan struct{}, atOnce)}
 	seen := map[string]bool{}
 	var tellings []ledger.Telling
-	err := m.each(func(out outgoing) error {
+	earlier, err := r.plannedBefore(ctx, run)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = m.each(func(out outgoing) error {
 		if out.user != "" {
 			tellings = append(tellings, ledger.Telling{Corp: run.Corp, Day: run.Day, Report: out.report, To: out.user, Text: out.text, At: r.now()})
 			return nil
@@ -48,6 +52,15 @@ func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]led
 			return nil
 		}
 		seen[row.Key()] = true
+		if planned, there := earlier[row.Key()]; there {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.rows = append(p.rows, planned)
+			return nil
+		}
+		if r.ending(ctx) {
+			return errUnfinished
+		}
 		return p.begin(ctx, row, out)
 	})
 	p.all.Wait()
@@ -60,9 +73,28 @@ func (r *reporter) planMails(ctx context.Context, run ledger.Run, m made) ([]led
 	return p.rows, tellings, err
 }
 
+// plannedBefore is the mails that earlier attempts at a noon's run have planned, by key: they are not made again. Nothing is planned before facts are kept.
+func (r *reporter) plannedBefore(ctx context.Context, run ledger.Run) (map[string]ledger.MailRow, error) {
+	if run.Object == "" || len(run.Day) != len(time.DateOnly) {
+		return nil, nil
+	}
+	planned := map[string]ledger.MailRow{}
+	err := r.ledger.Mails(ctx, run.Corp, func(m ledger.MailRow) bool {
+		if m.Day == run.Day {
+			planned[m.Key()] = m
+		}
+		return m.Day >= run.Day
+	})
+	return planned, err
+}
+
 // begin plans a mail beside others, as soon as there is room for it. What failed for one before ends the plan.
 func (p *planning) begin(ctx context.Context, row ledger.MailRow, out outgoing) error {
-	units := min(1+weight(out.mail)/planUnit, atOnce)
+	mail, err := out.mail()
+	if err != nil {
+		return err
+	}
+	units := min(1+weight(mail)/planUnit, atOnce)
 	for range units { // nobody else asks for room
 		p.room <- struct{}{}
 	}
@@ -74,7 +106,7 @@ func (p *planning) begin(ctx context.Context, row ledger.MailRow, out outgoing) 
 	place := len(p.rows)
 	p.rows = append(p.rows, row)
 	p.all.Go(func() {
-		err := p.plan(ctx, &row, out)
+		err := p.plan(ctx, &row, out, mail)
 		for range units {
 			<-p.room
 		}
@@ -96,9 +128,9 @@ func weight(m report.Mail) int {
 	return n
 }
 
-func (p *planning) plan(ctx context.Context, row *ledger.MailRow, out outgoing) (err error) {
+func (p *planning) plan(ctx context.Context, row *ledger.MailRow, out outgoing, mail report.Mail) (err error) {
 	defer fault.Catch(&err) // it runs in a goroutine
-	mail, noon := out.mail, p.made.noon
+	noon := p.made.noon
 	mail.ID = report.ID(string(p.run.Corp), row.Report, row.Day, out.to)
 	raw, err := mail.Bytes(p.from, out.to, noon, mail.ID)
 	if err != nil {

@@ -172,11 +172,16 @@ type made struct {
 type outgoing struct {
 	report string // as the ledger has it
 	to     string
-	mail   report.Mail
-	day    string // "": the run's
+	mail   func() (report.Mail, error) // made when it is asked for: an earlier attempt may have planned it
+	day    string                      // "": the run's
 
 	user archive.PartyID // "": it is a mail
 	text string
+}
+
+// ready is a mail that is made already.
+func ready(m report.Mail) func() (report.Mail, error) {
+	return func() (report.Mail, error) { return m, nil }
 }
 
 // once claims a run, makes its report and its mails, and marks it done.
@@ -225,7 +230,8 @@ func (r *reporter) make(ctx context.Context, run *ledger.Run, facts func(context
 	if err != nil {
 		return 0, err
 	}
-	if err := errors.Join(r.sendJobs(ctx, rows), r.sendTellings(ctx, tellings)); err != nil {
+	waiting := slices.DeleteFunc(slices.Clone(rows), func(m ledger.MailRow) bool { return m.State != "" && m.State != ledger.MailPlanned }) // of an earlier attempt some may be sent
+	if err := errors.Join(r.sendJobs(ctx, waiting), r.sendTellings(ctx, tellings)); err != nil {
 		return 0, err
 	}
 	if len(rows) == 0 && run.Report == string(report.UserStatus) {

@@ -89,3 +89,49 @@ func TestANoonTooLongForOneInvocationGoesOnInTheNext(t *testing.T) {
 		t.Errorf("in pieces (-at once +in pieces):\n%s", diff)
 	}
 }
+
+// A noon whose mails are too many for one invocation goes on with those that are not planned yet. None is made twice, and all are sent.
+func TestMailsThatAnEarlierInvocationPlannedAreNotMadeAgain(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwmany")
+	for i := range 60 {
+		c.ReportTo = append(c.ReportTo, ledger.Receiver{Address: fmt.Sprintf("clerk%d@clearlake.example", i), Language: "en"})
+	}
+	d.OK(d.operator.PutCorp(d.Context(), c))
+	ctx, began := d.Context(), clock.Real()
+	var planned, all atomic.Int32
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if q.Operation == "PutItem" && bytes.Contains(q.Body, []byte(`"planned"`)) {
+			planned.Add(1)
+			all.Add(1)
+		}
+		return awslocal.FaultDecision{}
+	})
+	d.reporter.real = func() time.Time {
+		if planned.Load() >= 10 { // in each invocation
+			return d.real.Add(time.Hour)
+		}
+		return d.real
+	}
+	attempts := 0
+	for done := false; !done && attempts < 40; attempts++ {
+		invocation, cancel := context.WithDeadline(ctx, began.Add(time.Duration(attempts+1)*time.Hour))
+		d.OK(d.due(invocation))
+		cancel()
+		d.real = d.real.Add(time.Hour)
+		planned.Store(0)
+		runs := 0
+		d.OK(d.operator.Runs(ctx, c.ID, func(run ledger.Run) bool {
+			if run.State == ledger.RunDone {
+				runs++
+			}
+			return true
+		}))
+		done = runs == 9
+	}
+	mails := 0
+	d.OK(d.operator.Mails(ctx, c.ID, func(ledger.MailRow) bool { mails++; return true }))
+	if attempts < 3 || attempts == 40 || mails < 62 || int(all.Load()) != mails {
+		t.Errorf("%d invocations planned %d mails %d times", attempts, mails, all.Load())
+	}
+}
