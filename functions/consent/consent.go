@@ -120,6 +120,8 @@ type record struct {
 	members   map[archive.PartyID]directory.Member
 	externals map[archive.PartyID]bool
 	listed    time.Time // when the directory was last read
+
+	only archive.RoomID // of which alone this is the record; "": of everything
 }
 
 // room is a room as the directory has it.
@@ -231,10 +233,8 @@ func (r *record) directory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.ledger.Snapshots(ctx, r.corp, func(s ledger.Snapshot) bool {
-		r.listed = s.At
-		return false
-	})
+	r.listed, err = r.ledger.DirectoryRead(ctx, r.corp)
+	return err
 }
 
 // payDebts writes out the changes of standings that an earlier run did not come to write.

@@ -36,6 +36,9 @@ func (r *record) groups(ctx context.Context) (news bool, err error) {
 	before, open := map[string]ledger.Alarm{}, r.breached()
 	names := map[string]bool{}
 	for _, a := range rows {
+		if r.only != "" && a.Cause != string(r.only) {
+			continue
+		}
 		before[a.Cause] = a
 		names[a.Cause] = true
 	}
@@ -46,7 +49,7 @@ func (r *record) groups(ctx context.Context) (news bool, err error) {
 	var failures []error
 	for name := range names {
 		old, a, known := before[name], open[name], r
-		if old.Open != a.Open || a.Open && (old.Detail != a.Detail || old.Affected != a.Affected) {
+		if r.only == "" && (old.Open != a.Open || a.Open && (old.Detail != a.Detail || old.Affected != a.Affected)) {
 			if known, err = r.afresh(ctx, archive.RoomID(name)); err != nil {
 				failures = append(failures, err)
 				continue
@@ -98,9 +101,10 @@ func (r *record) breached() map[string]ledger.Alarm {
 	return open
 }
 
-// afresh is what is known now of one group.
+// afresh is what is known now of one group alone.
 func (r *record) afresh(ctx context.Context, id archive.RoomID) (*record, error) {
 	now := r.record(r.corp)
+	now.only = id
 	err := r.ledger.StandingsIn(ctx, r.corp, id, func(s ledger.Standing) bool {
 		now.standings[s.Subject.Key()] = s
 		return true

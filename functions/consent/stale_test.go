@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -60,5 +61,29 @@ func TestWhatWasToldDuringARoundIsNotUndoneByIt(t *testing.T) {
 	late(func() { with(silent) }) // both leave
 	if a := newest(); a.Open || a.Detail != overLeft {
 		t.Errorf("the alarm is %+v", a)
+	}
+}
+
+// What is told of one group costs what that group has, and not what the company has: of a large one it comes by the thousand.
+func TestWhatIsToldOfAGroupCostsWhatTheGroupHas(t *testing.T) {
+	d := newDesk(t)
+	const id = "wwtern"
+	d.company(id)
+	d.run()
+	cost := func() float64 {
+		d.later(time.Minute)
+		d.Used("DirectoryTable")
+		d.told(queue.ConsentJob{Corp: id, Room: lane, Listed: true})
+		return d.Used("DirectoryTable").Read
+	}
+	alone := cost()
+	var others []directory.Entry
+	for i := range 300 {
+		x := directory.External{Name: "N", Type: 1, Followers: []archive.PartyID{"mai"}}
+		others = append(others, directory.Entry{Kind: directory.KindExternal, ID: fmt.Sprintf("wm%030d", i), At: d.at, Fields: directory.Fields(x)})
+	}
+	d.OK(d.operator.PutEntries(t.Context(), id, others))
+	if among := cost(); among > alone+1 {
+		t.Errorf("beside 300 contacts of others it read %v units, and %v without them", among, alone)
 	}
 }

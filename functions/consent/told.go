@@ -12,6 +12,7 @@ import (
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/consent"
+	"github.com/wecomvault/wecomvault/shared/directory"
 	"github.com/wecomvault/wecomvault/shared/fault"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/queue"
@@ -59,12 +60,8 @@ func (k *keeper) told(ctx context.Context, t queue.ConsentJob) (err error) {
 	return nil
 }
 
-func (k *keeper) lastRound(ctx context.Context, corp archive.CorpID, kind string) (last ledger.Round, err error) {
-	err = k.ledger.Rounds(ctx, corp, kind, func(l ledger.Round) bool {
-		last = l
-		return false
-	})
-	return last, err
+func (k *keeper) lastRound(ctx context.Context, corp archive.CorpID, kind string) (ledger.Round, error) {
+	return k.ledger.LastRound(ctx, corp, kind)
 }
 
 // toldOfPair asks about a member and an external contact. refused is why WeCom did not answer.
@@ -90,11 +87,18 @@ func (k *keeper) toldOfPair(ctx context.Context, t queue.ConsentJob, last ledger
 
 // toldOfRoom asks about a group into which somebody came, or which somebody left, and looks at the groups' alarms.
 func (k *keeper) toldOfRoom(ctx context.Context, t queue.ConsentJob, last ledger.Round) (refused, err error) {
-	r, err := k.open(ctx, t.Corp)
+	r, err := k.record(t.Corp).afresh(ctx, t.Room)
 	if err != nil {
 		return nil, err
 	}
-	if r.reader != nil && !r.rooms[t.Room].gone {
+	if err := r.strangers(ctx, r.rooms[t.Room].Members); err != nil {
+		return nil, err
+	}
+	for name, s := range r.standings {
+		r.words[name] = s.Messages // messages since are counted in by the next run
+	}
+	r.reader = wecom.NewReader(k.tokens.of(t.Corp, k), k.pause, r.hear)
+	if !r.rooms[t.Room].gone {
 		var said []consent.Statement
 		said, refused = r.askRoom(ctx, t.Room)
 		if !t.Listed {
@@ -106,6 +110,38 @@ func (k *keeper) toldOfRoom(ctx context.Context, t queue.ConsentJob, last ledger
 		}
 	}
 	return refused, r.alert(ctx)
+}
+
+// strangers finds out who among those who are in a room is not what the id looks like: a member whose userid looks like an external contact's, or the other way
+// round.
+func (r *record) strangers(ctx context.Context, ids []archive.PartyID) error {
+	failed := make([]error, len(ids))
+	var all sync.WaitGroup
+	free := make(chan struct{}, atOnce)
+	for i, id := range ids {
+		kind := directory.KindExternal
+		if archive.ParseKind(id) == archive.KindExternal {
+			kind = directory.KindMember
+		}
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			defer fault.Catch(&failed[i])
+			held, err := r.ledger.Held(ctx, r.corp, kind, string(id))
+			if failed[i] = err; err != nil || held.Fields == "" {
+				return
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if kind == directory.KindMember {
+				r.members[id] = directory.Member{}
+			} else {
+				r.externals[id] = true
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(failed...)
 }
 
 // alert raises and closes the groups' alarms, and asks for a mail if there is news.

@@ -402,7 +402,20 @@ func (l *Ledger) PutRound(ctx context.Context, r Round) error {
 
 // Rounds calls f for a corp's rounds of asking of one kind, the newest first.
 func (l *Ledger) Rounds(ctx context.Context, corp archive.CorpID, kind string, f func(Round) bool) error {
-	return l.each(ctx, l.tables.Directory, roundPK(corp), bounds{prefix: kind + "#", descending: true, consistent: true}, func(it item) bool {
+	return l.rounds(ctx, corp, kind, 0, f)
+}
+
+// LastRound is a corp's newest round of asking of one kind; the zero Round if there was none.
+func (l *Ledger) LastRound(ctx context.Context, corp archive.CorpID, kind string) (last Round, err error) {
+	err = l.rounds(ctx, corp, kind, 1, func(r Round) bool {
+		last = r
+		return false
+	})
+	return last, err
+}
+
+func (l *Ledger) rounds(ctx context.Context, corp archive.CorpID, kind string, limit int, f func(Round) bool) error {
+	return l.each(ctx, l.tables.Directory, roundPK(corp), bounds{prefix: kind + "#", descending: true, consistent: true, limit: limit}, func(it item) bool {
 		return f(Round{Corp: corp, Kind: getStr(it, "kind"), At: getTime(it, "at"), Until: getTime(it, "until"), From: getStr(it, "from"), Next: getStr(it, "next"),
 			Asked: getCount(it, "asked"), Wrong: getCount(it, "wrong"), Why: getStr(it, "why")})
 	})
