@@ -189,7 +189,11 @@ member ines mobile-removed "19912340001">"" 0`
 				if n > 40 {
 					t.Fatal("it never ends")
 				}
-				for _, dies := range []bool{false, true} {
+				ways := []bool{false, true}
+				if testing.Short() { // each write in one way
+					ways = []bool{n%2 == 0}
+				}
+				for _, dies := range ways {
 					r := &race{rig: shared, id: archive.CorpID(fmt.Sprintf("wwrace%d%t", n, dies)), start: shared.at}
 					r.company(r.id)
 					r.hold(r.id, secrets.Contacts, "legacy-of-"+string(r.id))

@@ -110,7 +110,7 @@ func TestWhatAnotherRecordedMeanwhileIsNotContradicted(t *testing.T) {
 			shared := newRig(t)
 			step := int64(1)
 			if testing.Short() {
-				step = 4
+				step = 5
 			}
 			more := true
 			for n := int64(1); more; n += step {
