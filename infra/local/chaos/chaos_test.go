@@ -210,6 +210,10 @@ func TestAMailIsTheSameWithoutItsMoments(t *testing.T) {
 	if other := normal(mail("one", "at least 119 hours; until 2026-03-15 11:55 UTC (19:55 UTC+08:00), 4 members")); first == other {
 		t.Error("another number of members is not seen")
 	}
+	told := "between 2026-03-10 08:00 and 2026-03-10 08:40 UTC (16:40 UTC+08:00)"
+	if first, second := normal(mail("one", told+"; WeCom told of it at 2026-03-10 08:40 UTC (16:40 UTC+08:00)>")), normal(mail("one", told+">")); first != second {
+		t.Errorf("they differ:\n%s\n%s", first, second)
+	}
 	if _, err := normalMail([]byte("no mail")); err == nil {
 		t.Error("what is no mail is taken for one")
 	}

@@ -27,12 +27,16 @@ var moments = []*regexp.Regexp{
 	regexp.MustCompile(`(at least|至少|不少于) ?[0-9]+ ?(hours|小时)`),
 }
 
+// wordOf is that WeCom told of something at a moment within those between which it was found to have happened: of clocks that are minutes apart it may be
+// without them. That what WeCom told is kept, and looked at, is seen in the lives.
+var wordOf = regexp.MustCompile(`; WeCom told of it at \(moment\) UTC ?\(moment\)|；企业微信于 \(moment\) UTC ?\(moment\) 通知|,?"told":\[[^\]]*\]`)
+
 // withoutMoments replaces what depends on when a text was made.
 func withoutMoments(b []byte) []byte {
 	for _, m := range moments {
 		b = m.ReplaceAll(b, []byte("(moment)"))
 	}
-	return b
+	return wordOf.ReplaceAll(b, nil)
 }
 
 // inAnyOrder is a text's pieces, sorted: what has no time of its own comes in the order in which it was found, in the facts of a report and in R12's mails.

@@ -73,7 +73,7 @@ func (p *player) hear(ctx context.Context) error {
 // named was looked at again.
 func (p *player) change(ctx context.Context) error {
 	// Further from the readings before than any two clocks are from each other, so that a storm's clocks do not turn before and after round.
-	if err := p.forward(ctx, dawn.Add(4*skew+4*nudge)); err != nil {
+	if err := p.forward(ctx, p.Now().Add(4*skew)); err != nil {
 		return err
 	}
 	for i := range changes("") {
