@@ -266,7 +266,7 @@ func (a *api) person(ctx context.Context) (access.Person, error) {
 	if audience == "" {
 		audience = token["client_id"] // of Cognito's access tokens
 	}
-	if !slices.Contains(strings.Fields(strings.Trim(audience, "[]")), a.audience) {
+	if !slices.Contains(access.Values(audience), a.audience) {
 		return access.Person{}, unauthorized()
 	}
 	return access.Read(token["sub"], token[a.roleClaim]), nil

@@ -222,7 +222,7 @@ func (a *api) importHRFile(ctx context.Context, c *call) (answer, error) {
 		return answer{status: http.StatusOK, body: out, etag: etag(base)}, err
 	}
 	c.object = "version " + strconv.Itoa(base+1)
-	kept, err := a.files.Put(ctx, ledger.HRFile{Corp: c.corp.ID, Number: base + 1, Rows: out.Rows, By: "api:" + c.person.Subject, At: a.now(), From: from}, content)
+	kept, err := a.files.Put(ctx, ledger.HRFile{Corp: c.corp.ID, Number: base + 1, Rows: out.Rows, By: "api:" + clip(c.person.Subject), At: a.now(), From: from}, content)
 	if errors.Is(err, ledger.ErrLost) {
 		return answer{}, outdated()
 	}

@@ -45,6 +45,9 @@ func (a *api) listPeople(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if p.After >= "\U0010ffff" {
+		return answer{}, badCursor() // no userid begins so, and nothing follows
+	}
 	co, err := a.company(ctx, c)
 	if err != nil {
 		return answer{}, err

@@ -341,3 +341,20 @@ func TestAFileThatNamesNobodyIsRefusedUnlessItIsMeant(t *testing.T) {
 		t.Errorf("put back: %d %s", x.StatusCode, x.text)
 	}
 }
+
+// A cursor that nobody gave is refused, and never becomes a question that the table can't answer.
+func TestAForgedCursorIsRefused(t *testing.T) {
+	d := newDesk(t)
+	for list, place := range map[string]string{"people": "/v1/corps/wwreed/people", "mails": "/v1/corps/wwreed/mails", "hr-files": hrFiles, "receivers": all, "departments": "/v1/corps/wwreed/departments", "suppressions": dead} {
+		for _, after := range []string{"\U0010ffff", "\U0010ffff\U0010ffff", "\x01", "~", " ", "zzzz", "9999-99-99#R1#x", "member#x", strings.Repeat("9", 512)} {
+			x := d.ask(d.token("admin"), "GET", place+"?cursor="+cursor{List: list, Corp: corp, After: after}.String(), "")
+			if x.StatusCode != http.StatusOK && x.StatusCode != http.StatusBadRequest {
+				t.Errorf("%s after %q: %d %s", list, after, x.StatusCode, x.text)
+			}
+		}
+		x := d.ask(d.token("admin"), "GET", place+"?cursor="+cursor{List: list, Corp: "wwfern", After: "1"}.String(), "")
+		if x.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s with a cursor of another corp: %d", list, x.StatusCode)
+		}
+	}
+}

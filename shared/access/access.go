@@ -103,16 +103,23 @@ const most = 500
 // one whose values only the identity provider's administrators choose.
 func Read(subject, claim string) Person {
 	p := Person{Subject: subject}
-	claim = strings.TrimSpace(claim)
-	if inner, listed := strings.CutPrefix(claim, "["); listed {
-		claim = strings.TrimSuffix(inner, "]")
-	}
-	for _, word := range strings.Fields(claim) {
+	for _, word := range Values(claim) {
 		if g, ok := grant(word); ok && len(p.Grants) < most {
 			p.Grants = append(p.Grants, g)
 		}
 	}
 	return p
+}
+
+// Values are the values of a claim as API Gateway hands it over: one, or a list as "[a b]". Half a list is none of either.
+func Values(claim string) []string {
+	claim = strings.TrimSpace(claim)
+	inner, opened := strings.CutPrefix(claim, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if opened != closed {
+		return nil
+	}
+	return strings.Fields(inner)
 }
 
 func grant(word string) (Grant, bool) {

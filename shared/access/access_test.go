@@ -33,6 +33,9 @@ func TestGrantsAreReadAsAPIGatewayHandsThemOver(t *testing.T) {
 		"Admin":                nil,
 		"administrator":        nil,
 		"admin:a:b:c":          nil,
+		"[admin":               nil, // half a list: a single value that looks like one
+		"admin]":               nil,
+		"[[admin]]":            nil,
 	} {
 		if d := cmp.Diff(want, access.Read("ann", claim).Grants); d != "" {
 			t.Errorf("%q: %s", claim, d)
