@@ -74,6 +74,7 @@ func (d *desk) watched(id archive.CorpID) ledger.Corp {
 }
 
 func TestOfTooManyChangesOfConsentThoseThatMatterHaveRows(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	c := d.settings(d.company("wwflood"), func(c *ledger.Corp) { c.Settings.Operations, c.Settings.Language = "ops@clearlake.example", "en" })
 	_, err := d.operator.PutReceiver(d.Context(), c.ID, receivers.Row{ID: "r-2", Address: "two@clearlake.example", Language: "en", Department: 2,

@@ -204,6 +204,7 @@ func TestWhoWasToldIsKeptForEachGroup(t *testing.T) {
 }
 
 func TestAnAlertReadsNoMoreForManyScopesThanForOne(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	c := d.withGroups("wwmany")
 	const scopes = 40
@@ -236,6 +237,7 @@ func TestAnAlertReadsNoMoreForManyScopesThanForOne(t *testing.T) {
 }
 
 func TestOfAllContactsOnlyThoseWhomAGroupNamesAreHeld(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	c := d.withGroups("wwheld")
 	var others []directory.Entry

@@ -141,6 +141,7 @@ func TestARoleThatCameAfterNoonBeginsTheNextDayAndOneThatWentIsToldNothing(t *te
 }
 
 func TestTheHeadsOfANoonAreLookedUpOnceForAllItsReports(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	c := d.company("wwonce")
 	d.pier(c.ID, noon.Add(time.Minute)) // "boss" and "warden" are newer than the noon

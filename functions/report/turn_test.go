@@ -17,6 +17,7 @@ import (
 )
 
 func TestACorpThatTakesAllTheTimeDoesNotKeepTheOthersFromTheirReports(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	slow, others := d.company("ww0slow"), []archive.CorpID{"wwnext", "wwthird"}
 	for _, id := range others {

@@ -64,6 +64,7 @@ func TestAReportIsNotMadeForTheDaysBeforeItWasSwitchedOnAgain(t *testing.T) {
 
 // TestADirectoryThatWasNotReadForHoursIsNoDayWithoutNews: nothing failed, and nothing was read either.
 func TestADirectoryThatWasNotReadForHoursIsNoDayWithoutNews(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.calm("wwstill") // read two hours before noon
 	d.OK(d.due(d.Context()))
