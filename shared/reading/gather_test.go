@@ -2,7 +2,6 @@ package reading_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -130,24 +129,6 @@ func number(t *testing.T, query, name string) string {
 		t.Error(err)
 	}
 	return q.Get(name)
-}
-
-// bodyOf is a list as WeCom answers it.
-func bodyOf(t *testing.T, name string, list any) string {
-	t.Helper()
-	b, err := json.Marshal(map[string]any{"errcode": 0, "errmsg": "ok", name: list})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func ids(read directory.Reading) (list []archive.PartyID) {
-	for _, m := range read.Members {
-		list = append(list, m.ID)
-	}
-	slices.Sort(list)
-	return list
 }
 
 const oneDepartment = `{"errcode":0,"department":[{"id":1,"name":"Tide","parentid":0,"order":1}]}`
