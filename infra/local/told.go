@@ -18,7 +18,7 @@ import (
 
 // word is as much of one of WeCom's events as is looked at here.
 type word struct {
-	UserID, ExternalUserID, ChatId, UpdateDetail string //nolint:revive // WeCom's spelling
+	UserID, ExternalUserID, ChatId, UpdateDetail string
 	MemChangeList                                struct{ Item []string }
 }
 
@@ -154,7 +154,7 @@ func (d *day) tellings(ctx context.Context, corp archive.CorpID) (t tellings, er
 func (t tellings) String() string {
 	var parts []string
 	for _, event := range slices.Sorted(maps.Keys(t.taken)) {
-		came := ""
+		var came string
 		switch event {
 		case "change_contact":
 			came = fmt.Sprintf(" (%s of the history carry its word)", some(t.followed, "change", "changes"))
