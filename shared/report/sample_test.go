@@ -185,3 +185,11 @@ func slow(t *testing.T) {
 		t.Skip("takes long: left out by -short")
 	}
 }
+
+// size is how many rows a test of a large company has: a tenth of them where only the short ones are asked for.
+func size(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
