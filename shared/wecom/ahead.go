@@ -30,7 +30,7 @@ const tooManyAtOnce = 45033
 
 // ahead is calls that are made before they are asked for.
 type ahead struct {
-	ctx     context.Context //nolint:containedctx // the calls', which end before the Reader does
+	ctx     context.Context // the calls', which end before the Reader does
 	cancel  context.CancelFunc
 	answers map[string]chan foreseen
 	room    chan struct{}
