@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
@@ -42,6 +43,14 @@ func changes() map[string]changing {
 		"changeReceiver, a head": {prepare: func(*desk) string { return all + "/h-ann" }, ask: put(`{"name":"Desk"}`), done: func(x told) bool { return x.body["name"] == "Desk" }},
 		"removeReceiver":         {prepare: func(d *desk) string { return all + "/" + d.enter(3) }, ask: remove, done: gone},
 		"liftSuppression":        {prepare: func(d *desk) string { return dead + "/" + d.dead(3) }, ask: remove, done: gone},
+		"nameRoom": {prepare: func(d *desk) string { return "/v1/corps/wwreed/rooms/" + d.wechatGroup() + "/name" }, ask: put(`{"name":"Weavers"}`),
+			done: func(x told) bool { return x.body["entered_name"] == "Weavers" }},
+		"unnameRoom": {prepare: func(d *desk) string {
+			room := d.wechatGroup()
+			_, err := d.operator.NameRoom(d.Context(), ledger.RoomName{Corp: corp, Room: archive.RoomID(room), Name: "Weavers", By: "operator", At: noon})
+			d.OK(err)
+			return "/v1/corps/wwreed/rooms/" + room + "/name"
+		}, ask: remove, done: func(x told) bool { return x.body["entered_name"] == "" }},
 		"changeSettings": {prepare: func(*desk) string { return "/v1/corps/wwreed/settings" },
 			ask:  put(`{"admins":[{"address":"desk@reed.example"}],"operations":"ops@reed.example","reports":[{"report":"R4","on":false}]}`),
 			done: func(x told) bool { return x.body["operations"] == "ops@reed.example" }},
