@@ -55,12 +55,8 @@ func TestAMessageInWeComHoldsTheStepsAndFitsWhateverTheNames(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		v := View{Language: rapid.SampledFrom(Languages()).Draw(t, "language"), Mask: true, Due: due, Made: due.Add(48 * time.Hour)}
-		text, err := NewMissingMobileTelling(tellingFacts(hostile.Draw(t, "corp"), hostile.Draw(t, "name"), "u"+hostile.Draw(t, "id"), hostile.Draw(t, "last")), "", v)
-		if err == nil {
-			t.Fatal("there is a message to nobody")
-		}
 		id := "u" + hostile.Draw(t, "userid")
-		text, err = NewMissingMobileTelling(tellingFacts(hostile.Draw(t, "company"), hostile.Draw(t, "user"), id, hostile.Draw(t, "number")), archive.PartyID(id), v)
+		text, err := NewMissingMobileTelling(tellingFacts(hostile.Draw(t, "company"), hostile.Draw(t, "user"), id, hostile.Draw(t, "number")), archive.PartyID(id), v)
 		if err != nil {
 			t.Fatal(err)
 		}
