@@ -14,8 +14,8 @@ import (
 	"time"
 
 	awsses "github.com/aws/aws-sdk-go-v2/service/ses"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
