@@ -375,8 +375,9 @@ func (p *player) enrol(ctx context.Context) error {
 			}
 			args = append(args, flag, path)
 		}
-		args = append(args, "-app-agent", fmt.Sprint(appAgent))
-		if err := errors.Join(p.operate(ctx, args...), p.addKey(ctx, c, 0)); err != nil {
+		// By itself: a corp that was added already, by a try that was ended, has no app yet.
+		set := []string{"corps", "set", "-corp", c.ID, args[len(args)-2], args[len(args)-1], "-app-agent", fmt.Sprint(appAgent)}
+		if err := errors.Join(p.operate(ctx, args[:len(args)-2]...), p.operate(ctx, set...), p.addKey(ctx, c, 0)); err != nil {
 			return err
 		}
 	}
