@@ -45,13 +45,15 @@ var promises = []promise{
 		"shared/report.TestKindsOfLeavingAreSaidHonestly", "shared/report.TestEachListHasTheColumnsThatPeopleActOn", "functions/report.TestOfLeaversItIsSaidHowLongWhatIsArchivedIsKeptAndWhatNobodyKeeps",
 		"functions/report.TestTheDaysReportsTellWhatHappenedToWhomWithinTheScope", "functions/directory.TestWhoVanishesFromTheListIsLookedAtAloneAndSoTheWayIsKnown"}},
 	{"T11", "who joined, with what is left to people; the record is there from the first reading on", []string{
-		"shared/report.TestNewUsersAreListedWithWhatIsLeftToPeople", "shared/report.TestEachListHasTheColumnsThatPeopleActOn", "functions/report.TestWhoJoinedEarlierAndIsNotReadyYetIsListedWithTheDaysSince", "functions/directory.TestARecordIsThereFromTheFirstReadingOn"}},
+		"shared/report.TestNewUsersAreListedWithWhatIsLeftToPeople", "shared/report.TestWhoJoinedEarlierIsListedForWhatIsLeftAndNotAsNew", "shared/report.TestEachListHasTheColumnsThatPeopleActOn", "functions/report.TestWhoJoinedEarlierAndIsNotReadyYetIsListedWithTheDaysSince", "functions/directory.TestARecordIsThereFromTheFirstReadingOn"}},
 	{"T12", "external members who refused or have not answered; agreed by default and unreadable stand apart", []string{
 		"shared/report.TestGroupsAreListedApartByWhatIsKnown", "shared/consent.TestConsentIsNotPresumed", "functions/consent.TestAGroupIsABreachFromTheRefusalToTheConsent"}},
 	{"T13", "user, contact and group by name; a group that can't be looked up by what its messages tell, with the reason, and by the name that an admin entered", []string{
 		"functions/api.TestAnAdminNamesAGroupOfWhichWeComTellsNoName", "infra/vaultctl.TestAGroupIsNamedFromTheShell", "functions/report.TestAGroupThatWeComDoesNotNameIsCalledWhatAnAdminEntered",
 		"shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen", "functions/consent.TestOfAGroupThatWeComDoesNotShowTheMessagesTell", "functions/report.TestTheNoonListHasWhatIsOpenAndWhatCanNotBeLookedUp"}},
 	{"T14", "told within the hour, listed while it lasts, closed once; messages that were not archived are not known, and no number", []string{
+		"functions/callback.TestWhoComesIntoAGroupOrBecomesAContactIsLookedAt", "functions/directory.TestARoomOfWhichWeComToldIsReadAsTheWholeReadingReadsIt",
+		"functions/consent.TestANewcomerWhoWasNotAskedYetIsAlertedOfAtOnceAndOnce", "functions/report.TestAnEndThatDidNotArriveIsToldAgain",
 		"infra.TestRefusalsAreLookedForMoreThanOnceAnHour", "functions/report.TestABreachIsToldOnceToThoseWhoseDepartmentItIsAndOnceMoreWhenItIsOver", "shared/report.TestTheGroupsMailNamesUserContactGroupAndSinceWhen"}},
 	{"T15", "each report's mail and attached page link its page of the guide, which is shown without a token, in English and Chinese", []string{
 		"shared/report.TestEveryGuideThatAMailLinksIsWritten", "functions/api.TestTheGuideIsShownToEverybodyAndNothingElseIs", "infra/guide.TestThePagesAreOfTheTextThatThereIs", "infra.TestMailsLinkTheGuideWhereItIsShown"}},
