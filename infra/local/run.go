@@ -534,13 +534,13 @@ func (d *day) invoke(ctx context.Context, logicalID string) error {
 func (d *day) playLibrary(ctx context.Context) error {
 	id := archive.CorpID(d.corp)
 	d.corps, d.gaveUp = []archive.CorpID{id}, map[archive.CorpID]ledger.Trouble{}
-	verb := "set"
+	args := []string{"corps", "set"}
 	if _, err := d.ledger.Corp(ctx, id); errors.Is(err, ledger.ErrAbsent) {
-		verb = "add"
+		args = []string{"corps", "add", "-report-to", receivers} // mails stay on this machine
 	} else if err != nil {
 		return err
 	}
-	if err := d.operate(ctx, "corps", verb, "-corp", d.corp, "-secret-file", d.secretFile); err != nil {
+	if err := d.operate(ctx, append(args, "-corp", d.corp, "-secret-file", d.secretFile)...); err != nil {
 		return err
 	}
 	files, err := d.keyFiles()
