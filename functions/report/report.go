@@ -305,27 +305,90 @@ func again(m ledger.MailRow, now, real time.Time) (nudges int, due bool) {
 
 // sweep sends the jobs of mails again that were planned a while ago, or whose sender died: a job may get lost, a row does not. That it did so
 // is noted behind the job: a job more is harmless, and one that was noted and never sent would be missed for hours.
+//
+// What is not sent after days is given up, and stands as such until an operator has settled it: a mail of last week that comes today is taken for today's.
+// What he wants sent still is swept as long as it takes.
 func (r *reporter) sweep(ctx context.Context, corp archive.CorpID) error {
 	now, real := r.now(), r.real()
 	oldest := now.AddDate(0, 0, -lateDays-1).UTC().Format(time.DateOnly)
-	var lost []ledger.MailRow
-	err := r.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
-		if m.Day < oldest {
+	swept, err := r.ledger.Swept(ctx, corp)
+	if err != nil {
+		return err
+	}
+	from := swept
+	if from == "" { // of a version that gave nothing up, or of a new company
+		from = now.AddDate(0, 0, -lateBack).UTC().Format(time.DateOnly)
+	}
+	lost, known, err := r.reopened(ctx, corp)
+	if err != nil {
+		return err
+	}
+	var over []ledger.MailRow
+	next := oldest
+	err = r.ledger.Mails(ctx, corp, func(m ledger.MailRow) bool {
+		switch {
+		case m.Day < oldest && m.Day < from:
 			return false
-		}
-		if _, due := again(m, now, real); due {
-			lost = append(lost, m)
+		case m.Settled() || known[m.Key()]:
+		case m.Day >= oldest:
+			if _, due := again(m, now, real); due {
+				lost = append(lost, m)
+			}
+		case m.State == ledger.MailSending && !m.Until.Before(real): // somebody may be sending it
+			next = min(next, m.Day[:len(time.DateOnly)])
+		default:
+			over = append(over, m)
 		}
 		return true
 	})
 	if err != nil {
 		return err
 	}
-	return inParallel(len(lost), func(i int) error {
+	if len(over) > 0 {
+		r.log.ErrorContext(ctx, "mails are given up", slog.String("corp", string(corp)), slog.Int("mails", len(over)))
+	}
+	err = inParallel(len(over), func(i int) error { return r.ledger.GiveUpMail(ctx, over[i], real, now) })
+	if err == nil && next > swept {
+		err = r.ledger.SetSwept(ctx, corp, next)
+	}
+	return errors.Join(err, inParallel(len(lost), func(i int) error {
 		if err := r.sendJobs(ctx, lost[i:i+1]); err != nil {
 			return err
 		}
 		nudges, _ := again(lost[i], now, real)
 		return r.ledger.NoteNudge(ctx, lost[i], nudges, now)
-	})
+	}))
+}
+
+// reopened is the mails that were given up, are to be sent still, and whose jobs are due. known has all that are to be sent still, by key. Of those that were sent
+// meanwhile, or refused, it is noted that they are settled.
+func (r *reporter) reopened(ctx context.Context, corp archive.CorpID) (due []ledger.MailRow, known map[string]bool, err error) {
+	all, err := r.ledger.GivenUps(ctx, corp)
+	if err != nil {
+		return nil, nil, err
+	}
+	now, real := r.now(), r.real()
+	known = map[string]bool{}
+	for _, g := range all {
+		if !g.Doubtful() {
+			continue
+		}
+		m, err := r.ledger.Mail(ctx, corp, g.Key())
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case m.State == ledger.MailGivenUp:
+		case m.Settled():
+			if err := r.ledger.SettleGivenUp(ctx, g, now); err != nil {
+				return nil, nil, err
+			}
+		case !g.Again.IsZero():
+			known[m.Key()] = true
+			if _, is := again(m, now, real); is {
+				due = append(due, m)
+			}
+		}
+	}
+	return due, known, nil
 }

@@ -104,6 +104,30 @@ var alarmFaults = map[string]struct {
 		h.OK(h.op.PutAlarm(h.Context(), ledger.Alarm{Corp: corp, Cause: string(report.Unaccounted) + ":a-gap", Open: true, Since: h.at, Seen: h.at, Affected: 1}))
 	}, (*house).well, 1, []string{"UnaccountedAlarm"}},
 	"a mail stays unsent": {func(h *house) { h.letter("late", 0, ""); h.at = h.at.Add(30 * time.Minute) }, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"a mail is not sent for a week": {func(h *house) {
+		h.OK(h.op.SetSwept(h.Context(), corp, h.at.AddDate(0, 0, -4).Format(time.DateOnly)))
+		h.letter("week", 0, "")
+		h.at = h.at.AddDate(0, 0, 7)
+	}, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"a mail was given up": {func(h *house) {
+		h.letter("lost", 0, "")
+		h.at = h.at.AddDate(0, 0, 7)
+		h.OK(h.op.Mails(h.Context(), corp, func(m ledger.MailRow) bool {
+			h.OK(h.op.GiveUpMail(h.Context(), m, h.at, h.at))
+			return true
+		}))
+	}, (*house).well, 3, []string{"MailsLateAlarm"}},
+	"a mail that was given up is settled": {func(h *house) {
+		h.letter("lost", 0, "")
+		h.at = h.at.AddDate(0, 0, 7)
+		h.OK(h.op.Mails(h.Context(), corp, func(m ledger.MailRow) bool {
+			h.OK(h.op.GiveUpMail(h.Context(), m, h.at, h.at))
+			return true
+		}))
+		all, err := h.op.GivenUps(h.Context(), corp)
+		h.OK(err)
+		h.OK(h.op.SettleGivenUp(h.Context(), all[0], h.at))
+	}, (*house).well, 1, nil},
 	"SES throttles a mail for long": {func(h *house) {
 		h.letter("throttled", 1, ledger.MailPlanned)
 		h.at = h.at.Add(20 * time.Minute)

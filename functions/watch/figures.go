@@ -17,12 +17,13 @@ const lateAfter = 30 * time.Minute
 // noonHour is when a day's report becomes due, in UTC.
 const noonHour = 12
 
-// mailDays is how far back mails are looked at: older ones are no longer sent.
+// mailDays is how far back mails are looked at: older ones that are not sent are among those given up, which have a list of their own.
 const mailDays = 4
 
 // letters is what is known of a corp's mails, and of its messages in WeCom.
 type letters struct {
-	late    int // due for more than half an hour, and not with SES or WeCom
+	late    int // due for more than half an hour, and not with SES or WeCom; those given up among them
+	givenUp int // given up unsent, until an operator has settled them
 	refused int // mails that SES refused for good, of the last day
 	doubles int // that may have been sent twice, of the last day
 	dead    int // receivers that get none any more: bounced, or complained
@@ -34,18 +35,38 @@ type letters struct {
 func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	oldest := f.now.AddDate(0, 0, -mailDays).UTC().Format(time.DateOnly)
 	f.letters.unheard, f.letters.mailed = map[string]bool{}, map[string]bool{}
-	err := w.ledger.Mails(ctx, f.corp.ID, func(m ledger.MailRow) bool {
+	givenUp, err := w.lookAtGivenUp(ctx, f)
+	if err != nil {
+		return err
+	}
+	// What report has not given up yet is still late, however old it is.
+	swept, err := w.ledger.Swept(ctx, f.corp.ID)
+	if err != nil {
+		return err
+	}
+	if swept == "" || swept > oldest {
+		swept = oldest
+	}
+	err = w.ledger.Mails(ctx, f.corp.ID, func(m ledger.MailRow) bool {
+		switch {
+		case m.Day < swept:
+			return false
+		case givenUp[m.Key()]:
+			return true
+		case m.Day < oldest:
+			if !m.Settled() {
+				f.letters.late++
+			}
+			return true
+		}
 		if _, unheard := m.Unheard(); unheard && m.Report == string(report.Maintenance) {
 			f.letters.unheard[m.Key()] = true
 		}
-		switch {
-		case m.Day < oldest:
-			return false
-		case !strings.Contains(m.Report, toUsers):
+		if !strings.Contains(m.Report, toUsers) {
 			f.letters.mailed[m.To] = true
 		}
 		switch {
-		case m.State == ledger.MailPlanned || m.State == ledger.MailSending:
+		case !m.Settled():
 			if f.now.Sub(dueAt(m)) > lateAfter {
 				f.letters.late++
 			}
@@ -79,6 +100,31 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	missing, err := w.unmade(ctx, f.corp, noon)
 	f.letters.late += missing // no mail of them may be planned yet
 	return err
+}
+
+// lookAtGivenUp counts the mails that were given up, by key, and says of which alerts: their receivers may not have heard of them.
+func (w *watcher) lookAtGivenUp(ctx context.Context, f *facts) (map[string]bool, error) {
+	all, err := w.ledger.GivenUps(ctx, f.corp.ID)
+	if err != nil {
+		return nil, err
+	}
+	f.letters.givenUp = len(all)
+	f.letters.late += len(all)
+	keys := map[string]bool{}
+	for _, g := range all {
+		keys[g.Key()] = true
+		if g.Report != string(report.Maintenance) {
+			continue
+		}
+		m, err := w.ledger.Mail(ctx, f.corp.ID, g.Key())
+		if err != nil {
+			return nil, err
+		}
+		if _, unheard := m.Unheard(); unheard {
+			f.letters.unheard[g.Key()] = true
+		}
+	}
+	return keys, nil
 }
 
 // lookAtTellings counts messages in WeCom among the mails. One that WeCom refused for its receiver is no alarm: the next noon's report says so.
@@ -199,7 +245,7 @@ func groupOf(alarm string) string {
 func (w *watcher) measure(found []facts) error {
 	messages, media := w.windows.Messages, w.windows.Media
 	oldest := time.Duration(0)
-	sums := map[string]int{"Corps": 0, "Pending": 0, "Waiting": 0, "SetAside": 0, "MediaLost": 0, "MailsLate": 0, "MailsRefused": 0, "PossibleDoubles": 0, "ReceiversDead": 0,
+	sums := map[string]int{"Corps": 0, "Pending": 0, "Waiting": 0, "SetAside": 0, "MediaLost": 0, "MailsLate": 0, "MailsGivenUp": 0, "MailsRefused": 0, "PossibleDoubles": 0, "ReceiversDead": 0,
 		corpsRefused: 0, corpsStandingStill: 0, libraryTrouble: 0, keysMissing: 0, setAsideBursts: 0, unaccounted: 0}
 	for _, f := range found {
 		if f.corp.ID == "" {
@@ -216,6 +262,7 @@ func (w *watcher) measure(found []facts) error {
 		sums["SetAside"] += f.aside()
 		sums["MediaLost"] += f.lost
 		sums["MailsLate"] += f.letters.late
+		sums["MailsGivenUp"] += f.letters.givenUp
 		sums["MailsRefused"] += f.letters.refused
 		sums["PossibleDoubles"] += f.letters.doubles
 		sums["ReceiversDead"] += f.letters.dead

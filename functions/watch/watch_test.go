@@ -293,7 +293,7 @@ func TestTheClocksCountFromWhatIsKnown(t *testing.T) {
 	}
 	pulled := 71 + 59.0/60
 	want := map[string]float64{"HoursToLossMessages": 100, "HoursToLossMedia": pulled, "Pending": 1, "PendingMinutes": 0, "Waiting": 0, "SetAside": 0, "Corps": 1, "CorpsRefused": 0,
-		"CorpsStandingStill": 0, "LibraryTrouble": 0, "KeysMissing": 0, "SetAsideBursts": 0, "MediaLost": 0, "Unaccounted": 0, "MailsLate": 0, "MailsRefused": 0, "PossibleDoubles": 0, "ReceiversDead": 0}
+		"CorpsStandingStill": 0, "LibraryTrouble": 0, "KeysMissing": 0, "SetAsideBursts": 0, "MediaLost": 0, "Unaccounted": 0, "MailsLate": 0, "MailsGivenUp": 0, "MailsRefused": 0, "PossibleDoubles": 0, "ReceiversDead": 0}
 	if diff := cmp.Diff(want, figures()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

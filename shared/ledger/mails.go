@@ -14,6 +14,7 @@ const (
 	MailSending = "sending" // claimed; after a lost answer it is not known whether SES took it
 	MailSent    = "sent"
 	MailRefused = "refused"
+	MailGivenUp = "given-up" // not sent for so many days that nobody tries any more; an operator may have it planned again
 )
 
 // MailRow is one mail to one address.
@@ -41,8 +42,10 @@ type MailRow struct {
 	FateAt     time.Time // when SES says that was
 }
 
-// Settled says that a mail is sent or refused: there is nothing more to do about it.
-func (m MailRow) Settled() bool { return m.State == MailSent || m.State == MailRefused }
+// Settled says that a mail is sent, refused or given up: nobody sends it any more.
+func (m MailRow) Settled() bool {
+	return m.State == MailSent || m.State == MailRefused || m.State == MailGivenUp
+}
 
 // PossibleDouble says that the mail was, or may have been, given to SES more than once.
 func (m MailRow) PossibleDouble() bool { return m.Attempt > 1 }
@@ -57,7 +60,7 @@ const retold = 24 * time.Hour
 // once: the operator knows that the address lives.
 func (m MailRow) Unheard() (again time.Time, unheard bool) {
 	switch {
-	case m.State == MailRefused && m.Reason == MailSuppressed, m.Fate == Bounced:
+	case m.State == MailRefused && m.Reason == MailSuppressed, m.State == MailGivenUp && m.Attempt == 0, m.Fate == Bounced:
 		return m.At, true
 	case m.State == MailRefused, m.Fate == SoftBounced:
 		return m.At.Add(retold), true
