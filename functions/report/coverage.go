@@ -120,7 +120,8 @@ func (r *reporter) coverageFacts(ctx context.Context, day *today) (report.Covera
 		return f, err
 	}
 	c.Unreached = unreached(k.receivers, p.names)
-	return f, nil
+	c.Unsent, err = r.unsent(ctx, day.corp.ID)
+	return f, err
 }
 
 // seats is what was entered about the service; nil: nothing was.

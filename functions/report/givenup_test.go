@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 func TestAMailThatIsNotSentForDaysIsGivenUpAndNotForgotten(t *testing.T) {
@@ -74,4 +76,24 @@ func TestAMailThatIsNotSentForDaysIsGivenUpAndNotForgotten(t *testing.T) {
 	sweep(20*24*time.Hour, []string{unsent.Key()}, []string{unsent.To}) // as long as it takes
 	sent(unsent)
 	sweep(20*24*time.Hour+time.Hour, nil, nil)
+}
+
+func TestTheCoverageReportNamesMailsThatWereGivenUp(t *testing.T) {
+	d := newDesk(t)
+	c := d.watched("wwunsent")
+	m := ledger.MailRow{Corp: c.ID, Day: "2032-02-05", Report: "R6", To: "harbour@still.example", Object: "o", Version: "v", At: noon.AddDate(0, 0, -5)}
+	d.OK(d.operator.PlanMail(d.Context(), m))
+	d.OK(d.due(d.Context()))
+	want := []report.Unsent{{To: m.To, Report: "R6", Day: m.Day, At: d.at}}
+	f := factsOf[report.CoverageFacts](d, c.ID, "2032-02-10", report.Coverage)
+	if diff := cmp.Diff(want, f.Company.Unsent, cmpopts.EquateApproxTime(time.Second)); diff != "" || f.Quiet() {
+		t.Errorf("R12 has (-want +got):\n%s", diff)
+	}
+	r12 := d.mailsOf(c.ID, "2032-02-10", "R12")
+	for to, told := range map[string]bool{"ops@clearlake.example": true, "two@clearlake.example": false} {
+		l := r12[to]
+		if strings.Contains(l.Text, m.To) != told || strings.Contains(l.HTML, m.To) != told || strings.Contains(l.Subject, "未发出的邮件 1") != told {
+			t.Errorf("%s is told %q\n%s", to, l.Subject, l.Text)
+		}
+	}
 }

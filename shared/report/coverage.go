@@ -61,6 +61,7 @@ type Company struct {
 	Trend     []DayOf     `json:"trend,omitempty"`     // the last days, the oldest first
 	Expiring  uint64      `json:"expiring,omitempty"`  // attachments whose window ends soon: rows tell of the first ones
 	Unreached []Unreached `json:"unreached,omitempty"` // receivers to whom reports should go and can't, or whose department is gone
+	Unsent    []Unsent    `json:"unsent,omitempty"`    // mails that were given up, and that nobody has settled
 }
 
 // Unreached is a receiver of reports whom something of them does not reach.
@@ -201,7 +202,7 @@ func (f CoverageFacts) Quiet() bool {
 func (c Company) quiet() bool {
 	k := c.Capture
 	return k != nil && k.Archived == k.Handed && len(k.SetAsideOpen) == 0 && k.MediaLost == 0 && c.Account != nil && len(c.Account.Jumps) == 0 && c.Account.Inside == 0 && !c.Seats.short() &&
-		len(c.Unreached) == 0
+		len(c.Unreached)+len(c.Unsent) == 0
 }
 
 // trouble is what of the company's part belongs into the subject.
@@ -234,6 +235,9 @@ func (c *Company) trouble(l Language, media bool) []string {
 	}
 	if n := len(c.Unreached); n > 0 {
 		out = append(out, l.sayf("receivers not reached: %d", "无法送达的接收人 %d", n))
+	}
+	if n := len(c.Unsent); n > 0 {
+		out = append(out, l.sayf("mails never sent: %d", "未发出的邮件 %d", n))
 	}
 	return out
 }
@@ -427,7 +431,7 @@ func (v View) company(f CoverageFacts) []section {
 	if c.Expiring > 0 {
 		capture.Facts = append(capture.Facts, pair{l.say("Attachments whose window ends soon", "窗口即将结束的附件"), strconv.FormatUint(c.Expiring, 10)})
 	}
-	return []section{v.account(c.Account), capture, v.unreached(c.Unreached), v.seats(c.Seats, f.Day), v.covered(c.Trend), v.trend(c.Trend)}
+	return []section{v.account(c.Account), capture, v.unreached(c.Unreached), v.unsent(c.Unsent), v.seats(c.Seats, f.Day), v.covered(c.Trend), v.trend(c.Trend)}
 }
 
 // namedUnreached is how many receivers a mail lists whom no report reaches.
