@@ -240,7 +240,7 @@ func (r *record) directory(ctx context.Context) error {
 // payDebts writes out the changes of standings that an earlier run did not come to write.
 func (r *record) payDebts(ctx context.Context) error {
 	for _, s := range r.standings {
-		if err := r.ledger.SettleStanding(ctx, r.corp, s); err != nil {
+		if err := r.ledger.SettleFound(ctx, r.corp, s, r.late()); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,13 @@ const (
 	atOnce = 16
 	// races is how often a standing is made anew that another run has written meanwhile.
 	races = 5
+
+	// noonHour is the hour, in UTC, at which a report's day ends.
+	noonHour = 12
+	// lateFor is how long after a change was found reports still tell it, and two days more.
+	lateFor = 16 * 24 * time.Hour
+	// slowest is longer than it takes from the look at the clock until a row is there, or never will be: than any call of a function may last.
+	slowest = time.Hour
 )
 
 func bySubject(a, b consent.Subject) int { return strings.Compare(a.Key(), b.Key()) }
@@ -75,7 +82,20 @@ func (r *record) standOf(ctx context.Context, subject consent.Subject, answers [
 		r.standings[name] = after
 		r.changed++
 		r.mu.Unlock()
-		return r.ledger.SettleStanding(ctx, r.corp, after)
+		return r.ledger.SettleFound(ctx, r.corp, after, r.late())
 	}
 	return err
+}
+
+// late says whether the report of the day that a change was found in may be made before the change's row is there, if that is written now.
+func (r *record) late() func(found time.Time) bool {
+	now := r.now()
+	return func(found time.Time) bool {
+		found = found.UTC()
+		noon := time.Date(found.Year(), found.Month(), found.Day(), noonHour, 0, 0, 0, time.UTC)
+		if !found.Before(noon) {
+			noon = noon.AddDate(0, 0, 1)
+		}
+		return !now.Before(noon.Add(-slowest)) && now.Sub(found) < lateFor
+	}
 }

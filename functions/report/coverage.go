@@ -26,6 +26,8 @@ const (
 	mostFiles = 200
 	// mostConsents is how many changes of consent have rows: the first reading of a company's contacts finds hundreds of thousands at once.
 	mostConsents = 2000
+	// settling is longer than it takes from the moment at which an attachment is settled until its rows are there: than any call of a function may last.
+	settling = time.Hour
 	// stale is for how long before noon nothing whole may have come from WeCom until the report says so. fetch asks every few minutes.
 	stale = time.Hour
 )
@@ -85,15 +87,20 @@ func (r *reporter) coverageFacts(ctx context.Context, day *today) (report.Covera
 	if err != nil {
 		return f, err
 	}
-	changes, unlisted, err := r.consentRows(ctx, day, p)
+	m, err := memoryOf[report.CoverageFacts](ctx, r, day, report.Coverage)
+	if err != nil {
+		return f, err
+	}
+	changes, unlisted, err := r.consentRows(ctx, day, p, m)
 	if err != nil {
 		return f, err
 	}
 	f.Unlisted = unlisted
-	files, expiring, err := r.fileRows(ctx, day)
+	files, expiring, err := r.fileRows(ctx, day, m)
 	if err != nil {
 		return f, err
 	}
+	f.Reported = m.keep()
 	f.Rows, c.Expiring = append(append(append(f.Rows, users.gaps...), changes...), files...), expiring
 	for _, read := range []func(context.Context, *today) ([]report.Unread, error){r.consentUnread, r.messagesUnread} {
 		unread, err := read(ctx, day)
@@ -217,9 +224,9 @@ func (r *reporter) coverageBefore(ctx context.Context, day *today, trend []repor
 	return nil
 }
 
-// fileRows is the attachments that are at risk as of the day's noon, and those that were lost in its window, of either as many as a report lists; and how many are
-// at risk. Whose an attachment is stands in the message alone, which report does not read: such a row is the whole company's.
-func (r *reporter) fileRows(ctx context.Context, day *today) (rows []report.CoverageRow, expiring uint64, err error) {
+// fileRows is the attachments that are at risk as of the day's noon, and those that were lost in its window, or just before it and recorded too late for the report
+// before; of either as many as a report lists, and how many are at risk. Whose an attachment is stands in the message alone, which report does not read: such a row is the whole company's.
+func (r *reporter) fileRows(ctx context.Context, day *today, m *memory) (rows []report.CoverageRow, expiring uint64, err error) {
 	err = r.ledger.AllWaiting(ctx, day.corp.ID, func(w ledger.Waiting) bool { // the longest waiting first, and the unknown before it
 		clock := w.MediaClock(r.windows)
 		if !clock.Unknown && clock.Ends.After(day.noon.Add(soon)) {
@@ -237,51 +244,105 @@ func (r *reporter) fileRows(ctx context.Context, day *today) (rows []report.Cove
 	if err != nil {
 		return nil, 0, err
 	}
-	settled, err := r.ledger.Settled(ctx, day.corp.ID, day.window.From, day.window.To)
+	settled, err := r.ledger.Settled(ctx, day.corp.ID, day.window.From.Add(-settling), day.window.To)
 	if err != nil {
 		return nil, 0, err
 	}
 	lost := 0
-	for _, m := range settled {
-		if m.State == ledger.Lost && lost < mostFiles {
+	for _, s := range settled {
+		if s.State != ledger.Lost {
+			continue
+		}
+		late, tell := false, true
+		if s.At.Before(day.window.From) || !s.At.Before(day.window.To.Add(-settling)) {
+			late, tell = m.tellsOf(report.ReportedAs(s.At, string(report.MediaGone), s.Hash), s.At)
+		}
+		if tell && lost < mostFiles {
 			lost++
-			rows = append(rows, report.CoverageRow{What: report.MediaGone, File: m.Hash, Why: m.Reason, When: report.Between{After: m.At, By: m.At}})
+			rows = append(rows, report.CoverageRow{What: report.MediaGone, File: s.Hash, Why: s.Reason, When: report.Between{After: s.At, By: s.At}, Late: late})
 		}
 	}
 	return rows, expiring, nil
 }
 
-// consentChanges is the changes of consent that were found in the day's window, as many as a report lists, and how many there were besides: who said something else
-// before comes first, then who refused.
-func (r *reporter) consentChanges(ctx context.Context, day *today) (changes []ledger.ConsentChange, unlisted uint64, err error) {
-	var ranked [3][]ledger.ConsentChange
+// consentNews is a change of consent that R12 tells.
+type consentNews struct {
+	ledger.ConsentChange
+	late bool // of an earlier window
+}
+
+// consentRanks are changes of consent by what is to be told before others, and those that are late before the others alike.
+type consentRanks struct {
+	ranks    [6][]consentNews
+	unlisted uint64
+}
+
+// rank is where a change belongs: who said something else before comes first, then who refused.
+func rank(c consentNews) int {
+	n := 5
+	switch {
+	case c.Old != consent.Unknown:
+		n = 1
+	case c.New.Open():
+		n = 3
+	}
+	if c.late {
+		n--
+	}
+	return n
+}
+
+func (k *consentRanks) add(c consentNews) {
+	of := &k.ranks[rank(c)]
+	if len(*of) == mostConsents {
+		k.unlisted++
+	} else {
+		*of = append(*of, c)
+	}
+}
+
+// consentChanges is the changes of consent that were found in the day's window, and those of earlier ones whose rows came after the report that they belong to; as many
+// as a report lists, and how many there were besides.
+func (r *reporter) consentChanges(ctx context.Context, day *today, m *memory) (changes []consentNews, unlisted uint64, err error) {
+	var k consentRanks
+	nobodys := func(c ledger.ConsentChange) bool { return c.Subject.External == "" } // it is about whether WeCom shows a room at all
 	err = r.ledger.ConsentChanges(ctx, day.corp.ID, day.window.From, day.window.To, func(c ledger.ConsentChange) bool {
-		rank := &ranked[2]
-		switch {
-		case c.Subject.External == "":
-			return true // it is about whether WeCom shows a room at all, which is nobody's consent
-		case c.Old != consent.Unknown:
-			rank = &ranked[0]
-		case c.New.Open():
-			rank = &ranked[1]
-		}
-		if len(*rank) == mostConsents {
-			unlisted++
-		} else {
-			*rank = append(*rank, c)
+		if !nobodys(c) {
+			k.add(consentNews{ConsentChange: c})
 		}
 		return true
 	})
-	changes = slices.Concat(ranked[0], ranked[1], ranked[2])
-	if more := len(changes) - mostConsents; more > 0 {
-		changes, unlisted = changes[:mostConsents], unlisted+whole(more)
+	if err != nil {
+		return nil, 0, err
 	}
-	return changes, unlisted, err
+	there := map[string]bool{}
+	for _, c := range slices.Concat(k.ranks[:]...) {
+		there[c.Key()] = true
+	}
+	// Read after the others: of each change that was seen, and is seen again next time, it is kept here that it was told.
+	err = r.ledger.LateConsentChanges(ctx, day.corp.ID, day.window.From.AddDate(0, 0, -lateBack), day.window.To, func(c ledger.ConsentChange) bool {
+		if nobodys(c) {
+			return true
+		}
+		news := consentNews{ConsentChange: c}
+		var tell bool
+		news.late, tell = m.tellsOf(report.ReportedAs(c.Found, string(report.ConsentChange), c.Key()), c.Found)
+		// One of this window has its own row too, or will have it: where there are more than are listed, it is among those that were counted.
+		if tell && (news.late || !there[c.Key()] && len(k.ranks[rank(news)]) < mostConsents) {
+			k.add(news)
+		}
+		return true
+	})
+	changes = slices.Concat(k.ranks[:]...)
+	if more := len(changes) - mostConsents; more > 0 {
+		changes, k.unlisted = changes[:mostConsents], k.unlisted+whole(more)
+	}
+	return changes, k.unlisted, err
 }
 
 // consentRows is the rows of changes of consent, and how many changes have none. One in a group concerns those of our members who are in it as far as is known.
-func (r *reporter) consentRows(ctx context.Context, day *today, p *people) (rows []report.CoverageRow, unlisted uint64, err error) {
-	changes, unlisted, err := r.consentChanges(ctx, day)
+func (r *reporter) consentRows(ctx context.Context, day *today, p *people, m *memory) (rows []report.CoverageRow, unlisted uint64, err error) {
+	changes, unlisted, err := r.consentChanges(ctx, day, m)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -289,7 +350,7 @@ func (r *reporter) consentRows(ctx context.Context, day *today, p *people) (rows
 	err = inParallel(len(changes), func(i int) error {
 		c := changes[i]
 		row := report.CoverageRow{What: report.ConsentChange, With: string(c.Subject.External), Old: string(c.Old), New: string(c.New), MsgID: c.MsgID,
-			When: report.Between{After: c.After, By: c.By}}
+			When: report.Between{After: c.After, By: c.By}, Late: c.late}
 		if !c.At.IsZero() {
 			row.When = report.Between{After: c.At, By: c.At}
 		}

@@ -151,15 +151,19 @@ func (m *memory) remember(heard []report.Reported) {
 
 // tells says whether the report tells of an event, and whether it is late.
 func (m *memory) tells(e directory.Event) (late, tell bool) {
-	h := report.ReportedOf(e)
+	return m.tellsOf(report.ReportedOf(e), e.By)
+}
+
+// tellsOf is tells for what belongs to the window that a time lies in.
+func (m *memory) tellsOf(h report.Reported, by time.Time) (late, tell bool) {
 	if slices.ContainsFunc(m.told[h.What], h.Same) {
 		return false, false
 	}
-	if e.In(m.window.From, m.window.To) {
+	if !by.Before(m.window.From) && by.Before(m.window.To) {
 		m.news = append(m.news, h)
 		return false, true
 	}
-	if !m.missed(e.By) {
+	if !m.missed(by) {
 		return false, false
 	}
 	m.news = append(m.news, h)

@@ -151,6 +151,19 @@ func changePK(corp archive.CorpID, found time.Time) string {
 	return "consentchange#" + corp.KeyPart() + "#" + found.UTC().Format("20060102")
 }
 
+func changeRow(pk string, s consent.Subject, c ConsentChange) item {
+	it := subjectRow(pk, c.sk(), s)
+	it["old"], it["new"], it["at"], it["after"], it["by"] = str(string(c.Old)), str(string(c.New)), when(c.At), when(c.After), when(c.By)
+	it["read"], it["found"], it["source"], it["msgid"] = when(c.Read), when(c.Found), str(string(c.Source)), str(string(c.MsgID))
+	return it
+}
+
+func changeOfRow(it item) ConsentChange {
+	return ConsentChange{Found: getTime(it, "found"), Change: consent.Change{Subject: subjectOf(it), Old: consent.State(getStr(it, "old")), New: consent.State(getStr(it, "new")),
+		At: getTime(it, "at"), After: getTime(it, "after"), By: getTime(it, "by"), Read: getTime(it, "read"), Source: consent.Source(getStr(it, "source")),
+		MsgID: archive.MsgID(getStr(it, "msgid"))}}
+}
+
 // Standing is where one subject stands: what follows from all that was said about it, and what of that WeCom answered last.
 type Standing struct {
 	Subject  consent.Subject
@@ -313,16 +326,15 @@ func (l *Ledger) SettleStanding(ctx context.Context, corp archive.CorpID, s Stan
 		return nil
 	}
 	for _, c := range s.Drop {
-		if err := l.remove(ctx, l.tables.Directory, changePK(corp, c.Found), c.sk()); err != nil {
-			return err
+		for _, pk := range []string{lateChangePK(corp), changePK(corp, c.Found)} {
+			if err := l.remove(ctx, l.tables.Directory, pk, c.sk()); err != nil {
+				return err
+			}
 		}
 	}
 	rows := make([]item, len(s.Changes))
 	for i, c := range s.Changes {
-		it := subjectRow(changePK(corp, c.Found), c.sk(), s.Subject)
-		it["old"], it["new"], it["at"], it["after"], it["by"] = str(string(c.Old)), str(string(c.New)), when(c.At), when(c.After), when(c.By)
-		it["read"], it["found"], it["source"], it["msgid"] = when(c.Read), when(c.Found), str(string(c.Source)), str(string(c.MsgID))
-		rows[i] = it
+		rows[i] = changeRow(changePK(corp, c.Found), s.Subject, c)
 	}
 	if err := l.write(ctx, l.tables.Directory, rows); err != nil {
 		return fmt.Errorf("changes of consent of corp %s: %w", corp, err)
@@ -340,9 +352,7 @@ func (l *Ledger) ConsentChanges(ctx context.Context, corp archive.CorpID, from, 
 	more := true
 	for day := from.UTC().Truncate(24 * time.Hour); more && day.Before(to); day = day.AddDate(0, 0, 1) {
 		err := l.each(ctx, l.tables.Directory, changePK(corp, day), bounds{consistent: true}, func(it item) bool {
-			c := ConsentChange{Found: getTime(it, "found"), Change: consent.Change{Subject: subjectOf(it), Old: consent.State(getStr(it, "old")), New: consent.State(getStr(it, "new")),
-				At: getTime(it, "at"), After: getTime(it, "after"), By: getTime(it, "by"), Read: getTime(it, "read"), Source: consent.Source(getStr(it, "source")),
-				MsgID: archive.MsgID(getStr(it, "msgid"))}}
+			c := changeOfRow(it)
 			if !c.Found.Before(from) && c.Found.Before(to) {
 				more = f(c)
 			}

@@ -73,6 +73,7 @@ import (
 //	  consent#<corp>                      <subject>#<time>#<state>  what WeCom answered about consent, where it differs from its answer before
 //	  consentnow#<corp>                   <subject>           where a subject stands: follows from consent and choice rows
 //	  consentchange#<corp>#<yyyymmdd>     <time>#<change>     a change, by when it was found; <change> is consent.Change.Key
+//	  consentlate#<corp>                  <time>#<change>     a change whose own row may have been written after the report of its day was made
 //	  consentround#<corp>                 <kind>#<time>       a round of asking WeCom about pairs or rooms, and how far it came
 //
 //	Audit (put-only)
@@ -116,7 +117,7 @@ import (
 //	choice     external member room state since msgid
 //	consent    external member room state since asked answered why
 //	consentnow  external member room state changes (JSON) drop (JSON) owed heard answer since asked answered why unread rev
-//	consentchange  external member room old new at after by read found source msgid
+//	consentchange, consentlate  external member room old new at after by read found source msgid
 //	consentround  kind at until from next asked wrong why
 //	audit      actor action corp object outcome at
 //

@@ -21,7 +21,11 @@ type CoverageFacts struct {
 	Company  *Company      `json:"company,omitempty"`  // nil in a part of the company
 	Part     bool          `json:"part,omitempty"`     // it is a part of the company
 	Unlisted uint64        `json:"unlisted,omitempty"` // changes of consent, of the whole company, that have no row: there were too many
+	Reported []Reported    `json:"reported"`           // what this report and those before it told, and a later one may come upon again; nil: written by a version that did not keep it
 }
+
+// Heard is which changes and losses were told by this report or before it.
+func (f CoverageFacts) Heard() []Reported { return f.Reported }
 
 // Lack is what a row of R12 is about. The values are stable.
 type Lack string
@@ -49,8 +53,9 @@ type CoverageRow struct {
 	Old   string        `json:"old,omitempty"`  // consent: the states as shared/consent has them; "" is unknown
 	New   string        `json:"new,omitempty"`
 	MsgID archive.MsgID `json:"msgid,omitempty"`
-	Ends  time.Time     `json:"ends,omitzero"` // MediaExpiring: when the window ends
-	Why   string        `json:"why,omitempty"` // MediaGone: the reason, a short word of ours
+	Ends  time.Time     `json:"ends,omitzero"`  // MediaExpiring: when the window ends
+	Why   string        `json:"why,omitempty"`  // MediaGone: the reason, a short word of ours
+	Late  bool          `json:"late,omitempty"` // ConsentChange, MediaGone: of an earlier day, and known only now
 }
 
 // Company is the part of R12 that is no count of rows.
@@ -384,11 +389,11 @@ func NewCoverage(f CoverageFacts, v View) (Mail, error) {
 				return v.moment(t)
 			}
 			return []sheetCell{
-				v.betweenCell(r.When), text(clip(r.With, nameRunes)), optional(r.Last), optional(r.Ends), text(clip(string(r.MsgID), nameRunes)), text(v.lack(r, f.Day)),
+				v.betweenCell(r.When), text(clip(r.With, nameRunes)), optional(r.Last), optional(r.Ends), text(clip(string(r.MsgID), nameRunes)), text(v.lack(r, f.Day) + lateMark(l, r.Late)),
 			}
 		},
 		brief: func(r CoverageRow) cell {
-			c := cell{Text: v.lack(r, f.Day)}
+			c := cell{Text: v.lack(r, f.Day) + lateMark(l, r.Late)}
 			if !r.When.By.IsZero() {
 				c.Small = v.between(r.When)
 			}
@@ -398,7 +403,7 @@ func NewCoverage(f CoverageFacts, v View) (Mail, error) {
 	if !f.Part {
 		x.trouble = l.join(f.Company.trouble(l, media > 0))
 	}
-	x.lead = f.unlisted(l)
+	x.lead = append(lateLine(l, f.Rows, func(r CoverageRow) bool { return r.Late }), f.unlisted(l)...)
 	x.after = v.company(f)
 	return x.mail()
 }

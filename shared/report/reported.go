@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/directory"
 )
@@ -23,6 +24,11 @@ func ReportedOf(e directory.Event) Reported {
 		r.After = e.After.UnixMilli()
 	}
 	return r
+}
+
+// ReportedAs is what happened, or was found, at one time and has a name of its own: it is known again by its name alone.
+func ReportedAs(at time.Time, name ...string) Reported {
+	return Reported{What: ID(name...)[:16], By: at.UnixMilli()}
 }
 
 // Same says whether two are the same happening: it may have been at one time that both allow.

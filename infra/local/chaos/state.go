@@ -76,6 +76,7 @@ var exceptions = []exception{
 	{"DirectoryTable consent#", "asked answered why", "the moment at which WeCom was asked"},
 	{"DirectoryTable consentnow#", "changes drop owed heard answer asked answered why unread rev", "the moments of asking, and what is not done yet: what is so is in the states and changes"},
 	{"DirectoryTable consentchange#", "after by read found at", "between which readings it happened"},
+	{"DirectoryTable consentlate#", "", "which changes were found so near noon, or so long before they could be written, that a report may have missed them"},
 	{"DirectoryTable consentround#", "", "one for each round of asking, however often a fault has it repeated"},
 	{"DirectoryTable snap#", "", "one for each reading, however often a fault has it repeated"},
 	{"DirectoryTable latest#", "", "which of these was recorded last, and how many there were"},
