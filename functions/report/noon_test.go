@@ -332,7 +332,7 @@ func TestAMailIsBuiltOnceForAllWhoAreShownTheSame(t *testing.T) {
 	}
 	to := 0
 	err := k.letters(ledger.Run{Corp: "ww", Day: "2032-02-10", Report: "R2"}, func(pledges, report.View) (report.Mail, error) { built++; return report.Mail{}, nil },
-		func(outgoing) error { to++; return nil })
+		func(o outgoing) error { to++; _, err := o.mail(); return err })
 	if err != nil || to != 60 || built != 6 {
 		t.Errorf("%d mails built for %d receivers of 3 scopes in 2 languages: %v", built, to, err)
 	}
