@@ -21,7 +21,8 @@ type answeredApp struct {
 }
 
 // changeApp keeps what was given of a corp's app: the secret, the AgentId or both. WeCom is asked by way of tell, whose address it trusts, before anything is left
-// as it is: what it does not take is taken back. Where nobody could ask, or WeCom does not trust the address yet, it stays, and the answer says so.
+// as it is: what it does not take is taken back, but for a first secret, which nobody uses without an AgentId. Where nobody could ask, or WeCom does not trust
+// the address yet, it stays, and the answer says so.
 func (p *program) changeApp(ctx context.Context, c ledger.Corp, file string, agent int) (said string, err error) {
 	if agent == 0 {
 		agent = c.App
@@ -52,8 +53,8 @@ func (p *program) changeApp(ctx context.Context, c ledger.Corp, file string, age
 		said = fmt.Sprintf("the app is kept untried, since nobody could ask WeCom (%v): vaultctl doctor -corp %s tries it", err, c.ID)
 	case a.Code == 60020:
 		said = fmt.Sprintf("the app is kept, and WeCom does not trust the address yet (errcode 60020): vaultctl doctor -corp %s says which to add", c.ID)
-	case a.Code == 0 && a.Why != "":
-		said = fmt.Sprintf("the app is kept untried, since WeCom did not answer: vaultctl doctor -corp %s tries it", c.ID)
+	case a.Code == 0 && (a.Why != "" || !a.Held):
+		said = fmt.Sprintf("the app is kept untried, since WeCom was not asked or did not answer: vaultctl doctor -corp %s tries it", c.ID)
 	case a.Code != 0:
 		if file != "" && held {
 			if err := p.vault.PutSecret(ctx, c.ID, secrets.App, before); err != nil {

@@ -118,19 +118,19 @@ func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp, keep fu
 	if err := keep(*c); err != nil {
 		return err
 	}
-	if *ch.appFile != "" || given["app-agent"] {
-		said, err := p.changeApp(ctx, *c, *ch.appFile, *ch.appAgent)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(p.out, said); err != nil {
+	if *ch.archiveFile != "" {
+		if err := p.ledger.ClearTrouble(ctx, c.ID); err != nil {
 			return err
 		}
 	}
-	if *ch.archiveFile == "" {
+	if *ch.appFile == "" && !given["app-agent"] {
 		return nil
 	}
-	return p.ledger.ClearTrouble(ctx, c.ID)
+	said, err := p.changeApp(ctx, *c, *ch.appFile, *ch.appAgent)
+	if err == nil {
+		_, err = fmt.Fprintln(p.out, said)
+	}
+	return err
 }
 
 // parseReceivers reads addresses with commas between them; "en:" or "zh:" before one chooses its language.
