@@ -12,7 +12,7 @@ type mailAnswer struct {
 	Day            string `json:"day"` // of alerts, the moment that they tell of
 	Report         string `json:"report"`
 	To             string `json:"to"`
-	State          string `json:"state"` // planned, sending, sent, refused
+	State          string `json:"state"` // planned, sending, sent, refused, given-up
 	Reason         string `json:"reason,omitempty"`
 	At             string `json:"at,omitempty"`
 	PossibleDouble bool   `json:"possible_double"`

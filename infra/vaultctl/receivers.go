@@ -58,7 +58,7 @@ func receivers(ctx context.Context, p *program, args []string) error {
 	return within(ctx, p, "receivers", args, command{name: "list", run: receiversList}, command{name: "add", run: receiversAdd}, command{name: "change", run: receiversChange},
 		command{name: "remove", run: receiversRemove}, command{name: "heads", run: receiversHeads}, command{name: "settings", run: receiversSettings},
 		command{name: "departments", run: receiversDepartments}, command{name: "reports", run: receiversReports}, command{name: "preview", run: receiversPreview},
-		command{name: "mails", run: receiversMails}, command{name: "suppressed", run: receiversSuppressed}, command{name: "lift", run: receiversLift})
+		command{name: "mails", run: receiversMails}, command{name: "unsent", run: receiversUnsent}, command{name: "suppressed", run: receiversSuppressed}, command{name: "lift", run: receiversLift})
 }
 
 // receiversSuppressed lists whole addresses, so that it is audited first.
