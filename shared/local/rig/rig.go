@@ -133,7 +133,9 @@ func Start(t testing.TB, o Options) *Rig {
 		MinLatency: 100 * time.Microsecond,
 	})
 	r.OK(err)
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: front, ReadHeaderTimeout: 10 * time.Second}}
+	// No test lasts as long: the timeout also ends connections that were opened and not used yet, of which an SDK that is busy keeps some. One that it takes just
+	// then fails with "use of closed network connection", and Once tries nothing again.
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: front, ReadHeaderTimeout: time.Hour}}
 	server.Start()
 	t.Cleanup(func() {
 		r.SQS.Close()
