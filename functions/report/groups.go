@@ -110,9 +110,48 @@ func (r *reporter) groupsDay(ctx context.Context, day *today) (report.GroupsFact
 	if err != nil {
 		return report.GroupsFacts{}, err
 	}
-	alarms = slices.DeleteFunc(alarms, func(a ledger.Alarm) bool { return !a.Open || !a.Since.Before(day.noon) })
+	alarms = openAt(alarms, day.noon)
 	f, err := r.groupsFacts(ctx, day.corp, alarms, day.noon, true)
 	return f, err
+}
+
+// openAt is the alarms that were open at a noon, as they were then; what ended since keeps when. One that ended since and is open again by now is not known.
+func openAt(alarms []ledger.Alarm, noon time.Time) []ledger.Alarm {
+	alarms = slices.DeleteFunc(alarms, func(a ledger.Alarm) bool { return !a.Since.Before(noon) || !a.Open && a.Over.Before(noon) })
+	for i := range alarms {
+		alarms[i].Open = true
+	}
+	return alarms
+}
+
+// standingAt is where a subject stood at a noon; known is false if nothing was found of it by then.
+func standingAt(s ledger.Standing, noon time.Time) (then ledger.Standing, known bool) {
+	n := len(s.Changes)
+	for n > 0 && !s.Changes[n-1].Found.Before(noon) {
+		n--
+		s.State = s.Changes[n].Old
+	}
+	known = n > 0 || len(s.Changes) == 0
+	s.Changes = s.Changes[:n]
+	return s, known
+}
+
+// roomAt is a room as the directory had it at a noon.
+func (r *reporter) roomAt(ctx context.Context, corp archive.CorpID, id archive.RoomID, noon time.Time) (room directory.Room, err error) {
+	history, err := r.ledger.EntryHistory(ctx, corp, directory.KindRoom, string(id))
+	if err != nil {
+		return room, err
+	}
+	var then directory.Entry
+	for _, e := range history {
+		if e.At.Before(noon) && !e.At.Before(then.At) {
+			then = e
+		}
+	}
+	if then.Fields == "" {
+		return room, nil
+	}
+	return directory.Parse[directory.Room](then.Fields)
 }
 
 // groupAudiences are the receivers of R6 as they are now, those together who see the same. Switched off, there are none.
@@ -225,17 +264,27 @@ func (r *reporter) groupsFacts(ctx context.Context, c ledger.Corp, alarms []ledg
 	}
 	standings := map[archive.RoomID][]ledger.Standing{}
 	err = r.ledger.Standings(ctx, c.ID, true, func(s ledger.Standing) bool {
-		standings[s.Subject.Room] = append(standings[s.Subject.Room], s)
+		known := true
+		if daily {
+			s, known = standingAt(s, now)
+		}
+		if known {
+			standings[s.Subject.Room] = append(standings[s.Subject.Room], s)
+		}
 		return true
 	})
 	if err != nil {
 		return f, err
 	}
 	groups := map[archive.RoomID]report.Group{}
+	var since []archive.RoomID // whose alarm ended since the day's noon: who is in it may be others now
 	for _, a := range alarms {
-		if !daily || a.Open {
-			groups[archive.RoomID(a.Cause)] = report.Group{ID: archive.RoomID(a.Cause), FirstSeen: a.Since, Ended: a.Over, Ending: ending(a)}
+		g := report.Group{ID: archive.RoomID(a.Cause), FirstSeen: a.Since, Ended: a.Over, Ending: ending(a)}
+		if daily && !a.Over.Before(now) {
+			g.Ended = time.Time{}
+			since = append(since, g.ID)
 		}
+		groups[g.ID] = g
 	}
 	for id, list := range standings {
 		if daily && !there(groups, id) && apart(list) {
@@ -245,6 +294,15 @@ func (r *reporter) groupsFacts(ctx context.Context, c ledger.Corp, alarms []ledg
 	known, err := r.groupCompany(ctx, c.ID, groups, standings)
 	if err != nil {
 		return f, err
+	}
+	for _, id := range since {
+		then, err := r.roomAt(ctx, c.ID, id, now)
+		if err != nil {
+			return f, fmt.Errorf("room %s of corp %s as it was: %w", id, c.ID, err)
+		}
+		if len(then.Members) > 0 {
+			known.rooms[id] = then
+		}
 	}
 	talk := r.ledger.Talk(c.ID)
 	for _, id := range sortedRooms(groups) {
