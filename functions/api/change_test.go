@@ -79,6 +79,10 @@ func TestAHeadFollowsWeComUntilEdited(t *testing.T) {
 	if x := d.ask(token, "PUT", place, `{"address":null}`, "If-Match", `"1"`); x.StatusCode != 200 || x.body["address"] != "ann@reed.example" || x.body["edited"] != nil {
 		t.Errorf("%d %s", x.StatusCode, x.text)
 	}
+	r7 := d.ask(token, "PUT", place, `{"reports":["R7"]}`, "If-Match", `"2"`)
+	if _, field := r7.field(); r7.StatusCode != 422 || field != "reports" || !strings.Contains(r7.text, "R7 tells of the whole company") {
+		t.Errorf("R7 for the head of a part: %d %s", r7.StatusCode, r7.text)
+	}
 	x := d.ask(token, "PUT", place, `{"department":3}`, "If-Match", `"2"`)
 	if _, field := x.field(); x.StatusCode != 422 || field != "department" {
 		t.Errorf("%d %s", x.StatusCode, x.text)

@@ -33,6 +33,7 @@ type receiverAnswer struct {
 	Edited      []string          `json:"edited,omitempty"` // of a head: what does not follow WeCom
 	WeCom       *wecomAnswer      `json:"wecom,omitempty"`
 	Unreachable string            `json:"unreachable,omitempty"`
+	NotSent     string            `json:"not_sent,omitempty"` // which of the reports are not, and why
 	Suppressed  *suppressedAnswer `json:"suppressed,omitempty"`
 	Heard       *heardAnswer      `json:"last_heard,omitempty"`
 	ETag        string            `json:"etag"`
@@ -63,7 +64,7 @@ func receiverOf(r receivers.Receiver, boxes map[string]ledger.Letterbox) receive
 	out := receiverAnswer{
 		ID: r.ID, Source: r.Source, Name: r.Name, Address: r.Address, Language: word(r.Language), Reports: append([]report.Kind{}, r.Reports...),
 		Departments: append([]int{}, r.Departments...), Missing: r.Missing, Added: rfc3339(r.Added), Editable: append([]string{}, r.Editable()...),
-		Removable: r.Removable() == nil, Edited: r.Edited, Unreachable: r.Unreachable, ETag: etag(r.Rev),
+		Removable: r.Removable() == nil, Edited: r.Edited, Unreachable: r.Unreachable, NotSent: r.WhyNotSent(), ETag: etag(r.Rev),
 	}
 	if r.Source == receivers.Head {
 		out.WeCom = &wecomAnswer{r.WeComName, r.WeComAddress}
@@ -378,7 +379,7 @@ func (a *api) changeReceiver(ctx context.Context, c *call) (answer, error) {
 			return answer{}, invalid(r.DepartmentFixed())
 		}
 		user, _ := receivers.HeadOf(r.ID)
-		edit, refusal := receivers.Edit{User: user, Name: body.Name, Address: body.Address, Language: value(body.Language), Reports: body.Reports, Rev: rev}.Checked()
+		edit, refusal := receivers.Edit{User: user, Name: body.Name, Address: body.Address, Language: value(body.Language), Reports: body.Reports, Rev: rev}.Checked(r.Departments)
 		if refusal != nil {
 			return answer{}, invalid(refusal)
 		}

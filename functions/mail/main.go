@@ -1,4 +1,5 @@
-// queue: mail sends one planned mail to one address through SES. It owns what a lost answer comes to; it does not know what the mail says.
+// queue: mail sends one planned mail to one address through SES. It owns what a lost answer comes to; it does not know what the mail says, nor whether its
+// receiver was removed or its report switched off since it was planned: the plan stands.
 package main
 
 import (

@@ -42,7 +42,8 @@ type receiverPublic struct {
 	Edited       []string      `json:"edited,omitempty"`
 	Editable     []string      `json:"editable"`
 	Unreachable  string        `json:"unreachable,omitempty"`
-	Synced       string        `json:"synced,omitempty"` // of heads: when WeCom's directory was last read
+	NotSent      string        `json:"not_sent,omitempty"` // which of the reports are not, and why
+	Synced       string        `json:"synced,omitempty"`   // of heads: when WeCom's directory was last read
 	Suppressed   *fatePublic   `json:"suppressed,omitempty"`
 	Heard        *fatePublic   `json:"last_heard,omitempty"` // what SES last said of a mail to the address
 	Rev          int           `json:"rev"`
@@ -101,7 +102,7 @@ func (p *program) listReceivers(ctx context.Context, f *flag.FlagSet, args []str
 	for _, r := range shown {
 		out := receiverPublic{
 			ID: r.ID, Source: string(r.Source), Name: r.Name, Address: r.Address, Language: word(r.Language), Reports: r.Reports, Departments: departmentNames(r.Departments, company.Names, c),
-			Gone: r.Missing, WeComName: r.WeComName, WeComAddress: r.WeComAddress, Edited: r.Edited, Editable: r.Editable(), Unreachable: r.Unreachable, Rev: r.Rev,
+			Gone: r.Missing, WeComName: r.WeComName, WeComAddress: r.WeComAddress, Edited: r.Edited, Editable: r.Editable(), Unreachable: r.Unreachable, NotSent: r.WhyNotSent(), Rev: r.Rev,
 		}
 		if s := boxes[r.Address].Suppressed; s != nil {
 			out.Suppressed = &fatePublic{string(s.Reason), s.Detail, rfc3339(s.Since)}
@@ -268,7 +269,7 @@ func receiversChange(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return err
 		}
-		if e, err = e.Checked(); err != nil {
+		if e, err = e.Checked(r.Departments); err != nil {
 			return err
 		}
 		keep = func() (int, error) { return p.ledger.PutEdit(ctx, c.ID, e) }

@@ -19,6 +19,8 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/rig"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	routing "github.com/wecomvault/wecomvault/shared/receivers"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // shell runs the receivers commands against a company with a head of department.
@@ -109,6 +111,18 @@ func TestAReceiverIsAddedChangedAndRemovedFromTheShell(t *testing.T) {
 		if strings.Contains(row, "@") || !strings.Contains(row, "action=receivers ") {
 			t.Errorf("audit entry %s", row)
 		}
+	}
+}
+
+func TestR7IsNotEnteredForTheHeadOfAPartAndListedAsNotSent(t *testing.T) {
+	s := newShell(t)
+	if _, err := s.do("change", "-id", "h-yu", "-reports", "R7"); err == nil || !strings.Contains(err.Error(), "R7 tells of the whole company") {
+		t.Errorf("R7 for the head of a part: %v", err)
+	}
+	_, err := s.ledger.PutEdit(t.Context(), tide, routing.Edit{User: "yu", Reports: &[]report.Kind{"R7"}}) // as when he led the whole
+	s.OK(err)
+	if yu := s.list()["h-yu"]; !strings.HasPrefix(yu.NotSent, "R7 tells of the whole company") {
+		t.Errorf("R7 is not sent to the head of a part, and the list says %q", yu.NotSent)
 	}
 }
 

@@ -2,6 +2,7 @@ package receivers
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,6 +48,17 @@ func TestTheAccountsStateGoesToTheWholeCompanysReceiversAlone(t *testing.T) {
 	}
 	if _, err := (Row{ID: "r-3", Address: "a@orchard.example", Department: 2, Reports: kinds}).Checked(c.Tree); err == nil {
 		t.Error("a receiver of one department is entered for it")
+	}
+	if _, err := (Edit{User: "zhouyi", Reports: &kinds}).Checked([]int{2}); err == nil || !strings.Contains(err.Error(), "R7 tells of the whole company") {
+		t.Errorf("it is ticked for a head of a part: %v", err)
+	}
+	if _, err := (Edit{User: "lin", Reports: &kinds}).Checked([]int{1, 2}); err != nil {
+		t.Errorf("it is ticked for the head of all: %v", err)
+	}
+	for _, r := range List(c) { // the edit was kept while he led the root
+		if want := r.ID == HeadID("zhouyi") || r.ID == "r-2"; (len(r.NotSent) == 1) != want {
+			t.Errorf("%s: not sent: %q", r.ID, r.NotSent)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@
 // of department as WeCom has them with what was edited, account admins, the operations address, and the mailbox that gets copies. It says what may be entered
 // and why something may not, and which mails a report of a day makes.
 //
+// What it says holds when a report's mails are planned. The plan stands: who is removed, and whose report is switched off, after that still gets the mail.
+//
 // It is a function of its arguments: it reads no store, sends nothing, and has no clock. It must not decide what a report says.
 package receivers
 
@@ -122,6 +124,7 @@ type Receiver struct {
 	Reports     []report.Kind // none: muted
 	Departments []int         // ascending; the root alone for the whole company
 	Missing     []int         // those among them that are not there any more
+	NotSent     []report.Kind // those among the reports that are not sent: they tell of the whole company, and the departments are a part of it
 	Added       time.Time     // of entered ones
 	Rev         int           // of the stored row, or of the edits; 0: none is stored
 
@@ -135,6 +138,14 @@ type Receiver struct {
 
 // Muted says that the receiver gets no report.
 func (r Receiver) Muted() bool { return len(r.Reports) == 0 }
+
+// WhyNotSent says which of the reports are not sent and why, in English; "" if all are.
+func (r Receiver) WhyNotSent() string {
+	if len(r.NotSent) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s tells of the whole company, and this receiver is in charge of a part of it", r.NotSent[0])
+}
 
 // Editable is the fields that may be changed.
 func (r Receiver) Editable() []string {
@@ -186,7 +197,25 @@ func List(c Company) []Receiver {
 	if m := c.Settings.CopyTo(); m != "" {
 		all = append(all, Receiver{ID: "copy", Source: Copy, Address: m, Language: languageOf("", c.Settings), Reports: Copied(), Departments: []int{directory.Root}})
 	}
+	for i := range all {
+		all[i].NotSent = notSent(all[i])
+	}
 	return all
+}
+
+// notSent is a receiver's reports that tell of the whole company, where the departments are a part of it. Nobody can enter that; a head for whom it was
+// edited may have led the root then.
+func notSent(r Receiver) []report.Kind {
+	if slices.Contains(r.Departments, directory.Root) {
+		return nil
+	}
+	var kinds []report.Kind
+	for _, k := range r.Reports {
+		if companyWide(k) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
 }
 
 // headRow is a head of department with what was edited laid over WeCom's values.

@@ -250,7 +250,7 @@ func TestWhatIsEnteredIsTakenInOneFormOrRefusedWithFieldAndFix(t *testing.T) {
 	if err := good.Alone([]Row{good}); err != nil {
 		t.Errorf("itself: %v", err)
 	}
-	if _, err := (Edit{User: "zhouyi", Address: to("nowhere")}).Checked(); err == nil || !strings.HasPrefix(err.Error(), "address: ") {
+	if _, err := (Edit{User: "zhouyi", Address: to("nowhere")}).Checked(nil); err == nil || !strings.HasPrefix(err.Error(), "address: ") {
 		t.Errorf("a head's address: %v", err)
 	}
 	if _, err := (Settings{Control: "nowhere"}).Checked(); err == nil || !strings.HasPrefix(err.Error(), "control: ") {

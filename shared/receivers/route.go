@@ -34,11 +34,9 @@ func Route(c Company, k report.Kind, noon time.Time) []Letter {
 	rank := map[string]int{}
 	for _, r := range List(c) {
 		switch {
-		case r.Address == "" || r.Unreachable != "" || !slices.Contains(r.Reports, k):
+		case r.Address == "" || r.Unreachable != "" || !slices.Contains(r.Reports, k) || slices.Contains(r.NotSent, k):
 			continue
 		case !r.Added.IsZero() && !r.Added.Before(noon):
-			continue
-		case companyWide(k) && !slices.Contains(r.Departments, directory.Root):
 			continue
 		}
 		key := sameKey(r.Address)
