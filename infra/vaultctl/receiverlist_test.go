@@ -203,7 +203,7 @@ func TestReportsAreSwitchedAndAddressesSetFromTheShell(t *testing.T) {
 // What the API does, a shell does too: each operation of its description has its command here.
 func TestEachOperationOfTheAPIHasItsCommand(t *testing.T) {
 	commandsOf := map[string]string{
-		"getDescription": "", // a shell has vaultctl's own usage
+		"getDescription": "", "getGuidePage": "", // a shell has vaultctl's own usage, and the guide as files
 		"listCorps":      "corps list", "getCorp": "corps list", "getSettings": "receivers settings", "changeSettings": "receivers settings",
 		"listDepartments": "receivers departments", "listReports": "receivers reports", "previewReport": "receivers preview", "getPreview": "receivers preview",
 		"listReceivers": "receivers list", "getReceiver": "receivers list", "addReceiver": "receivers add", "changeReceiver": "receivers change", "removeReceiver": "receivers remove",
