@@ -112,17 +112,17 @@ func (p *played) close() error {
 
 // draw makes the words, new ones for each run: what an earlier one has left somewhere is not this one's.
 func (p *played) draw() {
-	for _, kind := range []string{"text", "name", "room name", "file name", "link", "address"} {
+	for _, kind := range []string{"text", "name", "room name", "entered room name", "name in the HR file", "file name", "link", "address", "address in the HR file"} {
 		word := fmt.Sprintf("wren%08x", rand.Uint32()) // #nosec G404 -- a word
-		if kind != "address" {
+		if !strings.HasPrefix(kind, "address") {
 			word = "鹪鹩" + word + "é"
 		}
 		p.words[kind] = word
 	}
-	for _, kind := range []string{"mobile", "telephone", "new mobile"} {
+	for _, kind := range []string{"mobile", "telephone", "new mobile", "mobile in the HR file"} {
 		p.words[kind] = fmt.Sprintf("139%08d", rand.Uint32()%1e8) // #nosec G404 -- a number
 	}
-	for _, kind := range []string{"archive secret", "contacts secret", "customer secret"} {
+	for _, kind := range []string{"archive secret", "contacts secret", "customer secret", "app secret", "refused app secret"} {
 		p.words[kind] = fmt.Sprintf("wrensecret%016x%016x", rand.Uint64(), rand.Uint64()) // #nosec G404 -- a word
 	}
 	for kind, word := range p.words {
@@ -179,6 +179,9 @@ func (p *played) play(ctx context.Context) error {
 	if err := p.hear(ctx); err != nil {
 		return err
 	}
+	if err := p.giveApp(ctx); err != nil {
+		return err
+	}
 	p.line.Note("fetching under faults and kills")
 	p.calm.Store(false)
 	if err := p.Host.InvokeAsync("DirectoryFunction", []byte(`{}`)); err != nil {
@@ -197,6 +200,9 @@ func (p *played) play(ctx context.Context) error {
 	if err := p.change(ctx); err != nil {
 		return err
 	}
+	if err := p.enter(ctx); err != nil {
+		return err
+	}
 	p.line.Note("the second key, noon and its reports")
 	// What the second key opens was set aside until it came; it is put back by itself.
 	if err := p.addKey(ctx, 2); err != nil {
@@ -208,6 +214,9 @@ func (p *played) play(ctx context.Context) error {
 		noon = noon.AddDate(0, 0, 1)
 	}
 	if err := p.moveClock(ctx, noon); err != nil {
+		return err
+	}
+	if err := p.hinderApp(ctx); err != nil {
 		return err
 	}
 	for _, f := range []string{"WatchFunction", "RedriveFunction", "ReportFunction", "FsckFunction"} {
@@ -229,7 +238,8 @@ func (p *played) play(ctx context.Context) error {
 func (p *played) company(ctx context.Context) error {
 	w := p.words
 	made, err := p.sim.AddCorp(ctx, wecomsim.NewCorp{Corp: string(corp), Name: "Wren", PageItems: 7, Secrets: []wecomsim.Secret{
-		{Kind: wecomsim.KindArchive, Value: w["archive secret"]}, {Kind: wecomsim.KindLegacyApp, Value: w["contacts secret"]}, {Kind: wecomsim.KindCustomer, Value: w["customer secret"], Callable: true}}})
+		{Kind: wecomsim.KindArchive, Value: w["archive secret"]}, {Kind: wecomsim.KindLegacyApp, Value: w["contacts secret"]}, {Kind: wecomsim.KindCustomer, Value: w["customer secret"], Callable: true},
+		{Kind: wecomsim.KindNewApp, Value: w["app secret"], Agent: appAgent}}})
 	if err != nil {
 		return err
 	}
@@ -460,6 +470,11 @@ func (p *played) finish(ctx context.Context) error {
 			return false, err
 		}
 		pending, err := p.pending(ctx)
+		telling, err := p.tellings(ctx)
+		if err != nil {
+			return false, err
+		}
+		open += telling
 		jobs, _ := p.Queued()
 		return open == 0 && pending == 0 && jobs == 0, err
 	}, "FetchFunction", "WatchFunction", "ReportFunction")
@@ -485,11 +500,14 @@ func (p *played) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if count["told"], err = p.told(ctx); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.account = fmt.Sprintf("%d messages archived, %d set aside, %d attachments kept, %d lost, %d mails sent, %d receivers suppressed; %d calls failed on purpose, %d processes were killed",
-		count["archived"], count["aside"], count["attachments kept"], count["attachments lost"], count["mails sent"], len(suppressed), p.hits, p.kills)
-	if count["archived"] < 20 || count["aside"] < 2 || count["attachments kept"] < 1 || count["attachments lost"] < 1 || count["mails sent"] < 2 || len(suppressed) < 1 || p.hits < 5 || p.kills < 3 {
+	p.account = fmt.Sprintf("%d messages archived, %d set aside, %d attachments kept, %d lost, %d mails sent, %d users told in WeCom, %d receivers suppressed; %d calls failed on purpose, %d processes were killed",
+		count["archived"], count["aside"], count["attachments kept"], count["attachments lost"], count["mails sent"], count["told"], len(suppressed), p.hits, p.kills)
+	if count["archived"] < 20 || count["aside"] < 2 || count["attachments kept"] < 1 || count["attachments lost"] < 1 || count["mails sent"] < 2 || count["told"] < 1 || len(suppressed) < 1 || p.hits < 5 || p.kills < 3 {
 		return fmt.Errorf("too little happened to show anything: %s", p.account)
 	}
 	return nil
@@ -544,7 +562,7 @@ func (p *played) until(ctx context.Context, what string, holds func() (bool, err
 
 // tokens asks WeCom for the tokens that are in use: within their time it hands out the same again.
 func (p *played) tokens(ctx context.Context) error {
-	for _, kind := range []string{"archive secret", "contacts secret", "customer secret"} {
+	for _, kind := range []string{"archive secret", "contacts secret", "customer secret", "app secret"} {
 		query := url.Values{"corpid": {string(corp)}, "corpsecret": {p.words[kind]}}
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.wecom+"/cgi-bin/gettoken?"+query.Encode(), http.NoBody)
 		if err != nil {
