@@ -470,6 +470,9 @@ func (p *played) finish(ctx context.Context) error {
 			return false, err
 		}
 		pending, err := p.pending(ctx)
+		if err != nil {
+			return false, err
+		}
 		telling, err := p.tellings(ctx)
 		if err != nil {
 			return false, err
