@@ -199,10 +199,10 @@ func TestAnAppThatNobodyCouldTryIsKeptAndSaidToBeUntried(t *testing.T) {
 		nowhere bool
 		said    string
 	}{
-		"the functions are not up":   {answer: "", said: "untried"},
-		"no function is named":       {nowhere: true, said: "untried"},
-		"another version's answer":   {answer: `{}`, said: "untried"},
-		"an answer that is none":     {answer: `no`, said: "untried"},
+		"the functions are not up":   {answer: "", said: "nobody could ask WeCom"},
+		"no function is named":       {nowhere: true, said: "nobody could ask WeCom"},
+		"another version's answer":   {answer: `{}`, said: "nobody could ask WeCom"},
+		"an answer that is none":     {answer: `no`, said: "nobody could ask WeCom"},
 		"WeCom does not answer":      {answer: `{"kind":"app","held":true,"agent":5,"why":"no answer"}`, said: "untried"},
 		"tell does not see it yet":   {answer: `{"kind":"app","agent":5}`, said: "untried"},
 		"the address is not trusted": {answer: `{"kind":"app","held":true,"agent":5,"code":60020,"why":"errcode 60020"}`, said: "60020"},
