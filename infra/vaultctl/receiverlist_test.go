@@ -204,7 +204,7 @@ func TestReportsAreSwitchedAndAddressesSetFromTheShell(t *testing.T) {
 func TestEachOperationOfTheAPIHasItsCommand(t *testing.T) {
 	commandsOf := map[string]string{
 		"getDescription": "", "getGuidePage": "", // a shell has vaultctl's own usage, and the guide as files
-		"listCorps":      "corps list", "getCorp": "corps list", "getSettings": "receivers settings", "changeSettings": "receivers settings",
+		"listCorps": "corps list", "getCorp": "corps list", "getSettings": "receivers settings", "changeSettings": "receivers settings",
 		"listDepartments": "receivers departments", "listReports": "receivers reports", "previewReport": "receivers preview", "getPreview": "receivers preview",
 		"listReceivers": "receivers list", "getReceiver": "receivers list", "addReceiver": "receivers add", "changeReceiver": "receivers change", "removeReceiver": "receivers remove",
 		"listMails": "receivers mails", "listSuppressions": "receivers suppressed", "getSuppression": "receivers suppressed", "liftSuppression": "receivers lift",
