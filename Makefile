@@ -84,10 +84,6 @@ chaos-mutants: chaos-program ## faults put into the product on purpose, each of 
 chaos-program: build
 	@$(GOBUILD) -o '$(BUILD)'/local/chaos ./infra/local/chaos
 
-.PHONY: guide
-guide: ## render the guide's pages from docs/guide; a test says when it is due
-	@$(GO) run ./infra/guide
-
 .PHONY: try-api
 try-api: build ## requests of the receivers API's description by the thousand, held against it (installs schemathesis into .cache; ARGS='--max-examples 200')
 	@$(GOBUILD) -o '$(BUILD)'/local/apitry ./infra/local/apitry

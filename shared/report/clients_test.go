@@ -307,7 +307,7 @@ func TestEveryGuideThatAMailLinksIsWritten(t *testing.T) {
 			for _, a := range parseHTML(t, d.mail(t, v).HTML, func(*node, string) {}).of("a") {
 				page := strings.TrimPrefix(a.attr["href"], v.GuideURL+"/")
 				linked[page] = true
-				text, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", filepath.FromSlash(page)+".md"))
+				text, err := os.ReadFile(filepath.Join("..", "guide", filepath.FromSlash(page)+".md"))
 				if err != nil {
 					t.Errorf("%s links a guide that is not there: %v", d.name, err)
 				}
