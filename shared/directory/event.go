@@ -133,17 +133,23 @@ func (e Event) again(s Event) bool {
 // so are set aside: looks that were lost, or that contradict each other, are not to be believed more than what they once said together.
 func Keep(stored, history []Event) (kept, aside []Event) {
 	kept = slices.Clone(history)
-	for _, s := range stored {
-		explained := func(e Event) bool { return e.within(s) && (e.topic() == s.topic() || e.topic() == presence) }
-		if slices.ContainsFunc(history, explained) {
-			continue
-		}
-		aside = append(aside, s)
-		kept = slices.DeleteFunc(kept, func(e Event) bool { return e.Key() == s.Key() })
-		next := slices.IndexFunc(kept, func(e Event) bool { return e.topic() == s.topic() && e.By.After(s.After) })
-		if next >= 0 && kept[next].again(s) {
-			kept = slices.Delete(kept, next, next+1)
-		}
+	believed := slices.Clone(stored)
+	for again := true; again; { // what is left out for one of them may have been what explained another
+		again = false
+		believed = slices.DeleteFunc(believed, func(s Event) bool {
+			explained := func(e Event) bool { return e.within(s) && (e.topic() == s.topic() || e.topic() == presence) }
+			if slices.ContainsFunc(kept, explained) {
+				return false
+			}
+			again = true
+			aside = append(aside, s)
+			kept = slices.DeleteFunc(kept, func(e Event) bool { return e.Key() == s.Key() })
+			next := slices.IndexFunc(kept, func(e Event) bool { return e.topic() == s.topic() && e.By.After(s.After) })
+			if next >= 0 && kept[next].again(s) {
+				kept = slices.Delete(kept, next, next+1)
+			}
+			return true
+		})
 	}
 	kept = append(kept, aside...)
 	slices.SortStableFunc(kept, compareEvents)

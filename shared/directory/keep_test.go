@@ -35,6 +35,8 @@ func TestAnEventThatIsKeptIsNotToldAgainAsOfAnotherTime(t *testing.T) {
 			list(event(directory.Left, "", "", 8, 9), event(directory.Joined, "", "", 9, 10)), 0},
 		"once more, after it was undone": {list(removed), list(removed, event(directory.MobileSet, "", "1", 12, 13), event(directory.MobileRemoved, "1", "", 14, 15)),
 			list(removed, event(directory.MobileSet, "", "1", 12, 13), event(directory.MobileRemoved, "1", "", 14, 15)), 0},
+		"what is left out for one explains the next no more": {list(removed, event(directory.MobileRemoved, "1", "", 13, 16)), list(event(directory.MobileRemoved, "1", "", 14, 15)),
+			list(removed, event(directory.MobileRemoved, "1", "", 13, 16)), 2},
 		"lost, and undone since": {list(removed), list(event(directory.MobileSet, "", "1", 12, 13), event(directory.MobileRemoved, "1", "", 14, 15)),
 			list(removed, event(directory.MobileSet, "", "1", 12, 13), event(directory.MobileRemoved, "1", "", 14, 15)), 1},
 	} {
