@@ -224,7 +224,8 @@ func TestNothingElsePasses(t *testing.T) {
 		"another method":     func() got { return b.do(http.MethodGet, "https://"+gateway.Host+chat+"?access_token=tok", "", nil) },
 		"a token not ours":   func() got { return b.ask(chat, "stolen", "", nil) },
 		"no token":           func() got { return b.ask(chat, "", "", nil) },
-		"a question too big": func() got { return b.ask(chat, "tok", strings.Repeat("x", 2<<20), nil) },
+		// By one byte: what is not read of a longer one may reset the connection before the answer is heard.
+		"a question too big": func() got { return b.ask(chat, "tok", strings.Repeat("x", 1<<20+1), nil) },
 	} {
 		if got := ask(); got.status < 400 {
 			t.Errorf("%s: %+v", what, got)
