@@ -3,7 +3,7 @@ package main
 import (
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,18 +65,15 @@ func TestAChangeWhoseRowComesAfterNoonIsKeptForTheNextReport(t *testing.T) {
 // killed runs the function, which ends before the row of a change is written: nothing that it tries then has an effect.
 func (d *desk) killed(id archive.CorpID) {
 	d.Helper()
-	var mu sync.Mutex
-	dead := false
+	var dead atomic.Bool
 	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
-		mu.Lock()
-		defer mu.Unlock()
-		if dead || q.Operation == "BatchWriteItem" && strings.Contains(string(q.Body), "consentchange#") {
-			dead = true
+		if dead.Load() || q.Operation == "BatchWriteItem" && strings.Contains(string(q.Body), "consentchange#") {
+			dead.Store(true)
 			return awslocal.FaultDecision{Act: awslocal.CutInstead}
 		}
 		return awslocal.FaultDecision{}
 	})
-	if err := d.keep(d.Context(), id); err == nil || !dead {
+	if err := d.keep(d.Context(), id); err == nil || !dead.Load() {
 		d.Fatalf("the run was not broken off: %v", err)
 	}
 	d.Fault(nil)

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,16 +129,14 @@ func TestTheNextDaysListSaysWhetherTheLastMessageArrived(t *testing.T) {
 func TestAMessageInWeComSurvivesWhateverFailsOnItsWay(t *testing.T) {
 	for _, act := range []awslocal.Act{awslocal.Refuse, awslocal.FailAfter, awslocal.CutAfter} {
 		for _, site := range []string{"PutItem telling#", "SendMessage telling"} {
-			for n := 1; n <= 2; n++ {
+			for n := int64(1); n <= 2; n++ {
 				d := newDesk(t)
 				c := d.unreached("wwfault", 1000007)
 				operation, of, _ := strings.Cut(site, " ")
-				seen := 0
+				var seen atomic.Int64
 				d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
-					if q.Caller == "ReportFunction" && q.Operation == operation && strings.Contains(string(q.Body), of) {
-						if seen++; seen == n {
-							return awslocal.FaultDecision{Act: act}
-						}
+					if q.Caller == "ReportFunction" && q.Operation == operation && strings.Contains(string(q.Body), of) && seen.Add(1) == n {
+						return awslocal.FaultDecision{Act: act}
 					}
 					return awslocal.FaultDecision{}
 				})
@@ -147,7 +146,7 @@ func TestAMessageInWeComSurvivesWhateverFailsOnItsWay(t *testing.T) {
 				d.at = d.at.Add(time.Minute)
 				d.OK(d.due(t.Context()))
 				got := d.tellings(c.ID, "2032-02-10")
-				if seen < n || len(got) != 2 {
+				if seen.Load() < n || len(got) != 2 {
 					t.Errorf("%s %d, act %d, which ended with %v: %d messages", site, n, act, failed, len(got))
 				}
 				for id, was := range first {
