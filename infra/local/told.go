@@ -82,14 +82,18 @@ func (d *day) heard(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// consented waits until WeCom was asked about those of whose consent it has told.
+// consented waits until WeCom was asked about those of whose consent it has told. A corp that was given up can't be asked: nobody waits for that.
 func (d *day) consented(ctx context.Context, corp archive.CorpID, e wecomsim.Delivery) error {
 	subjects, err := asks(e)
 	if err != nil || len(subjects) == 0 {
 		return err
 	}
 	told := time.UnixMilli(e.Due)
+	_, given := d.gaveUp[corp]
 	done, err := house.Until(ctx, soonEnough, func() (bool, error) {
+		if given {
+			return true, nil
+		}
 		for _, s := range subjects {
 			if ok, err := d.asked(ctx, corp, s, told); err != nil || !ok {
 				return false, err
@@ -101,7 +105,7 @@ func (d *day) consented(ctx context.Context, corp archive.CorpID, e wecomsim.Del
 	if e.Event == "change_external_chat" {
 		of = "who came into a group of corp " + string(corp)
 	}
-	if !done {
+	if !done || given {
 		came = "and is asked in the next round"
 	}
 	d.say("WeCom has told of %s, %s", of, came)
