@@ -15,6 +15,7 @@ import (
 )
 
 func TestCopiesOfWhatAlarmsGoToTheAlertMailboxOrElseToTheControlMailbox(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	for name, c := range map[string]struct{ control, alert, to string }{
 		"neither":              {"", "", ""},
@@ -54,6 +55,7 @@ func TestCopiesOfWhatAlarmsGoToTheAlertMailboxOrElseToTheControlMailbox(t *testi
 
 // TestEachRuleOfMissingEmailIsToldAsItShouldBe plays the three rules over two days, on and off.
 func TestEachRuleOfMissingEmailIsToldAsItShouldBe(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	const told, not = "told by mail", "could not be told: no address"
 	for _, c := range []struct {

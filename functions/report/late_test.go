@@ -79,6 +79,7 @@ func TestAnEventThatIsKnownOnlyAfterItsReportIsToldOnceByTheNextAndCalledLate(t 
 }
 
 func TestALateEventWaitsForTheReportsThatWereMissedAndEachIsToldOnce(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	d := newDesk(t)
 	c := d.observed("wwgap")
@@ -104,6 +105,7 @@ func TestALateEventWaitsForTheReportsThatWereMissedAndEachIsToldOnce(t *testing.
 }
 
 func TestWhatHappenedWhileAReportWasOffOrBeforeThereWasOneIsNotToldLate(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	d := newDesk(t)
 	c := d.observed("wwsilence")

@@ -76,6 +76,7 @@ func TestAChangeOfConsentThatIsWrittenAfterItsReportIsToldOnceByTheNextAndCalled
 }
 
 func TestALateChangeOfConsentIsNamedBeforeThoseOfItsKindAndCountedWhereThereAreTooMany(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	d := newDesk(t)
 	c := d.observed("wwlateflood")

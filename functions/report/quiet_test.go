@@ -106,6 +106,7 @@ func TestADayWithoutNewsSaysSoOrIsSilentAsItIsSet(t *testing.T) {
 }
 
 func TestAReportWhoseSourceCouldNotBeReadSaysSoThoughItIsSilentWithoutNews(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	member := func(change func(*directory.Member)) func(*desk, archive.CorpID) {
 		return func(d *desk, id archive.CorpID) {

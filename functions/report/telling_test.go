@@ -127,6 +127,7 @@ func TestTheNextDaysListSaysWhetherTheLastMessageArrived(t *testing.T) {
 
 // TestAMessageInWeComSurvivesWhateverFailsOnItsWay: each call that plans one or asks for it fails once, or is done and reported as failed.
 func TestAMessageInWeComSurvivesWhateverFailsOnItsWay(t *testing.T) {
+	slow(t)
 	for _, act := range []awslocal.Act{awslocal.Refuse, awslocal.FailAfter, awslocal.CutAfter} {
 		for _, site := range []string{"PutItem telling#", "SendMessage telling"} {
 			for n := int64(1); n <= 2; n++ {

@@ -127,6 +127,7 @@ func TestWhatAReportSaysOfTimesIsUTCAndTheZonesOwnBesideIt(t *testing.T) {
 
 // TestCorpsOfAllZonesAreReportedAtTheSameNoon has companies that were added at odd hours of a leap day's eve.
 func TestCorpsOfAllZonesAreReportedAtTheSameNoon(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	d := newDesk(t)
 	leap := time.Date(2028, 2, 29, 12, 0, 0, 0, time.UTC)
