@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,5 +130,31 @@ func TestAPreviewThatCouldNotBeAskedForIsAskedForAgain(t *testing.T) {
 	d.Fault(nil)
 	if x := d.ask(d.token("admin"), "POST", place, body); x.StatusCode != http.StatusAccepted || len(d.Take("ReportQueue")) != 1 {
 		t.Errorf("%d %s", x.StatusCode, x.text)
+	}
+}
+
+// Who dies between the row of a preview and its job leaves neither somebody to make it nor somebody to take it back.
+func TestAPreviewWhoseJobWasNeverSentIsAnnouncedByWhoeverAsksNext(t *testing.T) {
+	d := newDesk(t)
+	const place, body = "/v1/corps/wwreed/reports/R5/preview", `{"department":1}`
+	admin := d.token("admin")
+	var dead atomic.Bool
+	d.Fault(func(q awslocal.FaultRequest) awslocal.FaultDecision {
+		if dead.Load() || q.Operation == "SendMessage" {
+			dead.Store(true)
+			return awslocal.FaultDecision{Act: awslocal.Refuse, Code: "AccessDenied", Status: 403}
+		}
+		return awslocal.FaultDecision{}
+	})
+	d.ask(admin, "POST", place, body)
+	d.Fault(nil)
+	for later, want := range []int{0, 1, 0} {
+		d.later = time.Duration(later) * 16 * time.Second
+		if x := d.ask(admin, "POST", place, body); x.StatusCode != http.StatusAccepted {
+			t.Errorf("%v later: %d %s", d.later, x.StatusCode, x.text)
+		}
+		if jobs := d.Take("ReportQueue"); len(jobs) != want {
+			t.Errorf("%v later report is asked %d times", d.later, len(jobs))
+		}
 	}
 }

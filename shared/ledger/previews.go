@@ -14,13 +14,15 @@ import (
 // Preview is what a report of a corp would tell if it were noon at the moment that somebody asks. It is no run: no mail comes of it, and no report after it
 // builds on it. There is one of each report at a time.
 type Preview struct {
-	Corp    archive.CorpID
-	Report  string    // R1, R2 …
-	ID      string    // names this one among those that were asked for
-	Asked   time.Time // the moment that it tells of
-	Parts   int       // as of a run
-	Object  string    // where its facts are kept; "" until they are
-	Version string    // version id of the object
+	Corp   archive.CorpID
+	Report string    // R1, R2 …
+	ID     string    // names this one among those that were asked for
+	Asked  time.Time // the moment that it tells of
+	Parts  int       // as of a run
+	// Announced is that report's job was put in the queue. Who died before that leaves it false.
+	Announced bool
+	Object    string // where its facts are kept; "" until they are
+	Version   string // version id of the object
 }
 
 // Preview reads the preview of a report that was asked for last, or returns an error that wraps ErrAbsent.
@@ -30,7 +32,7 @@ func (l *Ledger) Preview(ctx context.Context, corp archive.CorpID, report string
 		return Preview{}, err
 	}
 	return Preview{Corp: archive.CorpID(getStr(it, "corp")), Report: getStr(it, "report"), ID: getStr(it, "id"), Asked: getTime(it, "asked"), Parts: getCount(it, "parts"),
-		Object: getStr(it, "object"), Version: getStr(it, "version")}, nil
+		Object: getStr(it, "object"), Version: getStr(it, "version"), Announced: getStr(it, "announced") != ""}, nil
 }
 
 // AskPreview puts a preview that is to be made in the place of the one with the id over, "" if there was none. ErrLost says that somebody else has asked since.
@@ -46,6 +48,15 @@ func (l *Ledger) AskPreview(ctx context.Context, p Preview, over string) error {
 		return fmt.Errorf("ask for a preview of report %s of corp %s: %w", p.Report, p.Corp, ErrLost)
 	}
 	return err
+}
+
+// AnnouncePreview notes that the job of a preview was put in the queue. One in whose place another was asked for is left alone.
+func (l *Ledger) AnnouncePreview(ctx context.Context, p Preview) error {
+	_, err := l.update(ctx, l.tables.Control, previewPK(p.Corp), p.Report, "SET announced = :yes", "id = :id", nil, item{":yes": str("yes"), ":id": str(p.ID)})
+	if _, refused := refusedRow(err); refused || err == nil {
+		return nil
+	}
+	return fmt.Errorf("announce a preview of report %s of corp %s: %w", p.Report, p.Corp, err)
 }
 
 // KeepPreview notes what a preview has come to, its Object, Version and Parts. ErrLost says that another was asked for since.

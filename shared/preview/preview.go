@@ -24,6 +24,8 @@ const (
 	Fresh = 5 * time.Minute
 	// Patience is after what time one that was asked for and is not made counts as lost.
 	Patience = 10 * time.Minute
+	// unannounced is after what time the job of one that was asked for counts as never sent, if nobody noted that it was: who asked died before.
+	unannounced = 15 * time.Second
 )
 
 // zone is shown beside UTC, as in the mails: WeCom's companies keep China's time.
@@ -68,6 +70,9 @@ func (d Desk) Look(ctx context.Context, corp archive.CorpID, kind report.Kind, n
 // Ask has the preview of a report made, unless one is made or being made.
 func (d Desk) Ask(ctx context.Context, corp archive.CorpID, kind report.Kind, now time.Time) (ledger.Preview, State, error) {
 	last, state, err := d.Look(ctx, corp, kind, now)
+	if err == nil && state == Making && !last.Announced && now.Sub(last.Asked) > unannounced {
+		return last, state, d.announce(ctx, last)
+	}
 	if err != nil || state != None {
 		return last, state, err
 	}
@@ -81,10 +86,15 @@ func (d Desk) Ask(ctx context.Context, corp archive.CorpID, kind report.Kind, no
 	} else if err != nil {
 		return p, None, err
 	}
-	if err := d.Reports.Send(ctx, corp, queue.ReportJob{Corp: corp, Report: string(kind), Preview: p.ID}); err != nil {
-		return p, None, errors.Join(err, d.Ledger.ForgetPreview(ctx, p)) // or nobody could ask again for a while
+	return p, Making, d.announce(ctx, p)
+}
+
+// announce has report make a preview. A job that comes twice is made once, unless both are at work.
+func (d Desk) announce(ctx context.Context, p ledger.Preview) error {
+	if err := d.Reports.Send(ctx, p.Corp, queue.ReportJob{Corp: p.Corp, Report: p.Report, Preview: p.ID}); err != nil {
+		return errors.Join(err, d.Ledger.ForgetPreview(ctx, p)) // or nobody could ask again for a while
 	}
-	return p, Making, nil
+	return d.Ledger.AnnouncePreview(ctx, p)
 }
 
 // Mail is the mail that a receiver of a scope would get of a preview that is made, and whether it has no news. departments are the names of those that the scope
