@@ -219,11 +219,11 @@ func TestNothingElsePasses(t *testing.T) {
 	b := newBench(t, gateway.Config{Upstream: address})
 	b.token()
 	for what, ask := range map[string]func() got{
-		"another path":       func() got { return b.ask("/cgi-bin/user/get", "tok", "", nil) },
-		"a path beside":      func() got { return b.ask(chat+"/../../user/get", "tok", "", nil) },
-		"another method":     func() got { return b.do(http.MethodGet, "https://"+gateway.Host+chat+"?access_token=tok", "", nil) },
-		"a token not ours":   func() got { return b.ask(chat, "stolen", "", nil) },
-		"no token":           func() got { return b.ask(chat, "", "", nil) },
+		"another path":     func() got { return b.ask("/cgi-bin/user/get", "tok", "", nil) },
+		"a path beside":    func() got { return b.ask(chat+"/../../user/get", "tok", "", nil) },
+		"another method":   func() got { return b.do(http.MethodGet, "https://"+gateway.Host+chat+"?access_token=tok", "", nil) },
+		"a token not ours": func() got { return b.ask(chat, "stolen", "", nil) },
+		"no token":         func() got { return b.ask(chat, "", "", nil) },
 		// By one byte: what is not read of a longer one may reset the connection before the answer is heard.
 		"a question too big": func() got { return b.ask(chat, "tok", strings.Repeat("x", 1<<20+1), nil) },
 	} {
