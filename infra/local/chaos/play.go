@@ -75,7 +75,8 @@ type player struct {
 	out    io.Writer
 	notes  notes
 
-	answered map[string]int // changes that the API has answered for, by corp and kind
+	operators map[string]int // calls of WeCom's APIs, by corp and API, while the companies were entered
+	answered  map[string]int // changes that the API has answered for, by corp and kind
 }
 
 // notes are what a run counts beside its end state.
@@ -395,8 +396,18 @@ func (p *player) addKey(ctx context.Context, c company, i int) error {
 	return p.operate(ctx, "keys", "add", "-corp", c.ID, "-ver", fmt.Sprint(c.Keys[i].Version), "-file", path)
 }
 
-// trouble plans WeCom's faults.
+// trouble plans WeCom's faults. What was called until now was the operator's doing, whose commands are not in the table.
 func (p *player) trouble(ctx context.Context) error {
+	p.operators = map[string]int{}
+	for _, c := range p.corpus.Corps {
+		a, err := p.sim.Account(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		for api, n := range a.Calls {
+			p.operators[c.ID+" "+api] = n
+		}
+	}
 	for _, f := range p.WeCom {
 		if _, err := p.sim.AddFault(ctx, f); err != nil {
 			return err

@@ -164,7 +164,7 @@ func told(out io.Writer, what string, d []difference) error {
 // wecomCallsFile lists the APIs of WeCom that a run called.
 const wecomCallsFile = "wecom.json"
 
-// writeCalls notes which of WeCom's APIs were called.
+// writeCalls notes which of WeCom's APIs were called since the companies were entered.
 func (p *player) writeCalls(ctx context.Context) error {
 	seen := map[string]bool{}
 	for _, c := range p.corpus.Corps {
@@ -172,8 +172,10 @@ func (p *player) writeCalls(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for api := range a.Calls {
-			seen[api] = true
+		for api, n := range a.Calls {
+			if n > p.operators[c.ID+" "+api] {
+				seen[api] = true
+			}
 		}
 	}
 	faults, err := p.sim.Faults(ctx)
