@@ -45,11 +45,11 @@ type exception struct {
 // exceptions is the whole list: what is not here is compared.
 var exceptions = []exception{
 	{"ControlTable corps", "added", "the moment at which the operator added the corp"},
+	{"ControlTable corps", "rev", "how often it was written: a command of the operator's that was broken off is given again"},
 	{"ControlTable corp#", "owner fence wanted beat", "who holds the lease, and how often it changed hands"},
 	{"ControlTable corp#", "caught_up empties last_whole trouble", "the last poll, which goes on for ever"},
 	{"ControlTable corp#", "added proven", "the moment at which a key was added and first opened something"},
 	{"ControlTable batch#", "pulled caught_up announced announcements failure slot", "moments, and how often the work was begun and announced"},
-	{"ControlTable corps", "rev", "how often it was written: a command of the operator's that was broken off is given again"},
 	{"ControlTable watch#", "", "how far a look came: nothing is lost if the next one begins earlier"},
 	{"ControlTable waiting#", "announced announcements", "how often it was announced"},
 	{"ControlTable media#", "at", "the moment at which it came in"},
