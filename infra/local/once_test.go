@@ -354,7 +354,7 @@ func TestARunStaysUpUntilItIsAskedToEndAndTheNextPlaysTheNextDay(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	for i, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		r := start(t, data)
-		r.until(t, 2*time.Minute, "everything stays up")
+		r.until(t, 2*time.Minute, "Everything stays up until Ctrl-C.\n")
 		wantSaid(t, r.said(), "day "+strconv.Itoa(i+1), "mailbox", "AWS endpoint", "make ctl", "aws ")
 		// Each kind of WeCom's words has come, and something came of it: on the second day a customer leaves the group, about whom nobody is asked.
 		wantSaid(t, r.said(), "WeCom told: change_contact ", " of the history carry its word)", "change_external_chat "+strconv.Itoa(i+1)+" (consent of 1 contact asked at once)",

@@ -203,9 +203,9 @@ func (d *day) caughtUp(ctx context.Context) error {
 	return d.follow(ctx, func(_ archive.CorpID, c ledger.Cursor) bool { return c.CaughtUp.After(now) && c.Empties > 0 })
 }
 
-// where says where to look once the day is played.
+// where says where to look once the day is played. Its last line says that all is said: who drives a run, a test as well, waits for it.
 func (d *day) where() {
-	fmt.Fprintf(d.out, "\nThe day is played, and everything stays up until Ctrl-C.\n\n")
+	fmt.Fprintf(d.out, "\nThe day is played.\n\n")
 	fmt.Fprintf(d.out, "  mailbox and status   %s\n  AWS endpoint         %s\n  messages             make ctl ARGS='-data %s messages -corp %s -format jsonl'\n", d.mailed, d.Endpoint, d.data, d.corps[0])
 	fmt.Fprintf(d.out, "  receivers API        curl -s -H \"Authorization: Bearer $(curl -s -d wecomvault_roles=admin %s/issuer/token)\" %s/v1/corps/%s/receivers\n", d.APIURL(), d.APIURL(), d.corps[0])
 	fmt.Fprintf(d.out, "  guide                %s/guide/en/index   %s/guide/zh-Hans/index\n", d.APIURL(), d.APIURL())
@@ -215,4 +215,5 @@ func (d *day) where() {
 	fmt.Fprintf(d.out, "  AWS CLI              export AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", house.Region, key.ID, key.Secret)
 	// Spelt out: the CLI takes queues' addresses from it only so.
 	fmt.Fprintf(d.out, "                       aws --endpoint-url %s dynamodb scan --table-name %s\n", d.Endpoint, d.Template.Outputs["ControlTable"])
+	fmt.Fprintf(d.out, "\nEverything stays up until Ctrl-C.\n")
 }
