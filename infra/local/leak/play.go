@@ -59,7 +59,7 @@ type played struct {
 	r     *rand.Rand
 	calm  atomic.Bool
 	hits  int
-	kills int
+	kills atomic.Int64
 }
 
 func open(ctx context.Context, o options, line *progress.Line) (p *played, err error) {
@@ -419,12 +419,16 @@ func (p *played) kill(ctx context.Context) {
 		}
 		if err := syscall.Kill(target, signals[n%len(signals)]); err == nil {
 			n++
-			p.kills++
+			p.kills.Add(1)
 		}
 	}
 }
 
-// caughtUp waits until everything that can be opened without the second key is, keeping fetch at work as its schedule would.
+// leastKills is how many processes are killed at least: with fewer, what a dying process writes has hardly been looked at.
+const leastKills = 3
+
+// caughtUp waits until everything that can be opened without the second key is, and so many processes were killed on the way: a quick machine is
+// done before. It keeps fetch at work as its schedule would.
 func (p *played) caughtUp(ctx context.Context) error {
 	return p.until(ctx, "messages are not fetched", func() (bool, error) {
 		c, err := p.ledger.Cursor(ctx, corp)
@@ -432,7 +436,7 @@ func (p *played) caughtUp(ctx context.Context) error {
 			return false, err
 		}
 		pending, err := p.pending(ctx)
-		return c.Seq > 0 && c.Empties > 0 && pending == 0, err
+		return c.Seq > 0 && c.Empties > 0 && pending == 0 && p.kills.Load() >= leastKills, err
 	}, "FetchFunction", "WatchFunction")
 }
 
@@ -509,8 +513,8 @@ func (p *played) finish(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.account = fmt.Sprintf("%d messages archived, %d set aside, %d attachments kept, %d lost, %d mails sent, %d users told in WeCom, %d receivers suppressed; %d calls failed on purpose, %d processes were killed",
-		count["archived"], count["aside"], count["attachments kept"], count["attachments lost"], count["mails sent"], count["told"], len(suppressed), p.hits, p.kills)
-	if count["archived"] < 20 || count["aside"] < 2 || count["attachments kept"] < 1 || count["attachments lost"] < 1 || count["mails sent"] < 2 || count["told"] < 1 || len(suppressed) < 1 || p.hits < 5 || p.kills < 3 {
+		count["archived"], count["aside"], count["attachments kept"], count["attachments lost"], count["mails sent"], count["told"], len(suppressed), p.hits, p.kills.Load())
+	if count["archived"] < 20 || count["aside"] < 2 || count["attachments kept"] < 1 || count["attachments lost"] < 1 || count["mails sent"] < 2 || count["told"] < 1 || len(suppressed) < 1 || p.hits < 5 || p.kills.Load() < leastKills {
 		return fmt.Errorf("too little happened to show anything: %s", p.account)
 	}
 	return nil
