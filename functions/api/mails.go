@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/receivers"
 )
 
 // mailAnswer is a mail and its fate.
@@ -21,7 +24,31 @@ type mailAnswer struct {
 	FateAt         string `json:"fate_at,omitempty"`
 }
 
-// listMails lists a corp's mails, the newest day first. Who reaches only departments sees the mails to receivers within them.
+// gets is the mails that the receivers within the caller's reach get: those of their reports, at their mailboxes, from the day on which they were entered. Other mails to
+// the same mailbox are for what its owner is besides, which is nobody's business who enters that address as a receiver.
+func (x roll) gets() func(ledger.MailRow) bool {
+	type mail struct{ box, report string }
+	since := map[mail]string{}
+	for _, r := range x.seen {
+		day := ""
+		if !r.Added.IsZero() {
+			day = r.Added.UTC().Format(time.DateOnly)
+		}
+		for _, k := range r.Reports {
+			of := mail{receivers.Mailbox(r.Address), string(k)}
+			if first, there := since[of]; !there || day < first {
+				since[of] = day
+			}
+		}
+	}
+	return func(m ledger.MailRow) bool {
+		report, _, _ := strings.Cut(m.Report, "-") // a user's own notice of a report is of that report
+		first, there := since[mail{receivers.Mailbox(m.To), report}]
+		return there && m.Day >= first
+	}
+}
+
+// listMails lists a corp's mails, the newest day first. Who reaches only departments sees the mails that the receivers within them get.
 func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
 	p, err := pageOf(c.query, "mails", c.corp.ID)
 	if err != nil {
@@ -30,17 +57,13 @@ func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
 	if p.After != "" && (p.After < "0" || p.After[0] > '9') {
 		return answer{}, badCursor() // every mail's key begins with a day
 	}
-	mine := func(string) bool { return true }
+	mine := func(ledger.MailRow) bool { return true }
 	if !c.reach.All() {
 		x, err := a.roll(ctx, c)
 		if err != nil {
 			return answer{}, err
 		}
-		addresses := map[string]bool{}
-		for _, r := range x.seen {
-			addresses[r.Address] = true
-		}
-		mine = func(address string) bool { return addresses[address] }
+		mine = x.gets()
 	}
 	list := []mailAnswer{}
 	last, next, seen := "", "", 0
@@ -50,7 +73,7 @@ func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
 			return false
 		}
 		last, seen = m.Key(), seen+1
-		if !mine(m.To) {
+		if !mine(m) {
 			return true
 		}
 		list = append(list, mailAnswer{Day: m.Day, Report: m.Report, To: m.To, State: m.State, Reason: m.Reason, At: rfc3339(m.At), PossibleDouble: m.PossibleDouble(),

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/receivers"
 )
 
 // suppressionAnswer is an address to which no mail goes any more.
@@ -46,9 +47,9 @@ func (a *api) suppressions(ctx context.Context, c *call) ([]ledger.Suppression, 
 		}
 		mine := map[string]bool{}
 		for _, r := range x.seen {
-			mine[r.Address] = true
+			mine[receivers.Mailbox(r.Address)] = true
 		}
-		all = slices.DeleteFunc(all, func(s ledger.Suppression) bool { return !mine[s.Address] })
+		all = slices.DeleteFunc(all, func(s ledger.Suppression) bool { return !mine[receivers.Mailbox(s.Address)] })
 	}
 	slices.SortFunc(all, func(x, y ledger.Suppression) int {
 		return cmp.Compare(ledger.AddressID(x.Address), ledger.AddressID(y.Address))

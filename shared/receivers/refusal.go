@@ -194,10 +194,10 @@ func CheckAdmins(admins []AdminRow) ([]AdminRow, error) {
 		if a.Reports != nil {
 			a.Reports = r.reports(field("reports"), a.Reports)
 		}
-		if seen[sameKey(a.Address)] {
+		if seen[Mailbox(a.Address)] {
 			r.add(field("address"), "it is an account admin's already", "leave one of the two out")
 		}
-		seen[sameKey(a.Address)] = true
+		seen[Mailbox(a.Address)] = true
 	}
 	return out, r.err()
 }

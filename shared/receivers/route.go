@@ -39,7 +39,7 @@ func Route(c Company, k report.Kind, noon time.Time) []Letter {
 		case !r.Added.IsZero() && !r.Added.Before(noon):
 			continue
 		}
-		key := sameKey(r.Address)
+		key := Mailbox(r.Address)
 		l, there := by[key]
 		if !there {
 			l = &Letter{}
@@ -59,14 +59,14 @@ func Route(c Company, k report.Kind, noon time.Time) []Letter {
 		slices.SortFunc(l.Sources, func(a, b Source) int { return cmp.Compare(a.rank(), b.rank()) })
 		letters = append(letters, *l)
 	}
-	slices.SortFunc(letters, func(a, b Letter) int { return strings.Compare(sameKey(a.Address), sameKey(b.Address)) })
+	slices.SortFunc(letters, func(a, b Letter) int { return strings.Compare(Mailbox(a.Address), Mailbox(b.Address)) })
 	return letters
 }
 
-// sameKey is equal for addresses that are one mailbox to people, though the part before the @ may tell cases apart.
-func sameKey(address string) string { return strings.ToLower(address) }
+// Mailbox names the mailbox of an address: equal for addresses that are one to people, though the part before the @ may tell cases apart.
+func Mailbox(address string) string { return strings.ToLower(address) }
 
-func sameAddress(a, b string) bool { return sameKey(a) == sameKey(b) }
+func sameAddress(a, b string) bool { return Mailbox(a) == Mailbox(b) }
 
 // topmost is departments without those that lie below another of them: the same scope, said shortest.
 func topmost(tree *directory.Tree, departments []int) []int {
