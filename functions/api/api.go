@@ -384,7 +384,11 @@ func (a *api) audited(ctx context.Context, op operation, c *call) (answer, error
 	case err != nil:
 		outcome = "failed"
 	}
-	return out, errors.Join(err, a.audit(ctx, op, c, outcome))
+	unseen := a.audit(ctx, op, c, outcome)
+	if unseen != nil && p != nil {
+		return answer{}, unseen // nor is a refusal told before the audit stream has it
+	}
+	return out, errors.Join(err, unseen)
 }
 
 // longestWord is how much of what a caller gives the audit stream keeps.

@@ -336,6 +336,11 @@ func TestAChangeIsInTheAuditStreamBeforeItsAnswer(t *testing.T) {
 	if x := d.ask(token, "POST", all, entry, "Idempotency-Key", "k"); x.StatusCode != 201 || d.entered() != 1 {
 		t.Errorf("again: %d, %d entered", x.StatusCode, d.entered())
 	}
+	d.Fault(refuse(2))
+	if x := d.ask(token, "POST", all, `{}`, "Idempotency-Key", "k3"); x.StatusCode != 500 {
+		t.Errorf("a refusal is told and not in the audit stream: %d %s", x.StatusCode, x.text)
+	}
+	d.Fault(nil)
 	d.ask(token, "POST", all, `{}`, "Idempotency-Key", "k3")
 	d.ask(d.token("auditor"), "POST", all, entry, "Idempotency-Key", "k4")
 	text := strings.Join(d.audited(), "\n")
