@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,6 +19,18 @@ import (
 // longestFile is how large an HR file may be, in bytes, to come and go over the API: Lambda takes and gives 6 MB, and JSON makes a file longer. Larger ones
 // are vaultctl's.
 const longestFile = 4 << 20
+
+// longestAnswer is how large an answer may be, in bytes, framed as Lambda takes it: 6 MB, less what stands around a body.
+const longestAnswer = 6<<20 - 16<<10
+
+// framed is how long a body is as the JSON string in which it leaves: each quotation mark of a file is four bytes there.
+func framed(body []byte) int {
+	text, err := json.Marshal(string(body))
+	if err != nil {
+		return len(body) // a string can be written
+	}
+	return len(text)
+}
 
 // mostListed is how many people and changes an answer about a file names; the numbers beside are whole.
 const mostListed = 200
@@ -88,10 +101,10 @@ func (a *api) getHRFile(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	large := newProblem(http.StatusConflict, "too-large-to-show", "The file is too large for an answer", "")
+	large.Errors = []fieldProblem{{"version", "it is larger than an answer can be", fmt.Sprintf("show it with vaultctl people versions -corp %s -version %d", c.corp.ID, number)}}
 	if h.Size > longestFile {
-		p := newProblem(http.StatusConflict, "too-large-to-show", "The file is too large for an answer", "")
-		p.Errors = []fieldProblem{{"version", fmt.Sprintf("it has more than %d bytes", longestFile), "show it with vaultctl people versions"}}
-		return answer{}, p
+		return answer{}, large
 	}
 	content, err := a.files.Content(ctx, h)
 	if err != nil {
@@ -99,7 +112,11 @@ func (a *api) getHRFile(ctx context.Context, c *call) (answer, error) {
 	}
 	out := hrFileOf(h, newest.Number)
 	out.File = string(content)
-	return answer{status: http.StatusOK, body: out, etag: etag(newest.Number)}, nil
+	text, err := textOf(out)
+	if err == nil && framed(text) > longestAnswer {
+		err = large
+	}
+	return answer{status: http.StatusOK, body: out, etag: etag(newest.Number)}, err
 }
 
 // hrFileBody is a file to be put into force, or the number of an earlier version to be put back.

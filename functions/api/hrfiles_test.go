@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/wecomvault/wecomvault/shared/hrfile"
+	"github.com/wecomvault/wecomvault/shared/ledger"
+	"github.com/wecomvault/wecomvault/shared/local/rig"
+)
+
+// Lambda takes answers of 6 MB, in which each quotation mark is four bytes: a file may be within its limit, and its answer beyond.
+func TestAFileWhoseAnswerLambdaWouldNotTakeIsRefusedByName(t *testing.T) {
+	d := newDesk(t)
+	shelf := hrfile.Shelf{Ledger: d.operator, Store: d.Store(d.Config(rig.Operator), "ReportsBucket")}
+	for i, c := range []struct{ row, why string }{{`"u","","",""`, ""}, {`u,n,,x@reed.example`, "without quotation marks"}} {
+		file := []byte("userid,name,mobile,email\n" + strings.Repeat(c.row+"\n", 200_000))
+		if len(file) > longestFile {
+			t.Fatalf("%d bytes", len(file))
+		}
+		_, err := shelf.Put(t.Context(), ledger.HRFile{Corp: corp, Number: i + 1, Rows: 1, By: "operator", At: noon}, file)
+		d.OK(err)
+	}
+	place := func(n int) string { return fmt.Sprintf("%s/%d", hrFiles, n) }
+	if x := d.ask(d.token("admin"), "GET", place(1), ""); x.StatusCode != http.StatusConflict || !strings.Contains(x.text, "vaultctl people versions -corp wwreed -version 1") {
+		t.Errorf("%d, %d bytes", x.StatusCode, len(x.text))
+	}
+	if x := d.ask(d.token("admin"), "GET", place(2), ""); x.StatusCode != http.StatusOK || framed([]byte(x.text)) > 6<<20 {
+		t.Errorf("%d, %d bytes", x.StatusCode, len(x.text))
+	}
+}
