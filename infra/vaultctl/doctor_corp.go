@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	routing "github.com/wecomvault/wecomvault/shared/receivers"
 )
 
 // How long something may go on before doctor asks for somebody. watch's alarms come at the same times.
@@ -259,15 +261,35 @@ func (d *doctor) mails(ctx context.Context, c ledger.Corp) error {
 	if err != nil {
 		return err
 	}
+	company, _, err := d.ledger.Company(ctx, c)
+	if err != nil {
+		return err
+	}
+	all, ill := routing.List(company), false
 	for _, s := range dead {
-		for _, r := range c.ReportTo {
-			if r.Address == s.Address {
-				d.say(check, c.ID, toDo, fmt.Sprintf("%s gets no mails any more: %s %s", mask(s.Address), s.Reason, s.Detail),
-					fmt.Sprintf("give another address: vaultctl corps set -corp %s -report-to ADDRESS,…; or mend the mailbox, then: vaultctl receivers lift -corp %s -address ADDRESS", c.ID, c.ID))
-				return nil
-			}
+		// The same address may be a receiver's twice; whose report does not go there any more concerns nobody.
+		if i := slices.IndexFunc(all, func(r routing.Receiver) bool { return r.Address == s.Address }); i >= 0 {
+			d.say(check, c.ID, toDo, fmt.Sprintf("%s gets no mails any more: %s %s", mask(s.Address), s.Reason, s.Detail),
+				fmt.Sprintf("give another address: %s; or mend the mailbox, then: vaultctl receivers lift -corp %s -address ADDRESS", readdress(c.ID, all[i]), c.ID))
+			ill = true
 		}
 	}
-	d.well(check, c.ID, plural(len(c.ReportTo), "receiver")+" of reports and alerts")
+	if !ill {
+		d.well(check, c.ID, plural(len(c.ReportTo), "account admin")+", "+plural(len(all)-len(c.ReportTo), "other receiver"))
+	}
 	return nil
+}
+
+// readdress is the command that gives a receiver another address.
+func readdress(corp archive.CorpID, r routing.Receiver) string {
+	switch r.Source {
+	case routing.Entered, routing.Head:
+		return fmt.Sprintf("vaultctl receivers change -corp %s -id %s -address ADDRESS", corp, r.ID)
+	case routing.Operations:
+		return fmt.Sprintf("vaultctl receivers settings -corp %s -operations ADDRESS", corp)
+	case routing.Copy:
+		return fmt.Sprintf("vaultctl receivers settings -corp %s -control ADDRESS (or -alert)", corp)
+	default:
+		return fmt.Sprintf("vaultctl corps set -corp %s -report-to ADDRESS,…", corp)
+	}
 }

@@ -146,20 +146,26 @@ type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
-func usage() *usageError {
-	lines := []string{"usage: vaultctl COMMAND …"}
-	for _, c := range commands() {
-		lines = append(lines, "  "+c.usage)
-	}
-	return &usageError{strings.Join(lines, "\n")}
-}
+func usage() *usageError { return &usageError{overview()} }
 
 func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if len(args) == 0 {
 		return usage()
 	}
+	help := asksHelp(args)
+	if args[0] == "help" {
+		args = args[1:]
+	}
 	all := commands()
-	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
+	i := slices.IndexFunc(all, func(c command) bool { return len(args) > 0 && c.name == args[0] })
+	if help {
+		text := overview()
+		if i >= 0 {
+			text = all[i].help(strings.Join(args[1:min(2, len(args))], ""))
+		}
+		_, err := fmt.Fprintln(out, text)
+		return err
+	}
 	if i < 0 {
 		return &usageError{fmt.Sprintf("there is no command %q\n%s", args[0], usage())}
 	}
@@ -220,7 +226,8 @@ func flags(name string) *flag.FlagSet {
 
 func parse(f *flag.FlagSet, args []string) error {
 	if err := f.Parse(args); err != nil {
-		return &usageError{fmt.Sprintf("%s: %v", f.Name(), err)}
+		command, _, _ := strings.Cut(f.Name(), " ")
+		return &usageError{fmt.Sprintf("%s: %v (vaultctl %s -h says how it is called)", f.Name(), err, command)}
 	}
 	if f.NArg() > 0 {
 		return &usageError{fmt.Sprintf("%s: %q is one word too many", f.Name(), f.Arg(0))}

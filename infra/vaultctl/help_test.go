@@ -1,0 +1,35 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+)
+
+// Whoever asks how a command is called has no archive at hand, and needs none.
+func TestHelpIsGivenWithoutAnArchive(t *testing.T) {
+	t.Setenv("CONTROL_TABLE", "")
+	for _, c := range []struct {
+		args string
+		want []string
+	}{
+		{"-h", []string{"usage: vaultctl COMMAND", "\n  doctor ", "test everything that can be tested"}},
+		{"--help", []string{"\n  receivers "}},
+		{"help", []string{"\n  rebuild "}},
+		{"keys -h", []string{"vaultctl keys list -corp ID\nvaultctl keys new -corp ID [-ver N]\nvaultctl keys add -corp ID -ver N -file FILE.pem [-wait]\n    private keys by version\n"}},
+		{"help keys new", []string{"vaultctl keys new -corp ID [-ver N]\n    private keys by version\n"}},
+		{"rooms -h", []string{"[-name NAME | -remove] [-rev N]\nvaultctl rooms names -corp ID\n"}},
+		{"rebuild -h", []string{"vaultctl rebuild -corp ID", "\nvaultctl rebuild consent [-corp ID] [-mend]\n"}},
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), strings.Fields(c.args), &out, io.Discard); err != nil {
+			t.Errorf("vaultctl %s: %v", c.args, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("vaultctl %s lacks %q:\n%s", c.args, want, out.String())
+			}
+		}
+	}
+}
