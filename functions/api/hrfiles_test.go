@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,19 +14,13 @@ import (
 func TestAFileWhoseAnswerLambdaWouldNotTakeIsRefusedByName(t *testing.T) {
 	d := newDesk(t)
 	shelf := hrfile.Shelf{Ledger: d.operator, Store: d.Store(d.Config(rig.Operator), "ReportsBucket")}
-	for i, c := range []struct{ row, why string }{{`"u","","",""`, ""}, {`u,n,,x@reed.example`, "without quotation marks"}} {
-		file := []byte("userid,name,mobile,email\n" + strings.Repeat(c.row+"\n", 200_000))
-		if len(file) > longestFile {
-			t.Fatalf("%d bytes", len(file))
-		}
-		_, err := shelf.Put(t.Context(), ledger.HRFile{Corp: corp, Number: i + 1, Rows: 1, By: "operator", At: noon}, file)
-		d.OK(err)
+	file := []byte("userid,name,mobile,email\n" + strings.Repeat(strings.Repeat(`"",`, 30)+"\"\"\n", 24_000))
+	if len(file) > longestFile {
+		t.Fatalf("%d bytes", len(file))
 	}
-	place := func(n int) string { return fmt.Sprintf("%s/%d", hrFiles, n) }
-	if x := d.ask(d.token("admin"), "GET", place(1), ""); x.StatusCode != http.StatusConflict || !strings.Contains(x.text, "vaultctl people versions -corp wwreed -version 1") {
-		t.Errorf("%d, %d bytes", x.StatusCode, len(x.text))
-	}
-	if x := d.ask(d.token("admin"), "GET", place(2), ""); x.StatusCode != http.StatusOK || framed([]byte(x.text)) > 6<<20 {
+	_, err := shelf.Put(t.Context(), ledger.HRFile{Corp: corp, Number: 1, Rows: 1, By: "operator", At: noon}, file)
+	d.OK(err)
+	if x := d.ask(d.token("admin"), "GET", hrFiles+"/1", ""); x.StatusCode != http.StatusConflict || !strings.Contains(x.text, "vaultctl people versions -corp wwreed -version 1") {
 		t.Errorf("%d, %d bytes", x.StatusCode, len(x.text))
 	}
 }
