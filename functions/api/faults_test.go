@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -274,5 +275,42 @@ func TestARepeatedKeyIsAnsweredAsItWasWhateverHasBecomeOfTheReceiver(t *testing.
 		if strings.HasPrefix(key, "repeat#") && !strings.Contains(row, "bea@") {
 			t.Errorf("it is still remembered: %s %s", key, row)
 		}
+	}
+}
+
+// What a request entered is what it is asked for again, though somebody has changed it before the first answer came to anybody.
+func TestAKeyWhoseFirstRequestDiedIsAnsweredThoughSomebodyHasChangedWhatItMade(t *testing.T) {
+	d := newDesk(t)
+	token := d.token("admin")
+	ask := func(body string) told { return d.ask(token, "POST", all, body, "Idempotency-Key", "once") }
+	d.ask(token, "GET", "/v1/corps", "") // the first of a minute is counted by another write
+	puts, control := 0, d.Name("ControlTable")
+	d.Fault(func(q awslocal.FaultRequest) (f awslocal.FaultDecision) {
+		if puts == 2 { // it died
+			f.Act, f.Status, f.Code = awslocal.Refuse, http.StatusBadRequest, "AccessDeniedException"
+		}
+		if q.Operation == "PutItem" && strings.Contains(q.Resource, control) {
+			puts++ // the key, and the receiver
+		}
+		return f
+	})
+	ask(entry)
+	d.Fault(nil)
+	rows, _, err := d.operator.Receivers(d.Context(), corp)
+	d.OK(err)
+	if len(rows) != 1 {
+		t.Fatalf("%+v", rows)
+	}
+	rows[0].Name = "Dora"
+	_, err = d.operator.PutReceiver(d.Context(), corp, rows[0])
+	d.OK(err)
+	for range 2 {
+		d.later += time.Minute
+		if x := ask(entry); x.StatusCode != http.StatusCreated || x.body["name"] != "Dora" || d.entered() != 1 {
+			t.Errorf("%d %s", x.StatusCode, x.text)
+		}
+	}
+	if x := ask(strings.Replace(entry, "Dee", "Eve", 1)); x.StatusCode != 422 || !strings.Contains(x.text, "key-used") {
+		t.Errorf("something else: %d %s", x.StatusCode, x.text)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
@@ -254,7 +255,7 @@ func (a *api) addReceiver(ctx context.Context, c *call) (answer, error) {
 	row.Added = a.now()
 	_, err = a.ledger.PutReceiver(ctx, c.corp.ID, row)
 	if errors.Is(err, ledger.ErrLost) {
-		if err := repeated(ctx, a, c, row); err != nil {
+		if err := repeated(ctx, a, c, row, first.At); err != nil {
 			return answer{}, err
 		}
 	} else if err != nil {
@@ -293,6 +294,7 @@ func (a *api) before(ctx context.Context, c *call, body receiverBody) (this ledg
 	case first.Of != this.Of:
 		return this, false, again, keyUsed()
 	case first.Answer == "":
+		this.At = first.At
 		return this, false, again, nil // it came to no end
 	}
 	var kept keptAnswer
@@ -321,14 +323,18 @@ func keyUsed() error {
 	return p
 }
 
-// repeated says whether a receiver that is there is what the same request entered before.
-func repeated(ctx context.Context, a *api, c *call, row receivers.Row) error {
+// repeated says whether a receiver that is there is what the same request entered before: as it did, or since the request was first sent, whatever has been changed of it
+// meanwhile. Its id is made of the request's key.
+func repeated(ctx context.Context, a *api, c *call, row receivers.Row, since time.Time) error {
 	entered, _, err := a.ledger.Receivers(ctx, c.corp.ID)
 	if err != nil {
 		return err
 	}
 	for _, there := range entered {
-		if there.ID == row.ID && there.Name == row.Name && there.Address == row.Address && there.Language == row.Language && there.Department == row.Department &&
+		if there.ID != row.ID {
+			continue
+		}
+		if !there.Added.Before(since) || there.Name == row.Name && there.Address == row.Address && there.Language == row.Language && there.Department == row.Department &&
 			slices.Equal(there.Reports, row.Reports) {
 			return nil
 		}
