@@ -58,6 +58,9 @@ func (r *Reader) Department(ctx context.Context, id int) (d Department, named bo
 		Department Department `json:"department"`
 	}
 	err = r.get(ctx, "department/get", query, &full)
+	if err == nil && full.Department.ID != id {
+		return Department{}, false, fmt.Errorf("wecom department/get answered without the department %d that was asked for", id)
+	}
 	if err == nil {
 		return full.Department, true, nil
 	}
@@ -220,7 +223,10 @@ func (r *Reader) External(ctx context.Context, id archive.PartyID) (External, []
 		if err := r.get(ctx, call, query, &answer); err != nil {
 			return "", err
 		}
-		if cursor == "" && answer.Contact.ID != "" {
+		if cursor == "" && answer.Contact.ID == "" {
+			return "", fmt.Errorf("wecom %s answered without the contact who was asked for", call)
+		}
+		if cursor == "" {
 			x = answer.Contact
 		}
 		for _, f := range answer.Follow {
