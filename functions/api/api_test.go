@@ -138,7 +138,7 @@ func (d *desk) makes(kind report.Kind, more string) {
 	text := `{"facts":{"Corp":{"ID":"wwreed","Name":"Reed"},"Day":"2033-03-01T12:00:00Z","Snapshot":"2033-03-01T11:00:00Z",` + more + `}}`
 	object, err := d.Store(d.Config(rig.Operator), "ReportsBucket").PutBlob(d.Context(), objstore.ReportKey(corp, "2033-03-01", string(kind)+"-preview-"+p.ID+".json"), "application/json", []byte(text))
 	d.OK(err)
-	p.Object, p.Version = object.Key, object.VersionID
+	p.Object, p.Version, p.Made = object.Key, object.VersionID, noon.Add(d.later)
 	d.OK(d.operator.KeepPreview(d.Context(), p))
 }
 

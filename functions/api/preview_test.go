@@ -158,3 +158,23 @@ func TestAPreviewWhoseJobWasNeverSentIsAnnouncedByWhoeverAsksNext(t *testing.T) 
 		}
 	}
 }
+
+// The preview of a very large company may be made for longer than one is fresh: whoever waits for it sees it all the same.
+func TestAPreviewIsFreshFromWhenItIsMade(t *testing.T) {
+	d := newDesk(t)
+	const place = "/v1/corps/wwreed/reports/R5/preview"
+	admin := d.token("admin")
+	d.ask(admin, "POST", place, `{"department":1}`)
+	d.Take("ReportQueue")
+	d.later = preview.Fresh + time.Minute
+	if x := d.ask(admin, "GET", place+"?department=1", ""); x.StatusCode != http.StatusAccepted {
+		t.Errorf("while it is made: %d %s", x.StatusCode, x.text)
+	}
+	d.makes(report.NewUsers, `"rows":[]`)
+	for later, want := range map[time.Duration]int{0: http.StatusOK, preview.Fresh - time.Second: http.StatusOK, preview.Fresh: http.StatusNotFound} {
+		d.later = preview.Fresh + time.Minute + later
+		if x := d.ask(admin, "GET", place+"?department=1", ""); x.StatusCode != want || want == http.StatusOK && x.body["as_of"] != rfc3339(noon) {
+			t.Errorf("%v after it was made: %d %s", later, x.StatusCode, x.text)
+		}
+	}
+}

@@ -53,6 +53,9 @@ func (r *reporter) keepRun(ctx context.Context, day *today, run ledger.Run) erro
 	}
 	p := *day.preview
 	p.Object, p.Version, p.Parts = run.Object, run.Version, run.Parts
+	if p.Object != "" {
+		p.Made = r.now()
+	}
 	return r.ledger.KeepPreview(ctx, p)
 }
 

@@ -28,6 +28,9 @@ func (d *desk) look(id archive.CorpID, kind report.Kind) ledger.Preview {
 	}
 	p, err := d.operator.Preview(d.Context(), id, string(kind))
 	d.OK(err)
+	if !p.Made.Equal(d.at) {
+		d.Errorf("the preview of %s is said to be made at %v", kind, p.Made)
+	}
 	return p
 }
 

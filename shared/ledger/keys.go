@@ -91,7 +91,7 @@ import (
 //	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
 //	media      corp state size sha256 md5 object version reason at
 //	run        corp day report state owner until mails object version parts done_at
-//	preview    corp report id asked announced parts object version
+//	preview    corp report id asked announced parts object version made
 //	mail       corp day report to object version state owner until attempt ses_id reason at nudges nudged nudged_owner fate fate_detail fate_at
 //	telling    corp day report member text state owner until attempt app asked doubles msgid reason at nudges nudged nudged_owner
 //	repeat     of (hash of what was asked for) at answer

@@ -21,8 +21,9 @@ type Preview struct {
 	Parts  int       // as of a run
 	// Announced is that report's job was put in the queue. Who died before that leaves it false.
 	Announced bool
-	Object    string // where its facts are kept; "" until they are
-	Version   string // version id of the object
+	Object    string    // where its facts are kept; "" until they are
+	Version   string    // version id of the object
+	Made      time.Time // when they were; zero: not yet, or by an earlier version of this program
 }
 
 // Preview reads the preview of a report that was asked for last, or returns an error that wraps ErrAbsent.
@@ -32,7 +33,7 @@ func (l *Ledger) Preview(ctx context.Context, corp archive.CorpID, report string
 		return Preview{}, err
 	}
 	return Preview{Corp: archive.CorpID(getStr(it, "corp")), Report: getStr(it, "report"), ID: getStr(it, "id"), Asked: getTime(it, "asked"), Parts: getCount(it, "parts"),
-		Object: getStr(it, "object"), Version: getStr(it, "version"), Announced: getStr(it, "announced") != ""}, nil
+		Object: getStr(it, "object"), Version: getStr(it, "version"), Made: getTime(it, "made"), Announced: getStr(it, "announced") != ""}, nil
 }
 
 // AskPreview puts a preview that is to be made in the place of the one with the id over, "" if there was none. ErrLost says that somebody else has asked since.
@@ -59,10 +60,10 @@ func (l *Ledger) AnnouncePreview(ctx context.Context, p Preview) error {
 	return fmt.Errorf("announce a preview of report %s of corp %s: %w", p.Report, p.Corp, err)
 }
 
-// KeepPreview notes what a preview has come to, its Object, Version and Parts. ErrLost says that another was asked for since.
+// KeepPreview notes what a preview has come to, its Object, Version, Made and Parts. ErrLost says that another was asked for since.
 func (l *Ledger) KeepPreview(ctx context.Context, p Preview) error {
-	_, err := l.update(ctx, l.tables.Control, previewPK(p.Corp), p.Report, "SET #object = :object, version = :version, parts = :parts", "id = :id", map[string]string{"#object": "object"},
-		item{":object": str(p.Object), ":version": str(p.Version), ":parts": count(p.Parts), ":id": str(p.ID)})
+	_, err := l.update(ctx, l.tables.Control, previewPK(p.Corp), p.Report, "SET #object = :object, version = :version, parts = :parts, made = :made", "id = :id", map[string]string{"#object": "object"},
+		item{":object": str(p.Object), ":version": str(p.Version), ":parts": count(p.Parts), ":made": when(p.Made), ":id": str(p.ID)})
 	if _, refused := refusedRow(err); refused {
 		return fmt.Errorf("keep a preview of report %s of corp %s: %w", p.Report, p.Corp, ErrLost)
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// Fresh is for how long a preview that is made is shown to whoever asks, in any department: the reading of a large company costs as much as a noon's.
+	// Fresh is for how long a preview is shown once it is made, to whoever asks, in any department: the reading of a large company costs as much as a noon's.
 	Fresh = 5 * time.Minute
 	// Patience is after what time one that was asked for and is not made counts as lost.
 	Patience = 10 * time.Minute
@@ -58,7 +58,11 @@ func (d Desk) Look(ctx context.Context, corp archive.CorpID, kind report.Kind, n
 	if err != nil {
 		return p, None, err
 	}
-	switch age := now.Sub(p.Asked); {
+	age := now.Sub(p.Asked)
+	if p.Made.After(p.Asked) { // that of a very large company is made for longer than it is fresh
+		age = now.Sub(p.Made)
+	}
+	switch {
 	case p.Object != "" && age < Fresh:
 		return p, Made, nil
 	case p.Object == "" && age < Patience:
