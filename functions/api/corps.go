@@ -135,6 +135,11 @@ func (a *api) listDepartments(ctx context.Context, c *call) (answer, error) {
 		}
 		all = append(all, departmentAnswer{ID: id, Name: d.Name, Parent: d.Parent, Gone: e.Gone})
 	}
+	// The root is the company, by its name, whether or not our secrets show it.
+	if co.scope.All() {
+		all = slices.DeleteFunc(all, func(d departmentAnswer) bool { return d.ID == directory.Root })
+		all = append(all, departmentAnswer{ID: directory.Root, Name: c.corp.Name})
+	}
 	slices.SortFunc(all, func(x, y departmentAnswer) int { return cmp.Compare(departmentKey(x), departmentKey(y)) })
 	list, next := cut(p, all, departmentKey)
 	return answer{status: http.StatusOK, body: struct {
@@ -154,17 +159,19 @@ func word(l report.Language) string {
 // reportAnswer is a report that there is.
 type reportAnswer struct {
 	Report string            `json:"report"`
-	Title  map[string]string `json:"title"` // by language
+	Title  map[string]string `json:"title"`  // by language
+	On     bool              `json:"on"`     // the company has it made
+	Silent bool              `json:"silent"` // on a day without news nothing is mailed
 }
 
-// listReports lists the reports that there are.
+// listReports lists the reports that there are, and whether this company has them made: who may choose them for a receiver may not all read its settings.
 func (a *api) listReports(_ context.Context, c *call) (answer, error) {
 	if err := onlyQuery(c.query); err != nil {
 		return answer{}, err
 	}
 	list := []reportAnswer{}
 	for _, k := range report.Kinds() {
-		r := reportAnswer{Report: string(k), Title: map[string]string{}}
+		r := reportAnswer{Report: string(k), Title: map[string]string{}, On: c.corp.Settings.On(k), Silent: c.corp.Settings.Silent(k)}
 		for _, l := range report.Languages() {
 			r.Title[word(l)] = k.Title(l)
 		}

@@ -44,6 +44,7 @@ type receiverAnswer struct {
 type wecomAnswer struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
+	Synced  string `json:"synced,omitempty"` // when its directory was last read; left out: never
 }
 
 // suppressedAnswer says why an address gets no mail any more.
@@ -61,14 +62,14 @@ type heardAnswer struct {
 	At     string `json:"at"`
 }
 
-func receiverOf(r receivers.Receiver, boxes map[string]ledger.Letterbox) receiverAnswer {
+func receiverOf(r receivers.Receiver, boxes map[string]ledger.Letterbox, synced time.Time) receiverAnswer {
 	out := receiverAnswer{
 		ID: r.ID, Source: r.Source, Name: r.Name, Address: r.Address, Language: word(r.Language), Reports: append([]report.Kind{}, r.Reports...),
 		Departments: append([]int{}, r.Departments...), Missing: r.Missing, Added: rfc3339(r.Added), Editable: append([]string{}, r.Editable()...),
 		Removable: r.Removable() == nil, Edited: r.Edited, Unreachable: r.Unreachable, NotSent: r.WhyNotSent(), ETag: etag(r.Rev),
 	}
 	if r.Source == receivers.Head {
-		out.WeCom = &wecomAnswer{r.WeComName, r.WeComAddress}
+		out.WeCom = &wecomAnswer{r.WeComName, r.WeComAddress, rfc3339(synced)}
 	}
 	if s := boxes[r.Address].Suppressed; s != nil {
 		out.Suppressed = &suppressedAnswer{ledger.AddressID(s.Address), string(s.Reason), s.Detail, rfc3339(s.Since)}
@@ -86,15 +87,16 @@ type roll struct {
 	edits   []receivers.Edit
 	tree    *directory.Tree
 	scope   directory.Scope // of the caller
+	synced  time.Time       // when WeCom's directory was last read; zero: never
 }
 
 // roll reads who gets what, and of that what lies within the caller's reach: a receiver whose departments all do.
 func (a *api) roll(ctx context.Context, c *call) (roll, error) {
-	company, _, err := a.ledger.Company(ctx, c.corp)
+	company, synced, err := a.ledger.Company(ctx, c.corp)
 	if err != nil {
 		return roll{}, err
 	}
-	out := roll{tree: company.Tree, entered: company.Entered, edits: company.Edits}
+	out := roll{tree: company.Tree, entered: company.Entered, edits: company.Edits, synced: synced}
 	out.scope = out.tree.Scope(c.reach.Departments...)
 	out.seen = slices.DeleteFunc(receivers.List(company), func(r receivers.Receiver) bool { return !out.within(r) })
 	slices.SortFunc(out.seen, func(x, y receivers.Receiver) int { return cmp.Compare(x.ID, y.ID) })
@@ -138,7 +140,7 @@ func (a *api) listReceivers(ctx context.Context, c *call) (answer, error) {
 	}
 	list := make([]receiverAnswer, 0, len(some))
 	for _, r := range some {
-		list = append(list, receiverOf(r, boxes))
+		list = append(list, receiverOf(r, boxes, x.synced))
 	}
 	return answer{status: http.StatusOK, body: struct {
 		Receivers []receiverAnswer `json:"receivers"`
@@ -167,7 +169,7 @@ func (a *api) shown(ctx context.Context, c *call, id string, status int) (answer
 	if err != nil {
 		return answer{}, err
 	}
-	out := receiverOf(r, boxes)
+	out := receiverOf(r, boxes, x.synced)
 	return answer{status: status, body: out, etag: out.ETag}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -49,7 +50,7 @@ type serviceBody struct {
 	End     *string `json:"end"`
 }
 
-// over lays the body over what there is.
+// over lays the body over what there is. The error is a *receivers.Refusal of what is no date.
 func (b *serviceBody) over(s receivers.Service) (receivers.Service, error) {
 	if b == nil {
 		return s, nil
@@ -60,17 +61,24 @@ func (b *serviceBody) over(s receivers.Service) (receivers.Service, error) {
 	if b.Seats != nil {
 		s.Seats = *b.Seats
 	}
-	for name, day := range map[string]struct {
+	var problems []receivers.Problem
+	for _, day := range []struct {
+		name string
 		from *string
 		to   *time.Time
-	}{"service.start": {b.Start, &s.Start}, "service.end": {b.End, &s.End}} {
+	}{{"service.start", b.Start, &s.Start}, {"service.end", b.End, &s.End}} {
 		if day.from == nil {
 			continue
 		}
-		var err error
-		if *day.to, err = receivers.Day(*day.from); err != nil {
-			return s, wrong(fieldProblem{name, "it is no date", "write it as YYYY-MM-DD, or empty for none"})
+		date, err := receivers.Day(*day.from)
+		if err != nil {
+			problems = append(problems, receivers.Problem{Field: day.name, Problem: "it is no date", Fix: "write it as YYYY-MM-DD, or empty for none"})
+			continue
 		}
+		*day.to = date
+	}
+	if len(problems) > 0 {
+		return s, &receivers.Refusal{Problems: problems}
 	}
 	return s, nil
 }
@@ -87,9 +95,12 @@ type adminAnswer struct {
 type switchAnswer struct {
 	Report report.Kind `json:"report"`
 	On     bool        `json:"on"`
-	Silent bool        `json:"silent"` // nothing is mailed on a day without news
-	By     string      `json:"by,omitempty"`
+	Silent bool        `json:"silent"`       // nothing is mailed on a day without news
+	By     string      `json:"by,omitempty"` // who last decided either
 	At     string      `json:"at,omitempty"`
+
+	SwitchedBy string `json:"switched_by,omitempty"` // who last switched it on or off; left out: nobody ever did
+	SwitchedAt string `json:"switched_at,omitempty"`
 }
 
 func settingsOf(c ledger.Corp) settingsAnswer {
@@ -110,7 +121,8 @@ func settingsOf(c ledger.Corp) settingsAnswer {
 	}
 	for _, k := range report.Kinds() {
 		w := s.Switches[k]
-		out.Reports = append(out.Reports, switchAnswer{Report: k, On: s.On(k), Silent: s.Silent(k), By: w.By, At: rfc3339(w.At)})
+		by, at := w.Switched()
+		out.Reports = append(out.Reports, switchAnswer{Report: k, On: s.On(k), Silent: s.Silent(k), By: w.By, At: rfc3339(w.At), SwitchedBy: by, SwitchedAt: rfc3339(at)})
 	}
 	return out
 }
@@ -131,6 +143,28 @@ type settingsBody struct {
 	Language   *string      `json:"language"`
 	Service    *serviceBody `json:"service"`
 	Reports    []switchBody `json:"reports"`
+}
+
+// words is what a change is about, for the audit stream: no address and no name.
+func (b settingsBody) words() string {
+	var words []string
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{{"admins", b.Admins != nil}, {"operations", b.Operations != nil}, {"control", b.Control != nil}, {"alert", b.Alert != nil}, {"language", b.Language != nil}, {"service", b.Service != nil}} {
+		if f.given {
+			words = append(words, f.name)
+		}
+	}
+	for _, w := range b.Reports {
+		if w.On != nil {
+			words = append(words, string(w.Report)+map[bool]string{true: " on", false: " off"}[*w.On])
+		}
+		if w.Silent != nil {
+			words = append(words, string(w.Report)+map[bool]string{true: " silent", false: " told"}[*w.Silent])
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 type adminBody struct {
@@ -168,9 +202,8 @@ func (a *api) changeSettings(ctx context.Context, c *call) (answer, error) {
 			*f.into = *f.from
 		}
 	}
-	if s.Service, err = body.Service.over(s.Service); err != nil {
-		return answer{}, err
-	}
+	var wrongDates error
+	s.Service, wrongDates = body.Service.over(s.Service)
 	by := "api:" + clip(c.person.Subject)
 	for _, w := range body.Reports {
 		if !slices.Contains(report.Kinds(), w.Report) {
@@ -184,7 +217,9 @@ func (a *api) changeSettings(ctx context.Context, c *call) (answer, error) {
 		}
 	}
 	corp := c.corp
+	c.object = body.words()
 	s, refusal := s.Checked()
+	refusal = receivers.Refused(wrongDates, refusal)
 	if body.Admins != nil {
 		admins, refusedAdmins := receivers.CheckAdmins(adminsOf(*body.Admins))
 		refusal = receivers.Refused(refusedAdmins, refusal)

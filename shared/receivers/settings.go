@@ -60,11 +60,20 @@ func (s Service) checked(r *Refusal) Service {
 
 // Switch is what was decided about one report, by whom and when.
 type Switch struct {
-	Off    bool      `json:"off,omitempty"`
-	Silent *bool     `json:"silent,omitempty"` // nothing is mailed on a day without news; nil: the report's default
-	By     string    `json:"by,omitempty"`
-	At     time.Time `json:"at,omitzero"`
-	Since  time.Time `json:"since,omitzero"` // when it was last switched on or off
+	Off     bool      `json:"off,omitempty"`
+	Silent  *bool     `json:"silent,omitempty"` // nothing is mailed on a day without news; nil: the report's default
+	By      string    `json:"by,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+	Since   time.Time `json:"since,omitzero"`     // when it was last switched on or off
+	SinceBy string    `json:"since_by,omitempty"` // who did
+}
+
+// Switched is who last switched a report on or off, and when; "" and zero: nobody ever did. What was decided since about days without news is not that.
+func (w Switch) Switched() (by string, at time.Time) {
+	if w.SinceBy == "" && w.At.Equal(w.Since) {
+		return w.By, w.Since // of a row that is older than SinceBy
+	}
+	return w.SinceBy, w.Since
 }
 
 // On says whether a report is made at noon. An account admin's urgent alerts can't be switched off.
@@ -105,7 +114,7 @@ func (s Settings) Turned(k report.Kind, off bool, by string, at time.Time) Setti
 	}
 	return s.with(k, func(w *Switch) {
 		if w.Off != off {
-			w.Since = at
+			w.Since, w.SinceBy = at, by
 		}
 		w.Off, w.By, w.At = off, by, at
 	})
