@@ -160,6 +160,9 @@ func maintenanceLetter(f MaintenanceFacts, v View) letter {
 		what := l.say("nothing is open", "没有未处理的问题")
 		if len(lead) > 0 {
 			what = lead[0].fill(lead[0].text().title.in(l), f, l)
+			if lead[0].News == Over {
+				what = l.say("over: ", "已结束：") + what
+			}
 			if len(lead) > 1 {
 				what += l.sayf(" (and %d more)", "（另有 %d 项）", len(lead)-1)
 			}

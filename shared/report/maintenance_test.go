@@ -150,6 +150,8 @@ func TestKindOfMaintenanceMailFollowsTheNews(t *testing.T) {
 		{"over while another stays", []Alarm{open(Same), over}, false, false, "Re: [Hailan] R7 Account Maintenance 2026-03-18: ALERT: WeCom limits our rate"},
 		{"all over", []Alarm{over}, false, false, "Re: [Hailan] R7 Account Maintenance 2026-03-18: ALERT: WeCom limits our rate"},
 		{"noon, trouble", []Alarm{open(Same)}, true, false, "[Hailan] R7 Account Maintenance 2026-03-18: Chat archiving has expired in WeCom"},
+		{"noon, one has ended", []Alarm{over}, true, false, "[Hailan] R7 Account Maintenance 2026-03-18: over: WeCom limits our rate"},
+		{"noon, trouble, and one has ended", []Alarm{open(Same), over}, true, false, "[Hailan] R7 Account Maintenance 2026-03-18: Chat archiving has expired in WeCom"},
 		{"noon, peace", nil, true, false, "[Hailan] R7 Account Maintenance 2026-03-18: nothing is open"},
 	} {
 		f := sampleTrouble()
