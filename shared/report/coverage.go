@@ -163,8 +163,8 @@ type Jump struct {
 type Seats struct {
 	Edition string    `json:"edition,omitempty"`
 	Bought  Quantity  `json:"bought"`
-	Used    Quantity  `json:"used"` // users on WeCom's list
-	End     time.Time `json:"end,omitzero"`
+	Used    Quantity  `json:"used"`         // users on WeCom's list
+	End     time.Time `json:"end,omitzero"` // the last day, at 00:00 UTC
 }
 
 // DayOf is how many messages were archived in the 24 hours before a noon, and how many of the users on WeCom's list had something archived by then.
@@ -553,9 +553,13 @@ func (v View) seats(s *Seats, day time.Time) section {
 	end := l.say("not entered", "未录入")
 	if !s.End.IsZero() {
 		end = s.End.UTC().Format("2006-01-02")
-		if n := int(s.End.Sub(day) / (24 * time.Hour)); s.End.After(day) {
+		// It is a day, and the service lasts until that is over.
+		switch n := int(s.End.Sub(day.UTC().Truncate(24*time.Hour)) / (24 * time.Hour)); {
+		case n > 0:
 			end += l.sayf(" (in %s)", "（%s后）", nDays(l, n))
-		} else {
+		case n == 0:
+			end += l.say(" (today is the last day)", "（今日为最后一天）")
+		default:
 			end += l.say(" (over)", "（已到期）")
 		}
 	}
