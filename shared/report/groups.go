@@ -121,8 +121,13 @@ func (f GroupsFacts) Pick(rows []int32, holds func(departments []int) bool) Grou
 	return f
 }
 
-// Quiet says that there is nothing to tell: WeCom answered about all groups, and no group is listed.
-func (f GroupsFacts) Quiet() bool { return !f.Asked.IsZero() && f.Trying == "" && len(f.Groups) == 0 }
+// Quiet says that there is nothing to tell: WeCom answered about all groups of late, and no group is listed.
+func (f GroupsFacts) Quiet() bool { return f.asked() && len(f.Groups) == 0 }
+
+// asked says that WeCom answered about all groups within the period: who agreed, or refused, since is else not known.
+func (f GroupsFacts) asked() bool {
+	return f.Trying == "" && !f.Asked.IsZero() && (!f.Daily || !f.Asked.Before(f.Now.Add(-24*time.Hour)))
+}
 
 // How much of a long list a mail shows. Everything is in the day's list as long as it is read from top to bottom by people; beyond that it is counted.
 const (
@@ -201,7 +206,15 @@ func groupsLetter(f GroupsFacts, v View) letter {
 	lead := news(open, over)
 	switch {
 	case f.Daily:
-		lt.Subject = v.subject(f.Corp, GroupsBreach, f.Now, l.sayf("open: %d", "未处理 %d 个", len(open)))
+		state := l.sayf("open: %d", "未处理 %d 个", len(open))
+		switch {
+		case f.asked():
+		case len(open) == 0:
+			state = l.say("not known", "未知")
+		default:
+			state = l.join([]string{state, l.say("not all could be read", "部分内容未能读取")})
+		}
+		lt.Subject = v.subject(f.Corp, GroupsBreach, f.Now, state)
 	case len(lead) == 0:
 		lt.Subject = v.subject(f.Corp, GroupsBreach, f.Now, l.say("no group is open", "没有未处理的群"))
 	default:
@@ -232,6 +245,8 @@ func groupsLetter(f GroupsFacts, v View) letter {
 	if f.Trying != "" {
 		lt.Lead = append(lt.Lead, l.sayf("Since then it could not be asked about all of them (%s): what changed after that is not known.",
 			"此后未能查询全部群（%s）：其后的变化未知。", clip(f.Trying, 60)))
+	} else if !f.asked() && !f.Asked.IsZero() {
+		lt.Lead = append(lt.Lead, l.say("Since then it was not asked about all of them again: what changed after that is not known.", "此后未再查询全部群：其后的变化未知。"))
 	}
 	if len(open) > 0 {
 		lt.Lead = append(lt.Lead, l.say("Who does not agree can still read and write in the group; what they write is not archived. How many messages that is, nobody can tell: WeCom does not count them.",

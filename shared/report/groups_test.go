@@ -170,7 +170,17 @@ func TestWhatCouldNotBeAskedIsNotQuiet(t *testing.T) {
 		t.Errorf("the report says:\n%s", m.Text)
 	}
 	f.Trying = ""
-	if !f.Quiet() {
+	m := groupsMail(t, f, English)
+	if f.Quiet() || !strings.HasSuffix(m.Subject, ": not known") || !strings.Contains(m.Text, "it was not asked about all of them again") {
+		t.Errorf("nobody asked for more than a day, and the report (quiet %t) says %s\n%s", f.Quiet(), m.Subject, m.Text)
+	}
+	listed := groupsFacts()
+	listed.Daily, listed.Asked = true, f.Asked
+	if s := groupsMail(t, listed, English).Subject; !strings.HasSuffix(s, ", not all could be read") {
+		t.Errorf("some are open, and nobody asked for more than a day: %s", s)
+	}
+	f.Asked = groupsNow.Add(-20 * time.Hour)
+	if !f.Quiet() || !strings.HasSuffix(groupsMail(t, f, English).Subject, ": open: 0") {
 		t.Error("there is nothing to tell, and the report is not quiet")
 	}
 }
