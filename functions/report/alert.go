@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -54,7 +53,7 @@ func (r *reporter) maintenance(ctx context.Context, c ledger.Corp) error {
 	if err != nil {
 		return err
 	}
-	who := audience{all: alerted(c)}
+	who := audience{all: c.Alerted()}
 	who.reachable = dead.without(who.all)
 	return r.tell(ctx, c, matter{kind: report.Maintenance, alarms: alarms, audiences: []audience{who}, told: r.ledger.ToldAlarm,
 		facts: func(ctx context.Context, run ledger.Run, m *made, _ audience, alarms []ledger.Alarm, to []ledger.Receiver) error {
@@ -143,7 +142,7 @@ func (r *reporter) tell(ctx context.Context, c ledger.Corp, m matter) error {
 		if unheard[a.Cause] {
 			waiting++ // told as soon as there is a receiver: who asked asks again
 		}
-		if to := heard(a, m, news, moments); news || noted[a.Cause] || !maps.Equal(to, a.ToldTo) {
+		if to := heard(a, m, news, moments, r.now()); news || noted[a.Cause] || !maps.Equal(to, a.ToldTo) {
 			told := a.Told
 			if news {
 				told = a.Fingerprint()
@@ -155,16 +154,6 @@ func (r *reporter) tell(ctx context.Context, c ledger.Corp, m matter) error {
 		r.log.WarnContext(ctx, "nobody to alert", slog.String("corp", string(c.ID)), slog.String("report", string(m.kind)), slog.Int("alarms", waiting))
 	}
 	return errors.Join(failures...)
-}
-
-// alerted is who is told of alarms at once: the account admins, whatever they subscribe to, and the mailbox for copies.
-func alerted(c ledger.Corp) []ledger.Receiver {
-	to := slices.Clone(c.ReportTo)
-	mailbox := c.Settings.CopyTo()
-	if mailbox == "" || slices.ContainsFunc(to, func(t ledger.Receiver) bool { return strings.EqualFold(t.Address, mailbox) }) {
-		return to
-	}
-	return append(to, ledger.Receiver{Address: mailbox, Language: cmp.Or(c.Settings.Language, "zh")})
 }
 
 // maintenanceDay is R7's state of a day, for those who subscribe to it: what was open at noon, and what has ended in the 24 hours before. An alarm that
@@ -186,12 +175,17 @@ func (r *reporter) maintenanceDay(ctx context.Context, day *today) (report.Maint
 	}, day.noon)
 	f.Daily = true
 	// A report that is made late must not promise more than was left at its noon.
-	for clock, window := range map[*report.Clock]time.Duration{&f.Messages: r.windows.Messages, &f.Media: r.windows.Media} {
-		if latest := day.noon.Add(window); clock.State == report.ClockRunning && clock.Ends.After(latest) {
+	r.asOf(day.noon, &f.Messages, &f.Media)
+	return f, err
+}
+
+// asOf makes of clocks of now those of a noon before: they have no more left than was left then.
+func (r *reporter) asOf(noon time.Time, messages, media *report.Clock) {
+	for clock, window := range map[*report.Clock]time.Duration{messages: r.windows.Messages, media: r.windows.Media} {
+		if latest := noon.Add(window); clock.State == report.ClockRunning && clock.Ends.After(latest) {
 			clock.Ends = latest
 		}
 	}
-	return f, err
 }
 
 // alert makes the mails of an alert, once.
@@ -256,8 +250,8 @@ func late(alarms []ledger.Alarm, reachable []ledger.Receiver, now time.Time) []l
 }
 
 // heard is who was told of an alarm as it is, after mails whose moments are given by address: who heard of it before has not done so by these. That one is
-// over need not be told to anybody but those who were told when it ended.
-func heard(a ledger.Alarm, m matter, news bool, moments map[string]string) map[string]ledger.Hearing {
+// over need not be told to anybody but those who were told when it ended, or who knew of it and could not be reached then.
+func heard(a ledger.Alarm, m matter, news bool, moments map[string]string, now time.Time) map[string]ledger.Hearing {
 	all := map[string]ledger.Hearing{}
 	for _, who := range m.audiences {
 		if who.concerns != nil && !who.concerns(a) {
@@ -266,11 +260,14 @@ func heard(a ledger.Alarm, m matter, news bool, moments map[string]string) map[s
 		for _, t := range who.all {
 			id := ledger.AddressID(t.Address)
 			h, ok := a.ToldTo[id]
+			knew := ok && h.Again.IsZero()
 			if ok = ok && !news; !ok && !news && !a.Open {
 				continue
 			}
 			if moment, told := moments[t.Address]; told && (!ok || !h.Again.IsZero()) {
 				h, ok = ledger.Hearing{Mail: moment}, true
+			} else if !told && news && !a.Open && knew {
+				h, ok = ledger.Hearing{Again: now}, true
 			}
 			if ok {
 				all[id] = h
@@ -411,6 +408,10 @@ func alarm(a ledger.Alarm, news report.News, held []archive.KeyVersion) report.A
 		out.Attachments = report.Known(whole(a.Affected))
 	case report.ServiceEnding:
 		out.Messages = report.Known(0) // as yet
+	case report.Unaccounted: // what was counted is batches, rows or objects, by kind, and of messages nobody has
+		if strings.HasPrefix(string(out.Reason), "media-") {
+			out.Attachments = report.Known(whole(a.Affected))
+		}
 	case report.ReceiverDead:
 		out.Messages, out.Receivers = report.Known(0), report.Known(whole(a.Affected))
 	default:

@@ -8,6 +8,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // cutShort has an alert end before it is noted whom it was told: its mails are planned.
@@ -114,4 +115,55 @@ func TestAnEndThatDidNotArriveIsToldAgain(t *testing.T) {
 	d.fails(c, audit, "")
 	d.at = d.at.Add(48 * time.Hour)
 	heard("after three days")
+}
+
+// Who knew of an alert and could not be reached when it ended is told that it is over once he can be.
+func TestWhoCouldNotBeReachedWhenAnAlertEndedIsToldOnceHeCanBe(t *testing.T) {
+	d := newDesk(t)
+	c := d.company("wwunreached")
+	office, audit := c.ReportTo[0], c.ReportTo[1]
+	a := ledger.Alarm{Corp: c.ID, Cause: "secret-refused", Open: true, Since: d.at, Seen: d.at, Code: 40001}
+	d.alarm(a)
+	if l := d.told(c.ID); len(l) != 2 {
+		t.Fatalf("%d are told that it began", len(l))
+	}
+	_, err := d.operator.Suppress(d.Context(), ledger.Suppression{Corp: c.ID, Address: audit.Address, Reason: ledger.Bounced, Since: d.at})
+	d.OK(err)
+	d.receivers(&c, office, audit, ledger.Receiver{Address: "newest@clearlake.example"})
+	_, err = d.operator.Suppress(d.Context(), ledger.Suppression{Corp: c.ID, Address: "newest@clearlake.example", Reason: ledger.Bounced, Since: d.at})
+	d.OK(err)
+	d.at = d.at.Add(time.Hour)
+	a.Open, a.Over = false, d.at
+	d.alarm(a)
+	if l := d.told(c.ID); len(l) != 1 || !strings.Contains(l[0].To, office.Address) {
+		t.Fatalf("%d are told that it is over", len(l))
+	}
+	if l := d.told(c.ID); len(l) != 0 {
+		t.Fatalf("%s is told again", l[0].To)
+	}
+	d.at = d.at.Add(time.Hour)
+	for _, address := range []string{audit.Address, "newest@clearlake.example"} { // the second never heard of it
+		d.OK(d.operator.LiftSuppression(d.Context(), c.ID, address, d.at))
+	}
+	l := d.told(c.ID)
+	if len(l) != 1 || !strings.Contains(l[0].To, audit.Address) || !strings.Contains(l[0].Text, "Over: ") || l[0].Urgent {
+		t.Fatalf("once they can be reached: %d mails, %+v", len(l), l)
+	}
+	if l := d.told(c.ID); len(l) != 0 {
+		t.Errorf("%s is told again", l[0].To)
+	}
+}
+
+// What the nightly check counts is batches, rows and objects: R7 calls none of them messages.
+func TestWhatTheNightlyCheckCountedIsNotCalledMessages(t *testing.T) {
+	for cause, want := range map[string]report.Alarm{
+		"unaccounted:batch-missing": {},
+		"unaccounted:seq-missing":   {},
+		"unaccounted:media-altered": {Attachments: report.Known(3)},
+		"key-missing:4":             {Messages: report.Known(3)},
+	} {
+		if got := alarm(ledger.Alarm{Cause: cause, Open: true, Affected: 3}, report.Began, nil); got.Messages != want.Messages || got.Attachments != want.Attachments {
+			t.Errorf("%s: messages %+v, attachments %+v", cause, got.Messages, got.Attachments)
+		}
+	}
 }

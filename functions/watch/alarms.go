@@ -182,7 +182,7 @@ func (w *watcher) judge(f facts) wanted {
 		all.open(f, cause, "", due(ledger.Alarm{Since: f.oldest, Affected: n}, f.clocks.Media))
 	}
 	if len(f.failing) == 0 && f.pending > 0 && f.now.Sub(f.oldest) > unopened {
-		all.open(f, report.NotOpening, "", due(ledger.Alarm{Since: f.oldest, Affected: f.pending}, f.clocks.Media))
+		all.open(f, report.NotOpening, "", due(ledger.Alarm{Since: f.oldest, Affected: f.unopened}, f.clocks.Media))
 	}
 	if f.risky > 0 {
 		all.open(f, report.MediaAtRisk, "", due(ledger.Alarm{Affected: f.risky}, f.riskiest))
@@ -305,13 +305,13 @@ func (f facts) untold(a ledger.Alarm) bool {
 	if a.Told != a.Fingerprint() {
 		return a.Open || a.Told != ""
 	}
-	if !a.Open && !a.Lately(f.now) || len(f.corp.ReportTo) == 0 {
+	if !a.Open && !a.Lately(f.now) {
 		return false
 	}
-	if a.Open && a.ToldTo == nil {
+	if a.Open && a.ToldTo == nil && len(f.corp.Alerted()) > 0 {
 		return true // of a version that did not keep it
 	}
-	for _, to := range f.corp.ReportTo {
+	for _, to := range f.corp.Alerted() {
 		id := ledger.AddressID(to.Address)
 		h, told := a.ToldTo[id]
 		if told && h.Again.IsZero() && f.letters.unheard[ledger.MailRow{Day: h.Mail, Report: string(report.Maintenance), To: to.Address}.Key()] {

@@ -320,3 +320,15 @@ func TestEveryWriteMayFailOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsNotOpenedIsCountedInMessages(t *testing.T) {
+	h := newHouse(t)
+	h.batch(40)
+	h.batch(2)
+	h.at = h.at.Add(2 * time.Hour)
+	h.well()
+	h.watched()
+	if open, all := h.alarms(); !slices.Equal(open, []string{"not-opening"}) || all["not-opening"].Affected != 42 {
+		t.Errorf("the alarms are %q: %+v", open, all["not-opening"])
+	}
+}

@@ -124,3 +124,38 @@ func TestAReceiverWhoHasNotHeardOfAnAlertIsAskedFor(t *testing.T) {
 	marks(ledger.Hearing{Mail: h.told, Again: h.at})
 	asks("while he is suppressed", 0)
 }
+
+// Whoever is told of alerts is told again where a mail did not arrive, and of what is open where he comes later: the mailbox for copies too.
+func TestTheMailboxForCopiesIsAskedForAsAnAdminIs(t *testing.T) {
+	h := newHouse(t)
+	h.well()
+	c, err := h.op.Corp(t.Context(), corp)
+	h.OK(err)
+	c.ReportTo = []ledger.Receiver{{Address: "admin@tide.example"}}
+	h.OK(h.op.PutCorp(t.Context(), c))
+	h.OK(h.op.PutAlarm(t.Context(), ledger.Alarm{Corp: corp, Cause: "unaccounted:seq-missing", Open: true, Since: h.at, Seen: h.at})) // fsck's: nothing here ends it
+	h.watched()
+	if n := h.mailed(); n != 1 {
+		t.Fatalf("it opens: asks for %d mails", n)
+	}
+	c.Settings.Control = "copies@tide.example"
+	_, err = h.op.ChangeCorp(t.Context(), c)
+	h.OK(err)
+	asks := func(when string, want int) {
+		t.Helper()
+		h.watched()
+		if n := len(h.Take("ReportQueue")); n != want {
+			t.Errorf("%s: asks for %d mails, want %d", when, n, want)
+		}
+	}
+	asks("the mailbox is entered", 1)
+	_, all := h.alarms()
+	for _, a := range all {
+		h.OK(h.op.ToldAlarm(t.Context(), a, a.Fingerprint(), map[string]ledger.Hearing{ledger.AddressID("admin@tide.example"): {Mail: h.told}, ledger.AddressID("copies@tide.example"): {Mail: h.told}}))
+	}
+	asks("it was told", 0)
+	mail := ledger.MailRow{Corp: corp, Day: h.told, Report: "R7", To: "copies@tide.example", At: h.at}
+	h.OK(h.op.PlanMail(t.Context(), mail))
+	h.OK(h.op.RefuseMail(t.Context(), mail, "mail-rejected", h.at, h.at))
+	asks("its mail was refused", 1)
+}

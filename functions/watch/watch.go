@@ -106,6 +106,7 @@ type facts struct {
 	suppressed []ledger.Suppression // of receivers that reports still go to
 
 	pending    int
+	unopened   int                  // items of pending batches
 	failing    map[report.Cause]int // items of pending batches that can't be opened, by why
 	oldest     time.Time            // when the oldest pending batch was pulled
 	batches    []ledger.BatchRow    // pending ones that are to be announced again
@@ -204,6 +205,7 @@ func (w *watcher) lookAtBatches(ctx context.Context, f *facts) error {
 		}
 		contiguous = false
 		f.pending++
+		f.unopened += b.Items
 		if cause, ok := failureOf(b); ok {
 			if f.failing == nil {
 				f.failing = map[report.Cause]int{}

@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -27,6 +30,16 @@ type Receiver struct {
 	Address  string `json:"address"`
 	Language string `json:"language"`          // "zh" or "en"
 	Reports  string `json:"reports,omitempty"` // at noon: see WithReports; "" is the defaults
+}
+
+// Alerted is who is told of alarms at once: the account admins, whatever they subscribe to, and the mailbox for copies.
+func (c Corp) Alerted() []Receiver {
+	to := slices.Clone(c.ReportTo)
+	mailbox := c.Settings.CopyTo()
+	if mailbox == "" || slices.ContainsFunc(to, func(t Receiver) bool { return strings.EqualFold(t.Address, mailbox) }) {
+		return to
+	}
+	return append(to, Receiver{Address: mailbox, Language: cmp.Or(c.Settings.Language, "zh")})
 }
 
 // PutCorp adds a company, or changes what it has but its app and the settings of its reports: those are SetApp's and ChangeCorp's.
