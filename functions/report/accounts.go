@@ -75,6 +75,38 @@ func (r *reporter) keptOfLeavers(ctx context.Context, day *today, rows []report.
 	return err
 }
 
+// asTheyWent tells of those who are there again what was known of them when they went: where they are now, and under which number, others may know.
+func (r *reporter) asTheyWent(ctx context.Context, day *today, p *people, rows []report.DeletedRow) error {
+	err := inParallel(len(rows), func(i int) error {
+		row := &rows[i]
+		if !row.Back {
+			return nil
+		}
+		history, err := r.ledger.EntryHistory(ctx, day.corp.ID, directory.KindMember, string(row.ID))
+		if err != nil {
+			return err
+		}
+		for _, e := range slices.Backward(history) {
+			m, err := directory.Parse[directory.Member](e.Fields)
+			if err != nil {
+				return err
+			}
+			if e.Gone || m.Status == directory.StatusLeft || !e.At.Before(row.When.By) {
+				continue
+			}
+			row.Person = report.Person{ID: row.ID, Name: m.Name, Departments: m.Departments, Places: departmentWords(m.Departments, p.names)}
+			row.Mobile, row.MobileKnown = m.Mobile, m.Mobile != "" || m.MobileReadable
+			row.Email, row.EmailKnown = m.Email, m.Email != "" || m.EmailReadable
+			return nil
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("members of corp %s who came back: %w", day.corp.ID, err)
+	}
+	return nil
+}
+
 // unfinished is who joined before the day and is not captured yet for want of something that people do: those who joined in the last days, and those on WeCom's list,
 // however long they are there, who never activated. Whom else to put on the list is the company's choice.
 func (r *reporter) unfinished(ctx context.Context, day *today, p *people, told []report.NewRow) ([]report.NewRow, error) {

@@ -48,17 +48,35 @@ func inParallel(n int, f func(i int) error) error {
 	return errors.Join(failures...)
 }
 
-// lastRead is when a corp's departments and members were last read to the end, and whether a later reading was not.
-func (r *reporter) lastRead(ctx context.Context, corp archive.CorpID) (at time.Time, failing bool, err error) {
+// reading is what of a corp's directory was read to its end, and when last.
+type reading struct {
+	snapshot time.Time // all departments and members; zero: never
+	failing  bool      // a later reading did not come to their end: who is there now is not known
+	list     time.Time // WeCom's list of users to archive; zero: not in the days that are looked back at
+	listless bool      // a later reading did not come to the end of that
+}
+
+// lastRead is what was last read of a corp's directory. It looks back until both are found, for the list no further than lateBack days.
+func (r *reporter) lastRead(ctx context.Context, corp archive.CorpID) (at reading, err error) {
+	oldest := r.now().AddDate(0, 0, -lateBack)
 	err = r.ledger.Snapshots(ctx, corp, func(s ledger.Snapshot) bool {
-		if !wasRead(s, directory.PartDepartments) || !wasRead(s, directory.PartMembers) {
-			failing = true
-			return true
+		if at.snapshot.IsZero() {
+			if wasRead(s, directory.PartDepartments) && wasRead(s, directory.PartMembers) {
+				at.snapshot = s.At
+			} else {
+				at.failing = true
+			}
 		}
-		at = s.At
-		return false
+		if at.list.IsZero() {
+			if wasRead(s, directory.PartDesignated) {
+				at.list = s.At
+			} else {
+				at.listless = true
+			}
+		}
+		return at.snapshot.IsZero() || at.list.IsZero() && s.At.After(oldest)
 	})
-	return at, failing, err
+	return at, err
 }
 
 // wasRead says whether a snapshot read a part to its end. Members without a licence are ones that WeCom will never show.
@@ -71,12 +89,12 @@ func wasRead(s ledger.Snapshot, part directory.Part) bool {
 // is not known, however still it was before.
 const readWithin = 3 * time.Hour
 
-// unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading failed or was hours ago, and
-// the given field where WeCom does not show it.
+// unread is what a report of the day can't tell because it could not be read: the directory, if its newest reading failed or was hours ago, or there was none; WeCom's
+// list of users to archive likewise, where the report is about that; and the given field where WeCom does not show it.
 func (p *people) unread(day *today, source report.Source, field directory.Field, readable func(*member) bool) []report.Unread {
-	var out []report.Unread
-	if p.failing || !p.snapshot.IsZero() && p.snapshot.Before(day.noon.Add(-readWithin)) {
-		out = append(out, report.Unread{Source: report.SourceDirectory, Since: p.snapshot})
+	out := p.stale(day)
+	if source == report.SourceDesignated {
+		out = append(out, p.staleList(day)...)
 	}
 	if readable == nil {
 		return out
@@ -91,6 +109,36 @@ func (p *people) unread(day *today, source report.Source, field directory.Field,
 		out = append(out, report.Unread{Source: source, Of: report.Crowds(blind), Openers: directory.Openers(field)})
 	}
 	return out
+}
+
+// stale is the directory, if its newest reading failed or was hours ago, or there was none.
+func (p *people) stale(day *today) []report.Unread {
+	if !p.failing && !p.snapshot.Before(day.noon.Add(-readWithin)) {
+		return nil
+	}
+	return []report.Unread{{Source: report.SourceDirectory, Since: p.snapshot}}
+}
+
+// staleList is WeCom's list of users to archive, if members are told to be on it, or not, by a reading that is older than that of the directory and hours old, or
+// that a later one failed to repeat.
+func (p *people) staleList(day *today) []report.Unread {
+	old := p.list.Before(day.noon.Add(-readWithin)) && p.list.Before(p.snapshot)
+	if !p.listless && !old || !slices.ContainsFunc(p.members, func(m member) bool { return m.here() && m.designatedKnown }) {
+		return nil
+	}
+	return []report.Unread{{Source: report.SourceDesignated, Since: p.list}}
+}
+
+// listBehind is staleList for a report whose rows say in passing what is captured: it is no news of its own.
+func (p *people) listBehind(day *today, rows int) []report.Unread {
+	if rows == 0 {
+		return nil
+	}
+	list := p.staleList(day)
+	for i := range list {
+		list[i].Known = true
+	}
+	return list
 }
 
 func mobileReadable(m *member) bool  { return m.mobileReadable }
@@ -153,6 +201,9 @@ func (r *reporter) deletedUsersFacts(ctx context.Context, day *today) (report.De
 	}
 	rows, p, err := r.changes(ctx, day, m, directory.Left, directory.Joined)
 	if err != nil {
+		return report.DeletedUsersFacts{}, err
+	}
+	if err := r.asTheyWent(ctx, day, p, rows.Deleted); err != nil {
 		return report.DeletedUsersFacts{}, err
 	}
 	if err := r.keptOfLeavers(ctx, day, rows.Deleted); err != nil {
@@ -293,6 +344,7 @@ func (r *reporter) missingMobileFacts(ctx context.Context, day *today) (report.M
 		f.Rows = append(f.Rows, row)
 	}
 	spans, err := r.archived(ctx, day, len(f.Rows), func(i int) archive.PartyID { return f.Rows[i].ID })
+	f.Unread = append(f.Unread, p.listBehind(day, len(f.Rows))...)
 	for i, s := range spans {
 		f.Rows[i].Archived = s.any()
 	}
@@ -320,6 +372,7 @@ func (r *reporter) missingEmailFacts(ctx context.Context, day *today) (report.Mi
 		row.Told = told(row.Archiving)
 		f.Rows = append(f.Rows, row)
 	}
+	f.Unread = append(f.Unread, p.listBehind(day, len(f.Rows))...)
 	f.Reported = m.keep()
 	spans, err := r.archived(ctx, day, len(f.Rows), func(i int) archive.PartyID { return f.Rows[i].ID })
 	for i, s := range spans {

@@ -21,9 +21,12 @@ const atOnce = 16
 func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.UserStatusFacts, error) {
 	c, noon := day.corp, day.noon
 	f := report.UserStatusFacts{Corp: report.Corp{ID: c.ID, Name: c.Name}, Marks: r.marks(c), Day: noon}
-	var err error
-	if f.Snapshot, _, err = r.lastRead(ctx, c.ID); err != nil {
+	p, err := r.people(ctx, day)
+	if err != nil {
 		return f, err
+	}
+	if f.Snapshot = p.snapshot; !f.Snapshot.IsZero() { // else it is said of everything
+		f.Unread = append(p.stale(day), p.staleList(day)...)
 	}
 	if f.Users, err = r.users(ctx, day); err != nil {
 		return f, err
@@ -215,9 +218,7 @@ func (r *reporter) capture(ctx context.Context, corp archive.CorpID, noon time.T
 	}
 	c.Messages, c.Media = clockOf(clocks.Messages), clockOf(clocks.Media)
 	// A report that is made late must not promise more than was left at its noon.
-	if latest := noon.Add(r.windows.Messages); c.Messages.State == report.ClockRunning && c.Messages.Ends.After(latest) {
-		c.Messages.Ends = latest
-	}
+	r.asOf(noon, &c.Messages, &c.Media)
 	return c, nil
 }
 

@@ -97,8 +97,7 @@ func (r *reporter) readPeople(ctx context.Context, corp archive.CorpID, c *compa
 // people is what reports about single users need of a company, beside what happened to these.
 type people struct {
 	*company
-	snapshot time.Time // when all its departments and members were last read; zero: never
-	failing  bool      // the newest reading, after that, did not come to its end: who is there now is not known
+	reading
 }
 
 func (r *reporter) people(ctx context.Context, day *today) (*people, error) {
@@ -107,7 +106,7 @@ func (r *reporter) people(ctx context.Context, day *today) (*people, error) {
 		return nil, err
 	}
 	p := &people{company: c}
-	p.snapshot, p.failing, err = r.lastRead(ctx, day.corp.ID)
+	p.reading, err = r.lastRead(ctx, day.corp.ID)
 	return p, err
 }
 

@@ -122,7 +122,7 @@ func TestAReportWhoseSourceCouldNotBeReadSaysSoThoughItIsSilentWithoutNews(t *te
 		says  map[report.Kind][]string
 	}{
 		"the directory": {nil, []string{"consent", "messages"}, map[report.Kind][]string{
-			report.UserStatus:    {"Directory as of 2032-02-10 10:00"},
+			report.UserStatus:    {"Directory as of 2032-02-10 10:00", "Not read: WeCom's directory, since 2032-02-10 10:00", "who is there, and who is captured"},
 			report.MissingMobile: {"Not read: WeCom's directory, since 2032-02-10 10:00", "whose number was lost, or is back, since then"},
 			report.NumberChange:  {"Not read: WeCom's directory", "whose number changed since then"},
 			report.DeletedUsers:  {"Not read: WeCom's directory", "who left since then"},
@@ -151,6 +151,10 @@ func TestAReportWhoseSourceCouldNotBeReadSaysSoThoughItIsSilentWithoutNews(t *te
 		}, []string{"directory", "messages"}, map[report.Kind][]string{
 			report.GroupsBreach: {"errcode 60020"},
 			report.Coverage:     {"Not read: who agreed to archiving, since 2032-02-10 10:00", "(WeCom answered 60020)", "who agreed and who did not"},
+		}},
+		"who agreed, which nobody asked": {nil, []string{"directory", "messages"}, map[report.Kind][]string{
+			report.GroupsBreach: {"it was not asked about all of them again"},
+			report.Coverage:     {"Not read: who agreed to archiving, since 2032-02-10 10:00"},
 		}},
 		"messages": {nil, []string{"directory", "consent"}, map[report.Kind][]string{
 			report.Coverage: {"Not read: WeCom's messages, since 2032-02-10 11:59", "that nothing was handed out does not mean that there was nothing"},

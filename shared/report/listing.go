@@ -113,11 +113,7 @@ func (x listing[R]) letter(counts []Count) letter {
 	}
 	lt.Lead = append(lt.Lead, x.lead...)
 	if len(x.unread) > 0 {
-		sec := section{Heading: l.say("What could not be read", "未能读取的内容"), Alarm: true}
-		for _, u := range x.unread {
-			sec.Paras = append(sec.Paras, v.unread(u, x.kind))
-		}
-		lt.Sections = append(lt.Sections, sec)
+		lt.Sections = append(lt.Sections, v.unreadSection(x.unread, x.kind))
 	}
 	if len(x.rows) == 0 {
 		quiet := x.quiet

@@ -352,6 +352,7 @@ type Unread struct {
 	Of      []Crowd            `json:"of,omitempty"`   // whom it concerns; nil: everybody
 	Openers []directory.Opener `json:"openers,omitempty"`
 	Known   bool               `json:"known,omitempty"` // the report before this one told the same: no news, but said whenever there is a mail
+	Was     []Crowd            `json:"was,omitempty"`   // whom it concerned in the report before this one, if not the same: in a part of the company it may be the same
 }
 
 // Knowing is what could not be read, where a report before could not read before: that WeCom hides a field of as many users of the same departments as then is
@@ -359,13 +360,20 @@ type Unread struct {
 func Knowing(now, before []Unread) []Unread {
 	now = slices.Clone(now)
 	for i, u := range now {
-		now[i].Known = u.Of != nil && slices.ContainsFunc(before, func(b Unread) bool {
-			return b.Source == u.Source && slices.Equal(b.Openers, u.Openers) && slices.EqualFunc(b.Of, u.Of, func(x, y Crowd) bool {
-				return x.N == y.N && slices.Equal(x.Departments, y.Departments)
-			})
-		})
+		now[i].Was = nil
+		was := slices.IndexFunc(before, func(b Unread) bool { return b.Of != nil && b.Source == u.Source && slices.Equal(b.Openers, u.Openers) })
+		if u.Of == nil || was < 0 {
+			continue
+		}
+		if now[i].Known = sameCrowds(u.Of, before[was].Of); !now[i].Known {
+			now[i].Was = before[was].Of
+		}
 	}
 	return now
+}
+
+func sameCrowds(a, b []Crowd) bool {
+	return slices.EqualFunc(a, b, func(x, y Crowd) bool { return x.N == y.N && slices.Equal(x.Departments, y.Departments) })
 }
 
 // fresh says whether anything that could not be read is news.
@@ -403,18 +411,33 @@ func unreadWithin(all []Unread, holds func([]int) bool) []Unread {
 			out = append(out, u)
 			continue
 		}
-		var of []Crowd
+		var of, was []Crowd
 		for _, c := range u.Of {
 			if holds(c.Departments) {
 				of = append(of, c)
 			}
 		}
+		for _, c := range u.Was {
+			if holds(c.Departments) {
+				was = append(was, c)
+			}
+		}
 		if len(of) > 0 {
-			u.Of = of
+			u.Known = u.Known || sameCrowds(of, was)
+			u.Of, u.Was = of, was
 			out = append(out, u)
 		}
 	}
 	return out
+}
+
+// unreadSection is what could not be read, in a mail.
+func (v View) unreadSection(all []Unread, k Kind) section {
+	sec := section{Heading: v.Language.say("What could not be read", "未能读取的内容"), Alarm: true}
+	for _, u := range all {
+		sec.Paras = append(sec.Paras, v.unread(u, k))
+	}
+	return sec
 }
 
 // unread says what could not be read and what a report therefore does not know.
@@ -444,7 +467,11 @@ func (v View) unread(u Unread, k Kind) string {
 		s += l.sayf(" (WeCom answered %d)", "（企业微信应答 %d）", u.Code)
 	}
 	s += l.say(". ", "。")
-	if lack := lacking(u.Source, k).in(l); lack != "" {
+	lack := lacking(u.Source, k)
+	if u.Source == SourceDirectory && u.Since.IsZero() {
+		lack = both{"who is there, and what happened to whom", "有哪些成员及其变化"} // since then is since never
+	}
+	if lack := lack.in(l); lack != "" {
 		s += l.sayf("Therefore not known: %s.", "因此未知：%s。", lack)
 	}
 	if len(u.Openers) > 0 {

@@ -106,7 +106,9 @@ func (s *Summary) sum(o Summary) {
 }
 
 // Quiet says that there is nothing to tell: the directory could be read and shows nobody.
-func (f UserStatusFacts) Quiet() bool { return !f.Snapshot.IsZero() && len(f.Users) == 0 }
+func (f UserStatusFacts) Quiet() bool {
+	return !f.Snapshot.IsZero() && len(f.Users)+len(f.Unread) == 0
+}
 
 // CheckAddress is a mail address in the form in which it is kept and compared, its domain in lower case, or what is wrong with it. Errors never repeat
 // the address.

@@ -19,6 +19,7 @@ type UserStatusFacts struct {
 
 	Snapshot time.Time // when the directory was read; zero: it never could be, and Users is empty or made of ids alone
 	Users    []User    // one row each, in any order; those who left since the day before may be among them
+	Unread   []Unread  `json:",omitempty"` // what could not be read of late: the rows tell what was known before. Of fields that WeCom does not show the rows themselves tell
 	Delivery bool      // delivery to mailboxes is set up
 
 	Before    *Summary  // the summary of the day before; nil: there is none
@@ -139,6 +140,9 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	if hidden := hiddenFields(f.Users, l); hidden != "" {
 		lt.Lead = append(lt.Lead, hidden)
 	}
+	if len(f.Unread) > 0 {
+		lt.Sections = append(lt.Sections, v.unreadSection(f.Unread, UserStatus))
+	}
 	lt.Sections = append(lt.Sections, summarySection(f, v, s, l.say("Summary", "概要"), lines()[:userLines]))
 	stages := summarySection(f, v, s, l.say("Onboarding: the stage each member is in", "入职进度：每位成员所处阶段"), lines()[userLines:])
 	if !f.Delivery {
@@ -168,12 +172,15 @@ func (f UserStatusFacts) state(s Summary, l Language) string {
 	switch {
 	case f.Snapshot.IsZero():
 		words = append(words, l.say("directory not read", "未能读取通讯录"))
-	case s.Wrong.N == 0 && s.SignedUp.Unknown+s.Activated.Unknown+s.LostMobile.Unknown+s.Wrong.Unknown > 0:
+	case s.Wrong.N == 0 && s.SignedUp.Unknown+s.Activated.Unknown+s.LostMobile.Unknown+s.Wrong.Unknown+len(f.Unread) > 0:
 		words = append(words, l.say("nothing wrong as far as is known", "就已知数据无问题"))
 	case s.Wrong.N == 0:
 		words = append(words, l.say("nothing wrong", "无问题"))
 	default:
 		words = append(words, l.sayf("something wrong with %s", "存在问题 %s", s.Wrong.text(l)))
+	}
+	if len(f.Unread) > 0 {
+		words = append(words, l.say("not all could be read", "部分内容未能读取"))
 	}
 	return l.join(words)
 }

@@ -398,6 +398,17 @@ func TestTheSubjectPretendsNothing(t *testing.T) {
 	if s := subject(); !strings.Contains(s, ": NOT ALL ACCOUNTED FOR, ") {
 		t.Errorf("a message is missing: %q", s)
 	}
+	f.Capture, f.Users[0].DesignatedKnown = nil, true
+	f.Unread = []Unread{{Source: SourceDirectory, Since: ago(50 * time.Hour)}, {Source: SourceDesignated, Since: ago(30 * time.Hour)}}
+	if s := subject(); !strings.HasSuffix(s, ": nothing wrong as far as is known, not all could be read") {
+		t.Errorf("the directory was not read for days: %q", s)
+	}
+	m := userStatus(t, f.Within(holding(1)), View{Language: English})
+	for _, text := range []string{m.Text, string(m.Attachments[0].Body)} {
+		if !strings.Contains(text, "since 2026-03-16 10:00 UTC. Therefore not known: who is there, and who is captured.") || !strings.Contains(text, "since 2026-03-17 06:00 UTC. Therefore not known: whose messages are captured.") {
+			t.Errorf("it does not say what was not read:\n%s", text)
+		}
+	}
 	f.Snapshot = time.Time{}
 	if s := subject(); strings.Contains(s, "nothing") {
 		t.Errorf("the directory was never read: %q", s)

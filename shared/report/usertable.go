@@ -6,8 +6,12 @@ import "strconv"
 func userSheet(f UserStatusFacts, v View, s Summary) sheet {
 	l := v.Language
 	lt := userLetter(f, v, s, nil)
+	lead := append(v.first(), lt.Lead...)
+	for _, u := range f.Unread {
+		lead = append(lead, v.unread(u, UserStatus))
+	}
 	sh := sheet{
-		lang: l, title: lt.Title, company: lt.Company, subject: lt.Subject, banners: lt.Banners, lead: append(v.first(), lt.Lead...), guide: v.guide("user-status"), noun: nounUsers,
+		lang: l, title: lt.Title, company: lt.Company, subject: lt.Subject, banners: lt.Banners, lead: lead, guide: v.guide("user-status"), noun: nounUsers,
 		columns: []column{
 			{head: l.say("Name", "姓名"), width: 120, free: true},
 			{head: l.say("Userid", "账号 (userid)"), width: 110, free: true},
