@@ -30,7 +30,8 @@ var promises = []promise{
 		"shared/report.TestAMessageInWeComHoldsTheStepsAndFitsWhateverTheNames", "shared/report.TestWhetherTheLastMessageArrivedIsSaidOfTheNext",
 		"functions/report.TestWhomNoMailReachesIsToldInWeComWhereTheCompanyHasAnApp", "functions/report.TestTheNextDaysListSaysWhetherTheLastMessageArrived",
 		"functions/tell.TestAUserIsToldOnceHoweverOftenTheJobComes", "functions/tell.TestALostAnswerIsSettledByARepetitionThatWeComShowsOnce",
-		"functions/tell.TestWhomTheAppMayNotWriteToIsRefusedWithTheReason",
+		"functions/tell.TestWhomTheAppMayNotWriteToIsRefusedWithTheReason", "functions/tell.TestAJobThatComesDaysLateShowsNothingAndLeavesTheMessageToBeGivenUp",
+		"functions/report.TestAMessageInWeComThatIsNotSentForDaysIsGivenUpAloudAndItsJobNeverSentAgain",
 		"shared/report.TestLostMobileComesEachDayUntilItIsBack", "shared/report.TestNoticesGoToThoseWhoCanBeTold", "shared/report.TestWhoCanBeTold",
 		"functions/report.TestUsersConcernedAreToldBesideTheReceiversAndADayWithoutNewsIsSilent"}},
 	{"T6", "receivers see who lost a number, since when, the last one masked, and whether the user was told", []string{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -69,38 +68,4 @@ func (r *reporter) reached(ctx context.Context, day *today) (func(archive.PartyI
 		}
 		return report.ToldByApp
 	}, err
-}
-
-// sweepTellings is sweep for messages in WeCom.
-func (r *reporter) sweepTellings(ctx context.Context, corp archive.CorpID) error {
-	now, real := r.now(), r.real()
-	oldest := now.AddDate(0, 0, -lateDays-1).UTC().Format(time.DateOnly)
-	var lost []ledger.Telling
-	err := r.ledger.Tellings(ctx, corp, func(t ledger.Telling) bool {
-		if t.Day < oldest {
-			return false
-		}
-		if _, due := again(asMail(t), now, real); due {
-			lost = append(lost, t)
-		}
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	if len(lost) > 0 {
-		r.log.InfoContext(ctx, "messages in WeCom wait", slog.String("corp", string(corp)), slog.Int("tellings", len(lost)))
-	}
-	return inParallel(len(lost), func(i int) error {
-		if err := r.sendTellings(ctx, lost[i:i+1]); err != nil {
-			return err
-		}
-		nudges, _ := again(asMail(lost[i]), now, real)
-		return r.ledger.NoteTellingNudge(ctx, lost[i], nudges, now)
-	})
-}
-
-// asMail is what again asks of a mail.
-func asMail(t ledger.Telling) ledger.MailRow {
-	return ledger.MailRow{State: t.State, At: t.At, Owner: t.Owner, Until: t.Until, Nudges: t.Nudges, Nudged: t.Nudged, NudgedOwner: t.NudgedOwner}
 }

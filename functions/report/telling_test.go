@@ -105,11 +105,16 @@ func TestTheNextDaysListSaysWhetherTheLastMessageArrived(t *testing.T) {
 		{ledger.TellRefused, ledger.TellUnlicensed, "could not be told: the member has no licence"},
 		{ledger.Told, "", "told in WeCom"},
 		{"", "", "could not be told: the last message in WeCom still waits"},
+		{ledger.MailGivenUp, "", "could not be told: the last message in WeCom could not be sent for days and was given up"},
 	} {
 		d := newDesk(t)
 		c := d.unreached("wwagain", 1000007)
 		d.OK(d.due(t.Context()))
-		if x.state != "" {
+		switch x.state {
+		case "":
+		case ledger.MailGivenUp:
+			d.OK(d.operator.GiveUpTelling(t.Context(), d.tellings(c.ID, "2032-02-10")["ana"], d.real, d.at))
+		default:
 			row, err := d.operator.ClaimTelling(t.Context(), d.tellings(c.ID, "2032-02-10")["ana"], "o", 1000007, d.real, d.real.Add(time.Minute), time.Hour)
 			d.OK(err)
 			d.OK(d.operator.SettleTelling(t.Context(), row, x.state, "", x.reason, d.at))

@@ -32,7 +32,7 @@ const (
 // the message stays "sending", and the next attempt repeats the same bytes: within its window WeCom shows them once, so that the repetition settles it. Which
 // way the rest falls: once that window is over the message is sent anew, for one that comes twice is better than one that never comes. It says so in its last
 // line, and is counted in its row and in a metric. What WeCom refuses for the member is final for the day; what it refuses for the app, its secret or our
-// address waits.
+// address waits, for days at most: then report gives it up, and a job that comes later sends nothing.
 type teller struct {
 	ledger *ledger.Ledger
 	vault  *secrets.Store
@@ -58,6 +58,11 @@ func (p *teller) tell(ctx context.Context, job queue.TellJob) error {
 		return err
 	}
 	if t.Settled() {
+		return nil
+	}
+	if t.Day < ledger.OldestSent(p.now()) {
+		// A job that was held up for days: report gives the message up, aloud.
+		p.log.WarnContext(ctx, "message in WeCom is too old to be sent", slog.String("corp", string(t.Corp)), slog.String("telling", t.Key()))
 		return nil
 	}
 	c, err := p.ledger.Corp(ctx, job.Corp)

@@ -103,7 +103,7 @@ func (d *desk) secret(value string) {
 func (d *desk) plan(to archive.PartyID) ledger.Telling {
 	d.Helper()
 	d.n++
-	t := ledger.Telling{Corp: corp, Day: fmt.Sprintf("2032-02-%02d", d.n), Report: "R2", To: to, Text: fmt.Sprintf("请补手机号 %d", d.n), At: d.clock()}
+	t := ledger.Telling{Corp: corp, Day: d.clock().AddDate(0, 0, d.n).Format(time.DateOnly), Report: "R2", To: to, Text: fmt.Sprintf("请补手机号 %d", d.n), At: d.clock()}
 	d.OK(d.operator.PlanTelling(d.Context(), t))
 	return t
 }
@@ -392,5 +392,27 @@ func TestDoctorIsToldHowWeComTakesTheApp(t *testing.T) {
 	}
 	if _, err := d.call(t.Context(), []byte(`{}`)); err == nil {
 		t.Error("called for nothing")
+	}
+}
+
+// T5: a message of last week is taken for today's.
+func TestAJobThatComesDaysLateShowsNothingAndLeavesTheMessageToBeGivenUp(t *testing.T) {
+	d := newDesk(t)
+	fresh, old := d.plan("Lin.Yu"), d.plan("Lin.Yu")
+	for m, day := range map[*ledger.Telling]int{&fresh: -4, &old: -5} {
+		m.Day = d.clock().UTC().AddDate(0, 0, day).Format(time.DateOnly)
+		d.OK(d.operator.PlanTelling(t.Context(), *m))
+		d.OK(d.does(*m))
+	}
+	if len(d.shown(fresh)) != 1 || d.row(fresh).State != ledger.Told {
+		t.Errorf("of four days ago: %q, %+v", d.shown(fresh), d.row(fresh))
+	}
+	if row := d.row(old); len(d.shown(old)) != 0 || row.State != ledger.MailPlanned || row.Attempt != 0 {
+		t.Errorf("of five days ago: %q, %+v", d.shown(old), row)
+	}
+	d.OK(d.operator.GiveUpTelling(t.Context(), d.row(old), d.clock(), d.clock()))
+	d.OK(d.does(old))
+	if got := d.shown(old); len(got) != 0 {
+		t.Errorf("given up, and shown: %q", got)
 	}
 }

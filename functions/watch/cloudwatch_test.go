@@ -105,7 +105,7 @@ var alarmFaults = map[string]struct {
 	}, (*house).well, 1, []string{"UnaccountedAlarm"}},
 	"a mail stays unsent": {func(h *house) { h.letter("late", 0, ""); h.at = h.at.Add(30 * time.Minute) }, (*house).well, 1, []string{"MailsLateAlarm"}},
 	"a mail is not sent for a week": {func(h *house) {
-		h.OK(h.op.SetSwept(h.Context(), corp, h.at.AddDate(0, 0, -4).Format(time.DateOnly)))
+		h.OK(h.op.SetSwept(h.Context(), corp, ledger.SweepMails, h.at.AddDate(0, 0, -4).Format(time.DateOnly)))
 		h.letter("week", 0, "")
 		h.at = h.at.AddDate(0, 0, 7)
 	}, (*house).well, 1, []string{"MailsLateAlarm"}},
@@ -156,9 +156,27 @@ var alarmFaults = map[string]struct {
 	"a mail is refused":          {func(h *house) { h.letter("refused", 1, ledger.MailRefused) }, (*house).well, 1, []string{"MailsRefusedAlarm"}},
 	"a mail may have gone twice": {func(h *house) { h.letter("twice", 2, ledger.MailSent) }, (*house).well, 1, []string{"PossibleDoublesAlarm"}},
 	"a message in WeCom waits":   {func(h *house) { h.telling(0); h.at = h.at.Add(40 * time.Minute) }, (*house).well, 1, []string{"MailsLateAlarm"}},
-	"one may have gone twice":    {func(h *house) { h.telling(1) }, (*house).well, 1, []string{"PossibleDoublesAlarm"}},
-	"a mail waits for its turn":  {func(h *house) { h.letter("soon", 0, ""); h.at = h.at.Add(10 * time.Minute) }, (*house).well, 2, nil},
-	"a little is set aside":      {func(h *house) { h.finish(h.batch(9), 1, "library-crash") }, (*house).well, 3, nil},
+	"a message in WeCom is not sent for a week": {func(h *house) {
+		h.OK(h.op.SetSwept(h.Context(), corp, ledger.SweepTellings, h.at.AddDate(0, 0, -4).Format(time.DateOnly)))
+		h.telling(0)
+		h.at = h.at.AddDate(0, 0, 7)
+	}, (*house).well, 1, []string{"MailsLateAlarm"}},
+	"a message in WeCom was given up": {func(h *house) {
+		h.telling(0)
+		h.at = h.at.AddDate(0, 0, 7)
+		h.givesUpTellings()
+	}, (*house).well, 3, []string{"MailsLateAlarm"}},
+	"a message in WeCom that was given up is settled": {func(h *house) {
+		h.telling(0)
+		h.at = h.at.AddDate(0, 0, 7)
+		h.givesUpTellings()
+		all, err := h.op.GivenUps(h.Context(), corp)
+		h.OK(err)
+		h.OK(h.op.SettleGivenUp(h.Context(), all[0], h.at))
+	}, (*house).well, 1, nil},
+	"one may have gone twice":   {func(h *house) { h.telling(1) }, (*house).well, 1, []string{"PossibleDoublesAlarm"}},
+	"a mail waits for its turn": {func(h *house) { h.letter("soon", 0, ""); h.at = h.at.Add(10 * time.Minute) }, (*house).well, 2, nil},
+	"a little is set aside":     {func(h *house) { h.finish(h.batch(9), 1, "library-crash") }, (*house).well, 3, nil},
 	"WeCom limits for a few moments": {nil, func(h *house) {
 		h.polled(ledger.Poll{CaughtUp: h.at, LastWhole: h.at, Trouble: &ledger.Trouble{Cause: "rate-limited", Code: 45009, Since: h.at}})
 	}, 3, nil},
@@ -182,6 +200,14 @@ func (h *house) telling(doubles int) {
 		h.OK(err)
 	}
 	h.OK(h.op.SettleTelling(ctx, t, ledger.Told, "m", "", h.at))
+}
+
+func (h *house) givesUpTellings() {
+	h.Helper()
+	h.OK(h.op.Tellings(h.Context(), corp, func(t ledger.Telling) bool {
+		h.OK(h.op.GiveUpTelling(h.Context(), t, h.at, h.at))
+		return true
+	}))
 }
 
 // made keeps that reports of the day are made.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/receivers"
 	"github.com/wecomvault/wecomvault/shared/report"
@@ -17,13 +18,10 @@ const lateAfter = 30 * time.Minute
 // noonHour is when a day's report becomes due, in UTC.
 const noonHour = 12
 
-// mailDays is how far back mails are looked at: older ones that are not sent are among those given up, which have a list of their own.
-const mailDays = 4
-
 // letters is what is known of a corp's mails, and of its messages in WeCom.
 type letters struct {
 	late    int // due for more than half an hour, and not with SES or WeCom; those given up among them
-	givenUp int // given up unsent, until an operator has settled them
+	givenUp int // given up unsent, until an operator has settled them: mails and messages in WeCom
 	refused int // mails that SES refused for good, of the last day
 	doubles int // that may have been sent twice, of the last day
 	dead    int // receivers that get none any more: bounced, or complained
@@ -33,19 +31,15 @@ type letters struct {
 }
 
 func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
-	oldest := f.now.AddDate(0, 0, -mailDays).UTC().Format(time.DateOnly)
+	oldest := ledger.OldestSent(f.now) // older ones that are not sent are among those given up, which have a list of their own
 	f.letters.unheard, f.letters.mailed = map[string]bool{}, map[string]bool{}
 	givenUp, err := w.lookAtGivenUp(ctx, f)
 	if err != nil {
 		return err
 	}
-	// What report has not given up yet is still late, however old it is.
-	swept, err := w.ledger.Swept(ctx, f.corp.ID)
+	swept, err := w.swept(ctx, f.corp.ID, ledger.SweepMails, oldest)
 	if err != nil {
 		return err
-	}
-	if swept == "" || swept > oldest {
-		swept = oldest
 	}
 	err = w.ledger.Mails(ctx, f.corp.ID, func(m ledger.MailRow) bool {
 		switch {
@@ -79,7 +73,7 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 		return true
 	})
 	if err == nil && f.corp.App != 0 {
-		err = w.lookAtTellings(ctx, f, oldest)
+		err = w.lookAtTellings(ctx, f, oldest, givenUp)
 	}
 	if err != nil || len(f.corp.ReportTo) == 0 {
 		return err
@@ -102,7 +96,16 @@ func (w *watcher) lookAtMails(ctx context.Context, f *facts) error {
 	return err
 }
 
-// lookAtGivenUp counts the mails that were given up, by key, and says of which alerts: their receivers may not have heard of them.
+// swept is from which day on it is looked: what report has not given up yet is still late, however old it is.
+func (w *watcher) swept(ctx context.Context, corp archive.CorpID, of ledger.Sweep, oldest string) (string, error) {
+	swept, err := w.ledger.Swept(ctx, corp, of)
+	if swept == "" || swept > oldest {
+		swept = oldest
+	}
+	return swept, err
+}
+
+// lookAtGivenUp counts what was given up, by key, and says of which alerts: their receivers may not have heard of them.
 func (w *watcher) lookAtGivenUp(ctx context.Context, f *facts) (map[string]bool, error) {
 	all, err := w.ledger.GivenUps(ctx, f.corp.ID)
 	if err != nil {
@@ -128,13 +131,18 @@ func (w *watcher) lookAtGivenUp(ctx context.Context, f *facts) (map[string]bool,
 }
 
 // lookAtTellings counts messages in WeCom among the mails. One that WeCom refused for its receiver is no alarm: the next noon's report says so.
-func (w *watcher) lookAtTellings(ctx context.Context, f *facts, oldest string) error {
+func (w *watcher) lookAtTellings(ctx context.Context, f *facts, oldest string, givenUp map[string]bool) error {
+	swept, err := w.swept(ctx, f.corp.ID, ledger.SweepTellings, oldest)
+	if err != nil {
+		return err
+	}
 	return w.ledger.Tellings(ctx, f.corp.ID, func(t ledger.Telling) bool {
 		switch {
-		case t.Day < oldest:
+		case t.Day < swept:
 			return false
+		case givenUp[t.GivenUp().Key()]:
 		case !t.Settled():
-			if f.now.Sub(dueAt(ledger.MailRow{Day: t.Day, At: t.At})) > lateAfter {
+			if t.Day < oldest || f.now.Sub(dueAt(ledger.MailRow{Day: t.Day, At: t.At})) > lateAfter {
 				f.letters.late++
 			}
 		case t.Doubles > 0 && f.now.Sub(t.At) < lastDay:

@@ -9,7 +9,8 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 )
 
-// receiversUnsent lists the mails that were given up, or settles one or all of those listed. It shows whole addresses, so that it is audited first.
+// receiversUnsent lists the mails and messages in WeCom that were given up, or settles one or all of those listed. It shows whole addresses, so that it is audited
+// first. A message in WeCom can only be acknowledged: the user is told anew at each noon, by a message of that day.
 func receiversUnsent(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers unsent")
 	send, acknowledge := f.String("send", "", ""), f.String("acknowledge", "", "")
@@ -37,16 +38,20 @@ func receiversUnsent(ctx context.Context, p *program, args []string) error {
 	if settle == nil {
 		enc := json.NewEncoder(p.out)
 		for _, g := range all {
-			err := enc.Encode(map[string]any{"mail": g.Key(), "day": g.Day, "report": g.Report, "to": g.To, "reason": g.Reason, "given_up": rfc3339(g.At), "to_be_sent": !g.Again.IsZero()})
+			err := enc.Encode(map[string]any{"mail": g.Key(), "in_wecom": g.InWeCom, "day": g.Day, "report": g.Report, "to": g.To, "reason": g.Reason, "given_up": rfc3339(g.At), "to_be_sent": !g.Again.IsZero()})
 			if err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	n := 0
+	n, left := 0, 0
 	for _, g := range all {
 		if which != "all" && which != g.Key() {
+			continue
+		}
+		if *send != "" && g.InWeCom {
+			left++
 			continue
 		}
 		if err := settle(ctx, g); err != nil {
@@ -54,9 +59,17 @@ func receiversUnsent(ctx context.Context, p *program, args []string) error {
 		}
 		n++
 	}
+	if left > 0 {
+		if n == 0 {
+			return fmt.Errorf("a message in WeCom is not sent days later: the next noon tells the user anew, if the number is still missing. Say -acknowledge %s", which)
+		}
+		if _, err := fmt.Fprintf(p.out, "messages in WeCom that stay listed, since they are not sent days later: %d; acknowledge them\n", left); err != nil {
+			return err
+		}
+	}
 	switch {
 	case n == 0:
-		return fmt.Errorf("no such mail of corp %s is given up: vaultctl receivers unsent -corp %s lists those that are", c.ID, c.ID)
+		return fmt.Errorf("no such mail or message in WeCom of corp %s is given up: vaultctl receivers unsent -corp %s lists those that are", c.ID, c.ID)
 	case *send != "":
 		_, err = fmt.Fprintf(p.out, "%d to be sent within about ten minutes, and listed until they are\n", n)
 	default:
@@ -65,8 +78,11 @@ func receiversUnsent(ctx context.Context, p *program, args []string) error {
 	return err
 }
 
-// acknowledge settles a mail that was given up. One that was to be sent still, and is not, is given up again: else nobody would know of it.
+// acknowledge settles what was given up. A mail that was to be sent still, and is not, is given up again: else nobody would know of it.
 func (p *program) acknowledge(ctx context.Context, g ledger.GivenUp) error {
+	if g.InWeCom {
+		return p.ledger.SettleGivenUp(ctx, g, clock.Now())
+	}
 	m, err := p.ledger.Mail(ctx, g.Corp, g.Key())
 	if err != nil {
 		return err

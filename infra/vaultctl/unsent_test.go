@@ -44,3 +44,31 @@ func TestAMailThatWasGivenUpIsSentStillOrAcknowledged(t *testing.T) {
 	state(ledger.MailGivenUp)
 	listed("")
 }
+
+func TestAMessageInWeComThatWasGivenUpIsAcknowledgedAndNeverSentStill(t *testing.T) {
+	s := newShell(t)
+	m := ledger.MailRow{Corp: tide, Day: "2031-05-07", Report: "R2", To: "lin@tide.example", Object: "o", Version: "v", At: noon}
+	s.OK(s.ledger.PlanMail(t.Context(), m))
+	s.OK(s.ledger.GiveUpMail(t.Context(), m, noon, noon))
+	told := ledger.Telling{Corp: tide, Day: "2031-05-07", Report: "R2", To: "lin", Text: "t", At: noon}
+	s.OK(s.ledger.PlanTelling(t.Context(), told))
+	s.OK(s.ledger.GiveUpTelling(t.Context(), told, noon, noon))
+	const key = "2031-05-07#R2#wecom#lin"
+	text, err := s.do("unsent")
+	if err != nil || !strings.Contains(text, `"in_wecom":true,"mail":"`+key+`","reason":"not-sent-in-time","report":"R2","to":"lin"`) || strings.Count(text, "\n") != 2 {
+		t.Errorf("listed: %q: %v", text, err)
+	}
+	if _, err := s.do("unsent", "-send", key); err == nil || !strings.Contains(err.Error(), "-acknowledge "+key) {
+		t.Errorf("it is to be sent still: %v", err)
+	}
+	if text, err := s.do("unsent", "-send", "all"); err != nil || !strings.Contains(text, "not sent days later: 1; acknowledge") || !strings.Contains(text, "1 to be sent within") {
+		t.Errorf("all are to be sent still: %q: %v", text, err)
+	}
+	_, err = s.do("unsent", "-acknowledge", key)
+	s.OK(err)
+	row, err := s.ledger.TellingOf(t.Context(), tide, told.Key())
+	s.OK(err)
+	if text, err := s.do("unsent"); err != nil || strings.Contains(text, key) || !strings.Contains(text, m.Key()) || row.State != ledger.MailGivenUp {
+		t.Errorf("acknowledged: %q, %+v: %v", text, row, err)
+	}
+}

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,5 +92,87 @@ func TestAMailThatIsGivenUpStandsUntilItIsSettled(t *testing.T) {
 	}
 	if err := b.SettleGivenUp(ctx, ledger.GivenUp{Corp: corp, Day: "2031-05-07", Report: "R1", To: "nobody@tide.example"}, later); !errors.Is(err, ledger.ErrAbsent) {
 		t.Errorf("what was never given up is settled: %v", err)
+	}
+}
+
+func TestATellingThatIsGivenUpStandsUntilItIsSettledAndIsNeverSentAgain(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	later := noon.Add(100 * time.Hour)
+	stand := func(want ...string) (last ledger.GivenUp) {
+		t.Helper()
+		all, err := b.GivenUps(ctx, corp)
+		b.OK(err)
+		var got []string
+		for _, g := range all {
+			last, got = g, append(got, g.Key()+" "+g.Reason)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("given up: %q, want %q", got, want)
+		}
+		return last
+	}
+	b.OK(b.PlanTelling(ctx, telling))
+	b.OK(b.WaitTelling(ctx, b.claim("one", noon), ledger.TellAddress))
+	was := b.telling()
+	b.loseAnswer("UpdateItem")
+	for range 2 { // two sweeps at once
+		b.OK(b.GiveUpTelling(ctx, was, later, later))
+	}
+	b.Fault(nil)
+	if got := b.telling(); got.State != ledger.MailGivenUp || !got.Settled() || got.Reason != "not-sent-in-time: untrusted-address" || !got.At.Equal(later) {
+		t.Errorf("given up: %+v", got)
+	}
+	g := stand("2031-05-07#R2#wecom#lin not-sent-in-time: untrusted-address")
+	if !g.InWeCom || g.To != "lin" || g.Day != telling.Day || !g.At.Equal(later) || g.Doubtful() || g.Key() == telling.Key() {
+		t.Errorf("stands as %+v", g)
+	}
+	if _, err := b.ClaimTelling(ctx, telling, "two", 7, later, later.Add(time.Minute), window); !errors.Is(err, ledger.ErrLost) {
+		t.Errorf("a telling that was given up is claimed: %v", err)
+	}
+	if err := b.ReopenMail(ctx, g, later); !errors.Is(err, ledger.ErrLost) || b.telling().State != ledger.MailGivenUp {
+		t.Errorf("it is planned again: %v", err)
+	}
+	b.OK(b.PlanTelling(ctx, telling)) // a run that is made late
+	for range 2 {
+		b.OK(b.SettleGivenUp(ctx, g, later))
+	}
+	stand()
+	if got := b.telling(); got.State != ledger.MailGivenUp {
+		t.Errorf("settled: %+v", got)
+	}
+}
+
+func TestATellingThatIsBeingSentIsNotGivenUpAndOneThatMayHaveBeenShownSaysSo(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	b.OK(b.PlanTelling(ctx, telling))
+	planned, one := b.telling(), b.claim("one", noon)
+	for name, was := range map[string]ledger.Telling{"as it was read before": planned, "as it is": b.telling()} {
+		if err := b.GiveUpTelling(ctx, was, noon.Add(time.Minute), noon.Add(time.Minute)); !errors.Is(err, ledger.ErrLost) {
+			t.Errorf("a telling that is being sent is given up, %s: %v", name, err)
+		}
+		if all, err := b.GivenUps(ctx, corp); err != nil || len(all) != 0 {
+			t.Errorf("it stands as given up, %s: %+v, %v", name, all, err)
+		}
+	}
+	later := noon.Add(100 * time.Hour)
+	b.OK(b.GiveUpTelling(ctx, b.telling(), later, later))
+	if got := b.telling(); got.Reason != ledger.GivenUpUnknown || got.State != ledger.MailGivenUp {
+		t.Errorf("nobody knows whether it was shown: %+v", got)
+	}
+	if err := b.SettleTelling(ctx, one, ledger.Told, "m", "", later); !errors.Is(err, ledger.ErrLost) {
+		t.Errorf("its sender comes back after days: %v", err)
+	}
+}
+
+func TestWhatIsOlderThanFourDaysIsNotSentAnyMoreInAnyZone(t *testing.T) {
+	for at, want := range map[string]string{
+		"2028-03-04T00:00:00Z": "2028-02-29", "2028-03-04T23:59:59Z": "2028-02-29", "2028-03-05T07:00:00+08:00": "2028-02-29", "2028-03-05T08:00:00+08:00": "2028-03-01",
+	} {
+		now, err := time.Parse(time.RFC3339, at)
+		if got := ledger.OldestSent(now); err != nil || got != want {
+			t.Errorf("at %s: %s, want %s: %v", at, got, want, err)
+		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 //	  watch#<corp>        checked                             the batch up to which fsck came before its time was up
 //	  watch#<corp>        woken                               when WeCom's word of new chat data last woke fetch
 //	  watch#<corp>        swept                               the day before which each mail is settled or given up
+//	  watch#<corp>        swept-tellings                      the same of messages in WeCom
 //	  watch#<corp>        redriven#<reason>#<version, 10 digits>#  when all items set aside so were last put back to work
 //	  waiting#<corp>      <time>#<file hash>                  an attachment not yet in: file id, state of its upload
 //	  media#<corp>        <file hash>                         an attachment's outcome: kept or lost
@@ -31,7 +32,9 @@ import (
 //	  run#<corp>          <day>#<report>                      a report's run: claimed, done
 //	  preview#<corp>      <report>                            a preview of a report: asked for, and where what it tells is kept
 //	  mail#<corp>         <day>#<report>#<address hash>       a mail: planned, sending, sent, refused, given up
+//	  telling#<corp>      <day>#<report>#<userid>             a message in WeCom: planned, sending, told, refused, given up
 //	  givenup#<corp>      <day>#<report>#<address hash>       a mail that was given up, until that is settled: an index of the few
+//	  givenup#<corp>      <day>#<report>#wecom#<userid>       a message in WeCom that was given up, likewise
 //	  suppressed#<corp>   <address hash>                      an address that gets no mails any more, or did not for a while
 //	  heard#<corp>        <address hash>                      what SES last said of mails to an address
 //	  asks#<hash>         asks                                how often a person asked the API in a minute; <hash> is of issuer and subject
@@ -87,7 +90,7 @@ import (
 //	batch      corp after first last items sha256 size object version pulled caught_up prev chain_n chain_hash state archived set_aside segments slot failure announced announcements
 //	watch      batch; redriven: at times
 //	swept      day
-//	givenup    corp day report to reason at again settled
+//	givenup    corp day report to in_wecom reason at again settled
 //	waiting    corp file_id clock upload (JSON: state of the upload) announced announcements
 //	media      corp state size sha256 md5 object version reason at
 //	run        corp day report state owner until mails object version parts done_at

@@ -8,7 +8,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 )
 
-// The states of a telling, besides MailPlanned and MailSending.
+// The states of a telling, besides MailPlanned, MailSending and MailGivenUp.
 const (
 	Told        = "told"
 	TellRefused = "refused"
@@ -46,7 +46,7 @@ type Telling struct {
 	Doubles int // how often it was sent anew although it may have been shown: WeCom could no longer tell that it was the same
 
 	MsgID  string // WeCom's, of one that is told; "" if it named none
-	Reason string // why it is refused, or what it waits for
+	Reason string // why it is refused or given up, or what it waits for
 	At     time.Time
 
 	Nudges      int
@@ -57,7 +57,9 @@ type Telling struct {
 }
 
 // Settled says that there is nothing more to do about it.
-func (t Telling) Settled() bool { return t.State == Told || t.State == TellRefused }
+func (t Telling) Settled() bool {
+	return t.State == Told || t.State == TellRefused || t.State == MailGivenUp
+}
 
 // Key is its sort key, and its name in jobs.
 func (t Telling) Key() string { return t.Day + "#" + t.Report + "#" + idPart(string(t.To)) }

@@ -66,7 +66,7 @@ type Company struct {
 	Trend     []DayOf     `json:"trend,omitempty"`     // the last days, the oldest first
 	Expiring  uint64      `json:"expiring,omitempty"`  // attachments whose window ends soon: rows tell of the first ones
 	Unreached []Unreached `json:"unreached,omitempty"` // receivers to whom reports should go and can't, or whose department is gone
-	Unsent    []Unsent    `json:"unsent,omitempty"`    // mails that were given up, and that nobody has settled
+	Unsent    []Unsent    `json:"unsent,omitempty"`    // mails and messages in WeCom that were given up, and that nobody has settled
 }
 
 // Unreached is a receiver of reports whom something of them does not reach.
@@ -241,8 +241,12 @@ func (c *Company) trouble(l Language, media bool) []string {
 	if n := len(c.Unreached); n > 0 {
 		out = append(out, l.sayf("receivers not reached: %d", "无法送达的接收人 %d", n))
 	}
-	if n := len(c.Unsent); n > 0 {
+	told := inWeCom(c.Unsent)
+	if n := len(c.Unsent) - told; n > 0 {
 		out = append(out, l.sayf("mails never sent: %d", "未发出的邮件 %d", n))
+	}
+	if told > 0 {
+		out = append(out, l.sayf("messages in WeCom never sent: %d", "未发出的企业微信消息 %d", told))
 	}
 	return out
 }

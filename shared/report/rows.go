@@ -248,6 +248,7 @@ const (
 	NotToldUnlicensed Told = "app-unlicensed"   // the user has no licence for calls of WeCom's API
 	NotToldRefused    Told = "app-refused"      // WeCom refused it for another reason
 	NotToldWaits      Told = "app-waits"        // it was not sent so far: the app, its secret or our address is not in order
+	NotToldGivenUp    Told = "app-given-up"     // it could not be sent for days, and nobody sends it any more
 )
 
 // Tell is how a user can be told: by mail if WeCom shows an address that mail can go to, else by a message in WeCom if an app of the company may send one.
@@ -274,7 +275,7 @@ func (t Told) yes() bool { return t == ToldByMail || t == ToldByApp }
 // byApp says that a message in WeCom goes out with this report.
 func (t Told) byApp() bool {
 	switch t {
-	case ToldByApp, NotToldUnseen, NotToldUnlicensed, NotToldRefused, NotToldWaits:
+	case ToldByApp, NotToldUnseen, NotToldUnlicensed, NotToldRefused, NotToldWaits, NotToldGivenUp:
 		return true
 	default:
 		return false
@@ -290,6 +291,8 @@ func Reached(state, reason string) Told {
 		return NotToldUnlicensed
 	case state == "refused":
 		return NotToldRefused
+	case state == "given-up":
+		return NotToldGivenUp
 	case state != "told":
 		return NotToldWaits
 	default:
@@ -324,6 +327,8 @@ func (v View) told(t Told) string {
 	case NotToldWaits:
 		return no + l.say("the last message in WeCom still waits: the app, its secret or our address is not in order (vaultctl doctor says which)",
 			"上一条应用消息仍在等待发送：应用、密钥或可信 IP 有问题（vaultctl doctor 会指出）")
+	case NotToldGivenUp:
+		return no + l.say("the last message in WeCom could not be sent for days and was given up (tried again today)", "上一条应用消息多日未能发出，已放弃（今日已再次尝试）")
 	default:
 		return no + l.say("mails to users are off", "未启用用户通知")
 	}

@@ -76,6 +76,7 @@ func TestWhetherTheLastMessageArrivedIsSaidOfTheNext(t *testing.T) {
 	}{
 		{"told", "", ToldByApp, "told in WeCom"}, {"refused", "not-in-range", NotToldUnseen, "visible range"}, {"refused", "unlicensed", NotToldUnlicensed, "licence"},
 		{"refused", "errcode", NotToldRefused, "refused the last message"}, {"planned", "untrusted-address", NotToldWaits, "still waits"}, {"sending", "", NotToldWaits, "still waits"},
+		{"given-up", "not-sent-in-time: untrusted-address", NotToldGivenUp, "was given up"},
 	} {
 		got := Reached(c.state, c.reason)
 		if got != c.want || !got.byApp() || got.yes() != (c.want == ToldByApp) {
