@@ -45,6 +45,7 @@ type refresher struct {
 	pause  time.Duration // before a call is tried again
 
 	portion int // how many members are held in memory together; 0: manyMembers
+	seek    int // how many members whom the lists lack are looked at alone by one reading; 0: as many as package reading has it
 
 	metrics io.Writer
 	stack   string
@@ -355,6 +356,8 @@ func (r *refresher) newest(ctx context.Context, corp archive.CorpID) (known, err
 		}
 		return true
 	})
+	members := k.latest.Counts.Parts[directory.PartMembers]
+	k.Sought, k.Doubted, k.Most = members.Next, members.Why == reading.Missing, r.seek
 	if err == nil && !written { // whoever recorded it died before its row was
 		k.unsettled = append([]ledger.Snapshot{k.latest.Snapshot}, k.unsettled...)
 		err = r.ledger.PutSnapshot(ctx, k.latest.Snapshot)

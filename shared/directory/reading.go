@@ -33,6 +33,7 @@ type Outcome struct {
 	Via      string `json:"via,omitempty"`    // the kind of secret that it was read with
 	Why      string `json:"why,omitempty"`    // why it is not complete: a short word or "errcode 60020"
 	Mobile   bool   `json:"mobile,omitempty"` // members: mobiles and emails were shown
+	Next     string `json:"next,omitempty"`   // members: the userid up to which those whom the lists lacked were looked at alone, of more than there was time for
 }
 
 // Counts is what a snapshot says of itself.
@@ -261,10 +262,14 @@ func (m ReadMember) over(before Member) Member {
 		before.Listed = false
 		return before
 	}
-	before.Listed, before.Departments = true, m.Departments
+	before.Listed = true
 	if m.Name != "" {
 		before.Name = m.Name
 	}
+	if len(m.Departments) == 0 {
+		return before // it is known that he is there, and not where
+	}
+	before.Departments = m.Departments
 	before.Leads = slices.DeleteFunc(slices.Clone(before.Leads), func(d int) bool { return !slices.Contains(m.Departments, d) })
 	return before
 }

@@ -15,6 +15,9 @@ import (
 // NotHeld is why a part could not be read for which no secret is held.
 const NotHeld = "no secret"
 
+// Missing is why the list of members counts for nothing where many of them are missing for the first time, or there was no time to look at each.
+const Missing = "many members missing"
+
 // Why a part could not be read, beside "errcode 48002" and the like.
 const (
 	notHeld    = NotHeld
@@ -24,6 +27,8 @@ const (
 	unlicensed = "members without licence"
 
 	nothingShown = "no department shown"
+
+	halfAnswer = "half an answer"
 )
 
 // Readers are what asks WeCom, by the secrets that are held.
@@ -37,6 +42,10 @@ type Known struct {
 	Robots  []archive.PartyID // likewise
 	Next    string            // the room at which the last reading ran out of time
 
+	Sought  string // the userid up to which the last reading looked at members alone whom its lists lacked, and found none of them; "": it looked at no part of them
+	Doubted bool   // it was not believed for Missing
+	Most    int    // how many members are looked at alone; 0: mostSought
+
 	Keep *Keeper // where it is kept what was asked because of Entries, as Replay has to know; nil: nowhere
 }
 
@@ -48,6 +57,7 @@ type gathering struct {
 	stopped string // the first room that there was no time for
 
 	sought []archive.PartyID // by the reading that is replayed: see missing
+	seeker secrets.Kind      // likewise, the secret that looked at them, if it is not the one that showed the lists
 }
 
 // Gather reads every part of a corp's directory that the secrets allow. Its order puts first what reports need. next is the first room that there was no
@@ -90,6 +100,10 @@ func Because(err error) string {
 		return unlicensed
 	case errors.Is(err, errNothing):
 		return nothingShown
+	case errors.Is(err, errHalf):
+		return halfAnswer
+	case errors.Is(err, errMissing):
+		return Missing
 	default:
 		return oddAnswer
 	}
@@ -141,6 +155,7 @@ type listing struct {
 	sensitive   bool
 	treeErr     error
 	membersErr  error
+	sought      string // the userid up to which members whom it lacks were looked at; "": all, or none
 }
 
 // contacts reads departments and members with the secret for contacts. What that may not read, WeCom shows to the other two without mobiles
@@ -161,11 +176,12 @@ func (g *gathering) contacts(ctx context.Context) {
 		g.Parts[directory.PartMembers] = directory.Outcome{Why: notHeld}
 		return
 	}
+	g.seekDepartments(ctx, &l)
 	g.seek(ctx, &l)
 	g.Departments, g.Members = l.departments, l.members
 	g.Parts[directory.PartDepartments] = outcome(l.via, len(l.departments), l.treeErr)
 	members := outcome(l.via, len(l.members), l.membersErr)
-	members.Mobile = l.sensitive
+	members.Mobile, members.Next = l.sensitive, l.sought
 	g.Parts[directory.PartMembers] = members
 	if g.readers[secrets.Archive] != nil && (l.membersErr == nil || wecom.Denied(l.membersErr)) {
 		g.unlisted(ctx)
@@ -330,65 +346,6 @@ func asRead(m wecom.Member, listed, sensitive bool) directory.ReadMember {
 		read.Email, read.EmailReadable = *m.Email, true
 	}
 	return read
-}
-
-// mostSought is how many members that the lists lack are looked at alone. Where more are missing, a whole part of the company went out of view.
-const mostSought = 500
-
-// seek looks at the members alone who were on the list before and are on none now. It takes a while to read the departments one after the other, and who is moved
-// meanwhile from one that is still to be read into one that has been read is on none of their lists: he is not gone. A look that fails leaves the list
-// incomplete, so that nobody is gone.
-func (g *gathering) seek(ctx context.Context, l *listing) {
-	if l.membersErr != nil {
-		return
-	}
-	for _, id := range g.missing(l.members) {
-		m, err := g.readers[l.via].Member(ctx, id)
-		switch {
-		case err == nil && m.Status != directory.StatusLeft && len(m.Departments) > 0:
-			m.ID = id
-			l.members = append(l.members, asRead(m, true, l.sensitive || wecom.ShowsSensitive([]wecom.Member{m})))
-		case err == nil, wecom.NotThere(err), wecom.NotShown(err):
-		case wecom.Denied(err):
-			return
-		default:
-			l.membersErr = err
-			return
-		}
-	}
-}
-
-// missing is whom seek looks at.
-func (g *gathering) missing(members []directory.ReadMember) []archive.PartyID {
-	if len(g.sought) > 0 {
-		return g.sought
-	}
-	listed := map[archive.PartyID]bool{}
-	for _, m := range members {
-		listed[m.ID] = true
-	}
-	var missing []archive.PartyID
-	for _, id := range g.known.Listed {
-		if !listed[id] {
-			missing = append(missing, id)
-		}
-	}
-	for _, e := range g.known.Entries {
-		if e.Kind != directory.KindMember || e.Gone || listed[archive.PartyID(e.ID)] {
-			continue
-		}
-		if m, err := directory.Parse[directory.Member](e.Fields); err == nil && m.Listed && m.Status != directory.StatusLeft {
-			missing = append(missing, archive.PartyID(e.ID))
-		}
-	}
-	if len(missing) > mostSought {
-		return nil
-	}
-	slices.Sort(missing)
-	if len(missing) > 0 && g.known.Keep != nil {
-		g.known.Keep.sought(missing)
-	}
-	return missing
 }
 
 // unlisted looks up the members who are archived but on no list that we may read.

@@ -30,6 +30,8 @@ const (
 	lineSaid    = "#said"    // what the answers before it were understood to say of consent
 	lineUnasked = "#unasked" // the rooms that a whole reading took in though no secret may ask for them
 	lineSought  = "#sought"  // the members whom a whole reading looked at alone because they were on no list any more, in order
+	lineSeeker  = "#seeker"  // the kind of secret that looked at them, if it is another than the one that showed the lists
+	lineStay    = "#stay"    // the rooms that a whole reading left on the list of those with external contacts, though the list lacked them
 )
 
 type looked struct {
@@ -118,6 +120,16 @@ func (k *Keeper) unasked(rooms []unaskedRoom) {
 // sought keeps whom a whole reading looks at alone, which follows from what was known before it.
 func (k *Keeper) sought(ids []archive.PartyID) { k.note(lineSought, ids) }
 
+// seeker keeps with which secret it looked at them.
+func (k *Keeper) seeker(kind secrets.Kind) { k.note(lineSeeker, kind) }
+
+// stay keeps the rooms that the list lacked and that are on it as before.
+func (k *Keeper) stay(rooms []archive.RoomID) {
+	if len(rooms) > 0 {
+		k.note(lineStay, rooms)
+	}
+}
+
 var order = [...]secrets.Kind{secrets.Archive, secrets.Contacts, secrets.Customer}
 
 // Looked keeps that an entry was looked at alone, by o.Via and when. fresh says that it showed something else than was known.
@@ -172,11 +184,13 @@ type opened struct {
 	told   []told
 	said   []said
 	sought []archive.PartyID
+	seeker secrets.Kind
 
 	rooms   []archive.RoomID        // of which WeCom was asked, in order
 	audited map[archive.RoomID]bool // of these, those that the archive's secret was asked for
 	robots  []archive.PartyID
 	unasked []unaskedRoom
+	stay    []archive.RoomID
 }
 
 func open(kept []byte) (opened, error) {
@@ -224,6 +238,10 @@ func (o *opened) add(a wecom.Answer) error {
 		return err
 	case lineSought:
 		return json.Unmarshal([]byte(a.Asked), &o.sought)
+	case lineSeeker:
+		return json.Unmarshal([]byte(a.Asked), &o.seeker)
+	case lineStay:
+		return json.Unmarshal([]byte(a.Asked), &o.stay)
 	case lineUnasked:
 		return json.Unmarshal([]byte(a.Asked), &o.unasked)
 	default:
@@ -323,7 +341,7 @@ func Replay(ctx context.Context, r Record, kept []byte) (directory.Reading, erro
 		readers[kind] = wecom.NewReplay(o.by[kind])
 	}
 	g := newGathering(readers, Known{Robots: o.robots})
-	g.sought = o.sought
+	g.sought, g.seeker = o.sought, o.seeker
 	g.people(ctx)
 	g.externals(ctx)
 	g.robotsSeen(ctx)

@@ -9,14 +9,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/fault"
 )
 
 // WeCom takes 10,000 calls of one kind in a minute from a company, and 20,000 from an address. A reading stays well below, so that single looks at what WeCom
 // told of, and other companies' readings, find room beside it.
 const (
-	// fewDepartments is up to how many departments are read one after the other.
-	fewDepartments = 50
+	// fewCalls is up to how many calls are made one after the other.
+	fewCalls = 50
 	// callsAtOnce is how many calls are under way at the same time. How many WeCom allows it does not say: where these are too many (45033), it goes on one by one.
 	callsAtOnce = 8
 	// unheard is how many answers may wait to be taken.
@@ -30,6 +31,7 @@ const tooManyAtOnce = 45033
 
 // ahead is calls that are made before they are asked for.
 type ahead struct {
+	call    string
 	ctx     context.Context // the calls', which end before the Reader does
 	cancel  context.CancelFunc
 	answers map[string]chan foreseen
@@ -45,18 +47,35 @@ type foreseen struct {
 // function may run. What WeCom says is heeded, and kept, in the order in which MembersOf is called; the first refusal ends what is not yet under way. The caller calls
 // stop before the Reader is used for anything else than these calls.
 func (r *Reader) Ahead(ctx context.Context, departments []int) (stop func()) {
-	if r.kept != nil || r.dead != nil || len(departments) <= fewDepartments {
+	queries := make([]url.Values, len(departments))
+	for i, d := range departments {
+		queries[i] = url.Values{"department_id": {strconv.Itoa(d)}}
+	}
+	return r.askAhead(ctx, membersCall, queries)
+}
+
+// AheadOf does for Member and these members what Ahead does for MembersOf.
+func (r *Reader) AheadOf(ctx context.Context, members []archive.PartyID) (stop func()) {
+	queries := make([]url.Values, len(members))
+	for i, id := range members {
+		queries[i] = url.Values{"userid": {string(id)}}
+	}
+	return r.askAhead(ctx, memberCall, queries)
+}
+
+func (r *Reader) askAhead(ctx context.Context, call string, queries []url.Values) (stop func()) {
+	if r.kept != nil || r.dead != nil || len(queries) <= fewCalls {
 		return func() {}
 	}
-	a := &ahead{answers: make(map[string]chan foreseen, len(departments)), room: make(chan struct{}, unheard)}
+	a := &ahead{call: call, answers: make(map[string]chan foreseen, len(queries)), room: make(chan struct{}, unheard)}
 	a.ctx, a.cancel = context.WithCancel(ctx)
 	type question struct {
 		query  url.Values
 		answer chan foreseen
 	}
-	questions := make([]question, len(departments))
-	for i, d := range departments {
-		q := question{url.Values{"department_id": {strconv.Itoa(d)}}, make(chan foreseen, 1)}
+	questions := make([]question, len(queries))
+	for i, query := range queries {
+		q := question{query, make(chan foreseen, 1)}
 		questions[i], a.answers[q.query.Encode()] = q, q.answer
 	}
 	next := make(chan question)
@@ -89,7 +108,7 @@ func (r *Reader) Ahead(ctx context.Context, departments []int) (stop func()) {
 				var f foreseen
 				f.err = func() (err error) {
 					defer fault.Catch(&err)
-					return r.tried(a.ctx, func() error { return r.tokens.call(a.ctx, http.MethodGet, prefix+membersCall, q.query, nil, &f.raw) })
+					return r.tried(a.ctx, func() error { return r.tokens.call(a.ctx, http.MethodGet, prefix+call, q.query, nil, &f.raw) })
 				}()
 				if a.ctx.Err() != nil {
 					continue // it may have failed for that
@@ -113,7 +132,7 @@ func (r *Reader) Ahead(ctx context.Context, departments []int) (stop func()) {
 
 // foreseen is the answer to a question that was asked ahead; known is false if none comes, and the question is to be asked.
 func (r *Reader) foreseen(call, asked string) (f foreseen, known bool) {
-	if r.ahead == nil || call != membersCall {
+	if r.ahead == nil || call != r.ahead.call {
 		return f, false
 	}
 	answer, is := r.ahead.answers[asked]

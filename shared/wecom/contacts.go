@@ -120,7 +120,10 @@ func ShowsSensitive(members []Member) bool {
 	return false
 }
 
-const membersCall = "user/list"
+const (
+	membersCall = "user/list"
+	memberCall  = "user/get"
+)
 
 // MembersOf lists the direct members of a department with all that the secret may see; full is false if that is ids, names and
 // departments alone.
@@ -179,11 +182,10 @@ func (r *Reader) MemberIDs(ctx context.Context) ([]Member, error) {
 // Member reads one member. NotThere(err) says that there is none, NotShown(err) that the secret does not see it, Denied(err) that it may not
 // read any: then MemberIDs is what it may.
 func (r *Reader) Member(ctx context.Context, id archive.PartyID) (Member, error) {
-	const call = "user/get"
 	m := Member{}
-	err := r.get(ctx, call, url.Values{"userid": {string(id)}}, &m)
+	err := r.get(ctx, memberCall, url.Values{"userid": {string(id)}}, &m)
 	if err == nil && m.ID == "" {
-		err = fmt.Errorf("wecom %s answered without the member who was asked for", call)
+		err = fmt.Errorf("wecom %s answered without the member who was asked for", memberCall)
 	}
 	if m.ID == "" {
 		m.ID = id
