@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -479,7 +480,8 @@ func (g *gathering) roomsSeen(ctx context.Context) {
 	read, failed := 0, error(nil)
 	var unasked []unaskedRoom
 	kinds := g.roomKinds()
-	turn := g.inTurn(kinds)
+	missing := g.missingGroups()
+	turn := g.inTurn(kinds, missing)
 	for _, id := range g.Groups {
 		kinds[id] = directory.RoomExternal
 	}
@@ -494,16 +496,44 @@ func (g *gathering) roomsSeen(ctx context.Context) {
 			failed = err
 			continue
 		}
+		if !room.Shown() {
+			delete(missing, id)
+		}
 		if answers == g.known.Keep.answers() {
 			unasked = append(unasked, unaskedRoom{id, external})
 		}
 		g.Rooms = append(g.Rooms, room)
 		read++
 	}
+	stay := slices.Sorted(maps.Keys(missing))
+	g.Groups = append(g.Groups, stay...)
 	if g.known.Keep != nil {
 		g.known.Keep.unasked(unasked)
+		g.known.Keep.stay(stay)
 	}
 	g.Parts[directory.PartRooms] = outcome("", read, failed)
+}
+
+// missingGroups is the rooms that were on the list of those with external contacts, and are not now, though it was read to its end. WeCom lists those of a large company by
+// their owners, and so none whose owner has left; and one may change its place among the pages of the list while they are read. Each is looked at: it is gone if
+// WeCom does not show it, and else on the list as before.
+func (g *gathering) missingGroups() map[archive.RoomID]bool {
+	missing := map[archive.RoomID]bool{}
+	if !g.Parts[directory.PartGroups].Complete {
+		return missing
+	}
+	for _, e := range g.known.Entries {
+		if e.Kind != directory.KindRoom || e.Gone {
+			continue
+		}
+		if room, err := directory.Parse[directory.Room](e.Fields); err == nil && room.Listed {
+			missing[archive.RoomID(e.ID)] = true
+		}
+	}
+	for _, id := range g.Groups {
+		delete(missing, id)
+	}
+	return missing
 }
 
 // roomsAgain reads the rooms of which the answers that were kept tell.
@@ -513,6 +543,7 @@ func (g *gathering) roomsAgain(ctx context.Context, o opened) {
 			g.Rooms = append(g.Rooms, room)
 		}
 	}
+	g.Groups = append(g.Groups, o.stay...)
 	for _, u := range o.unasked {
 		room := directory.ReadRoom{ID: u.ID}
 		if u.External {
@@ -533,13 +564,13 @@ func (g *gathering) roomKinds() map[archive.RoomID]string {
 	return kinds
 }
 
-func (g *gathering) inTurn(before map[archive.RoomID]string) []archive.RoomID {
-	all := slices.Concat(g.Groups, g.known.Rooms)
+func (g *gathering) inTurn(before map[archive.RoomID]string, missing map[archive.RoomID]bool) []archive.RoomID {
+	all := slices.Concat(g.Groups, g.known.Rooms, slices.Collect(maps.Keys(missing)))
 	slices.Sort(all)
 	var fresh, later, sooner []archive.RoomID
 	for _, id := range slices.Compact(all) {
 		switch _, known := before[id]; {
-		case !known:
+		case !known, missing[id]:
 			fresh = append(fresh, id)
 		case string(id) < g.known.Next:
 			later = append(later, id)
