@@ -385,6 +385,7 @@ func (g *gathering) unlisted(ctx context.Context) {
 func (g *gathering) externals(ctx context.Context) {
 	g.Parts[directory.PartExternals] = directory.Outcome{Why: notHeld}
 	g.Parts[directory.PartGroups] = directory.Outcome{Why: notHeld}
+	var refused error // the customer secret, where it is held: what another shows is not all
 	for _, kind := range []secrets.Kind{secrets.Customer, secrets.Contacts} {
 		reader := g.readers[kind]
 		if reader == nil {
@@ -399,12 +400,22 @@ func (g *gathering) externals(ctx context.Context) {
 		if kind == secrets.Contacts && wecom.Denied(listed) {
 			return // an app that is not meant for customers: what the customer secret came to stays
 		}
-		g.Parts[directory.PartExternals] = outcome(kind, len(g.Externals), err)
+		if err == nil {
+			err = refused
+		}
+		if !g.Parts[directory.PartExternals].Complete {
+			g.Parts[directory.PartExternals] = outcome(kind, len(g.Externals), err)
+		}
+		may := !wecom.Denied(listed)
+		if listed == nil {
+			listed = refused
+		}
 		g.Groups = groups
 		g.Parts[directory.PartGroups] = outcome(kind, len(groups), listed)
-		if !wecom.Denied(listed) {
+		if may {
 			return
 		}
+		refused = listed
 	}
 }
 

@@ -59,3 +59,28 @@ func TestAGroupThatTheListLacksIsGoneIfWeComDoesNotShowIt(t *testing.T) {
 		})
 	}
 }
+
+// Where the customer secret is held and refused, what an app sees that may list groups too is not all: no group is dismissed by it, and no contact gone.
+func TestANarrowerListTakesNothingOfWhatTheRefusedSecretShowed(t *testing.T) {
+	known := []directory.Entry{
+		{Kind: directory.KindRoom, ID: "wrA", Fields: directory.Fields(directory.Room{Name: "A", Kind: directory.RoomExternal, Listed: true})},
+		{Kind: directory.KindExternal, ID: "wmA", Fields: directory.Fields(directory.External{Name: "A", Type: 1, Followers: []archive.PartyID{"kai"}})},
+	}
+	play := map[string]func(string) string{
+		"contacts externalcontact/get_follow_user_list": always(`{"errcode":0,"follow_user":[]}`),
+		"contacts externalcontact/groupchat/list":       always(`{"errcode":0,"group_chat_list":[]}`),
+		"contacts externalcontact/groupchat/get":        refused(40050),
+	}
+	read, kept := newCompany(t, play).gather(reading.Known{Entries: known}, secrets.Customer, secrets.Contacts)
+	all, _ := after(t, known, read)
+	for _, e := range all {
+		if e.Gone {
+			t.Errorf("%s %s is gone", e.Kind, e.ID)
+		}
+	}
+	replayed(t, read, kept, known)
+	read, _ = newCompany(t, play).gather(reading.Known{Entries: known}, secrets.Contacts) // it alone is held
+	if all, _ = after(t, known, read); len(all) != 2 || !all[0].Gone || !all[1].Gone {
+		t.Errorf("by the only secret there is, there are %+v", all)
+	}
+}
