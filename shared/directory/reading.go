@@ -100,7 +100,8 @@ type Reading struct {
 	Members     []ReadMember
 	Designated  map[archive.PartyID][]int // the editions of each; if PartDesignated is complete, of all
 	Externals   []ReadExternal
-	Groups      []archive.RoomID // the list of rooms with external members
+	Unheard     []archive.PartyID // the members whose external contacts could not be read: of those, it is as it was
+	Groups      []archive.RoomID  // the list of rooms with external members
 	Rooms       []ReadRoom
 	Robots      []ReadRobot
 }
@@ -322,11 +323,19 @@ func (c *comparison) rooms() {
 func (c *comparison) externals() {
 	r := c.reading
 	read := map[string]bool{}
+	unheard := map[archive.PartyID]bool{}
+	for _, id := range r.Unheard {
+		unheard[id] = true
+	}
 	for _, x := range r.Externals {
 		id := string(x.ID)
-		if read[id] { // a contact of several members
+		if again := read[id]; again || len(unheard) > 0 && !c.old[entryKey{KindExternal, id}].Gone {
 			before, _ := was[External](c, KindExternal, id)
-			x.Followers = append(x.Followers, before.Followers...)
+			for _, follower := range before.Followers {
+				if again || unheard[follower] { // a contact of several members, or of one whose contacts could not be read now
+					x.Followers = append(x.Followers, follower)
+				}
+			}
 		}
 		read[id] = true
 		is(c, KindExternal, id, x.External)

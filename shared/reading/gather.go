@@ -424,11 +424,15 @@ var errUnlicensed = errors.New(unlicensed)
 
 func (g *gathering) contactsOf(ctx context.Context, reader *wecom.Reader, members []archive.PartyID) error {
 	hidden := false
-	for some := range slices.Chunk(members, wecom.MostFollowers) {
+	for len(members) > 0 {
+		some := members[:min(len(members), wecom.MostFollowers)]
 		list, without, err := reader.ExternalsOf(ctx, some)
 		if err != nil {
+			g.Unheard = append(g.Unheard, members...)
 			return err
 		}
+		members = members[len(some):]
+		g.Unheard = append(g.Unheard, without...)
 		hidden = hidden || len(without) > 0
 		for _, x := range list {
 			g.Externals = append(g.Externals, directory.ReadExternal{ID: x.ID, External: directory.External{
