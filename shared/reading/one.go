@@ -108,12 +108,12 @@ func Becomes(before directory.Entry, o directory.Observation) (after directory.E
 			return before, false, nil // WeCom still tells of who left by himself: that brings nobody back
 		}
 		m.Listed = true
-		if before.Fields != "" {
+		if before.Fields != "" && !before.Gone { // who comes back under a userid may be somebody else
 			was, err := directory.Parse[directory.Member](before.Fields)
 			if err != nil {
 				return before, false, fmt.Errorf("member %s: %w", before.ID, err)
 			}
-			m.Listed = was.Listed || before.Gone
+			m.Listed = was.Listed
 			if !m.MobileReadable {
 				m.Mobile, m.MobileReadable = was.Mobile, was.MobileReadable
 			}
