@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -46,6 +48,7 @@ func receiversUnsent(ctx context.Context, p *program, args []string) error {
 		return nil
 	}
 	n, left := 0, 0
+	var busy []string
 	for _, g := range all {
 		if which != "all" && which != g.Key() {
 			continue
@@ -54,13 +57,18 @@ func receiversUnsent(ctx context.Context, p *program, args []string) error {
 			left++
 			continue
 		}
-		if err := settle(ctx, g); err != nil {
+		err := settle(ctx, g)
+		if errors.Is(err, ledger.ErrLost) { // the others are no worse for it
+			busy = append(busy, g.Key())
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		n++
 	}
 	if left > 0 {
-		if n == 0 {
+		if n == 0 && len(busy) == 0 {
 			return fmt.Errorf("a message in WeCom is not sent days later: the next noon tells the user anew, if the number is still missing. Say -acknowledge %s", which)
 		}
 		if _, err := fmt.Fprintf(p.out, "messages in WeCom that stay listed, since they are not sent days later: %d; acknowledge them\n", left); err != nil {
@@ -68,12 +76,16 @@ func receiversUnsent(ctx context.Context, p *program, args []string) error {
 		}
 	}
 	switch {
-	case n == 0:
+	case n == 0 && len(busy) == 0:
 		return fmt.Errorf("no such mail or message in WeCom of corp %s is given up: vaultctl receivers unsent -corp %s lists those that are", c.ID, c.ID)
+	case n == 0: // the error below says why
 	case *send != "":
 		_, err = fmt.Fprintf(p.out, "%d to be sent within about ten minutes, and listed until they are\n", n)
 	default:
 		_, err = fmt.Fprintf(p.out, "%d acknowledged: they stay unsent\n", n)
+	}
+	if err == nil && len(busy) > 0 {
+		err = fmt.Errorf("of corp %s somebody is about %s, or has sent it meanwhile: vaultctl receivers mails -corp %s says what became of it; then repeat the command if need be", c.ID, strings.Join(busy, ", "), c.ID)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,31 @@ func TestAMailThatWasGivenUpIsSentStillOrAcknowledged(t *testing.T) {
 	s.OK(err)
 	state(ledger.MailGivenUp)
 	listed("")
+}
+
+// One that somebody is just sending keeps none of the others from being settled.
+func TestAMailThatIsBeingSentKeepsNoOtherFromBeingSettled(t *testing.T) {
+	s := newShell(t)
+	var all []ledger.MailRow
+	for _, to := range []string{"lin@tide.example", "yan@tide.example", "zoe@tide.example"} {
+		m := ledger.MailRow{Corp: tide, Day: "2031-05-07", Report: "R1", To: to, Object: "o", Version: "v", At: noon}
+		s.OK(s.ledger.PlanMail(t.Context(), m))
+		s.OK(s.ledger.GiveUpMail(t.Context(), m, noon, noon))
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b ledger.MailRow) int { return strings.Compare(a.Key(), b.Key()) })
+	if _, _, err := s.ledger.TookMail(t.Context(), tide, all[0].Key(), "ses-1", noon); err != nil { // SES says so late
+		t.Fatal(err)
+	}
+	text, err := s.do("unsent", "-send", "all")
+	if err == nil || !strings.Contains(err.Error(), all[0].Key()) || !strings.Contains(err.Error(), "vaultctl receivers mails") || !strings.HasPrefix(text, "2 to be sent") {
+		t.Errorf("%q, %v", text, err)
+	}
+	for i, want := range []string{ledger.MailSent, ledger.MailPlanned, ledger.MailPlanned} {
+		if m, err := s.ledger.Mail(t.Context(), tide, all[i].Key()); err != nil || m.State != want {
+			t.Errorf("%s is %s, %v", m.Key(), m.State, err)
+		}
+	}
 }
 
 func TestAMessageInWeComThatWasGivenUpIsAcknowledgedAndNeverSentStill(t *testing.T) {
