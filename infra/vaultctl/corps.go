@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	routing "github.com/wecomvault/wecomvault/shared/receivers"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
 
@@ -66,10 +68,13 @@ func newChoices(name string) choices {
 
 // apply changes c, which keep writes, and keeps the given secrets.
 func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp, keep func(ledger.Corp) error) error {
-	given := map[string]bool{}
-	ch.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	given := given(ch.flags)
 	if given["name"] {
-		c.Name = *ch.name
+		name, err := routing.CheckName(*ch.name)
+		if err != nil {
+			return err
+		}
+		c.Name = name
 	}
 	if given["simulated"] {
 		c.Simulated = *ch.simulated
@@ -88,17 +93,18 @@ func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp, keep fu
 		}
 	}
 	if given["report-to"] {
-		receivers, err := parseReceivers(*ch.reportTo, language)
+		to, err := parseReceivers(*ch.reportTo, func(address string) ledger.Receiver {
+			// Who stays keeps a name, reports and, unless -lang is given for all, a language of their own.
+			at := slices.IndexFunc(c.ReportTo, func(was ledger.Receiver) bool { return routing.Mailbox(was.Address) == routing.Mailbox(address) })
+			if at < 0 {
+				return ledger.Receiver{Language: language}
+			}
+			return c.ReportTo[at]
+		})
 		if err != nil {
 			return err
 		}
-		for i, r := range receivers {
-			// Who stays keeps a name and reports of their own.
-			if at := slices.IndexFunc(c.ReportTo, func(was ledger.Receiver) bool { return was.Address == r.Address }); at >= 0 {
-				receivers[i].Name, receivers[i].Reports = c.ReportTo[at].Name, c.ReportTo[at].Reports
-			}
-		}
-		c.ReportTo = receivers
+		c.ReportTo = to
 	}
 	for _, s := range []struct {
 		file string
@@ -133,15 +139,16 @@ func (ch choices) apply(ctx context.Context, p *program, c *ledger.Corp, keep fu
 	return err
 }
 
-// parseReceivers reads addresses with commas between them; "en:" or "zh:" before one chooses its language.
-func parseReceivers(text, language string) ([]ledger.Receiver, error) {
-	var receivers []ledger.Receiver
+// parseReceivers reads the addresses of account admins with commas between them; "en:" or "zh:" before one chooses its language. of is what else an address has. What
+// the API would refuse is refused here too: an address that can't be mailed would be told of nothing.
+func parseReceivers(text string, of func(address string) ledger.Receiver) ([]ledger.Receiver, error) {
+	var to []ledger.Receiver
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
 		if part == "" {
 			continue
 		}
-		lang := language
+		lang := ""
 		if before, after, ok := strings.Cut(part, ":"); ok && (before == "zh" || before == "en") {
 			lang, part = before, after
 		}
@@ -149,12 +156,21 @@ func parseReceivers(text, language string) ([]ledger.Receiver, error) {
 		if err != nil || a.Address != part {
 			return nil, fmt.Errorf("-report-to: %q is no mail address such as compliance@bank.example", part)
 		}
-		receivers = append(receivers, ledger.Receiver{Address: part, Language: lang})
+		r := of(part)
+		r.Address, r.Language = part, cmp.Or(lang, r.Language)
+		to = append(to, r)
 	}
-	if len(receivers) == 0 {
+	if len(to) == 0 {
 		return nil, errors.New("-report-to: name one address at least: urgent alerts go there as soon as something is wrong, and would reach nobody")
 	}
-	return receivers, nil
+	checked, err := routing.CheckAdmins(ledger.Corp{ReportTo: to}.Admins())
+	if err != nil {
+		return nil, fmt.Errorf("-report-to: %w", err)
+	}
+	for i, a := range checked {
+		to[i] = ledger.Receiver{Name: a.Name, Address: a.Address, Language: a.Language}.WithReports(a.Reports)
+	}
+	return to, nil
 }
 
 // readSecret reads a secret from a file: on a command line it would stand in the shell's history and the process list.
@@ -210,13 +226,16 @@ func corpsSet(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.audit(ctx, "corps set", c.ID, "settings"); err != nil {
+	if len(given(ch.flags)) == 1 {
+		return &usageError{"corps set: name at least one thing to change"}
+	}
+	if err := p.audit(ctx, "corps set", c.ID, changedOf(ch.flags)); err != nil {
 		return err
 	}
 	// Under its rev: somebody may change the account admins over the API meanwhile.
 	err = ch.apply(ctx, p, &c, func(c ledger.Corp) error {
 		_, err := p.ledger.ChangeCorp(ctx, c)
-		return changedMeanwhile(err, "corp "+string(c.ID))
+		return changedMeanwhile(err, "corp "+string(c.ID), "receivers settings")
 	})
 	if err != nil {
 		return err

@@ -22,10 +22,10 @@ import (
 
 const receiversUsage = "receivers list -corp ID [-id ID] | add -corp ID -address ADDRESS -department N -reports R1,… [-name NAME] [-lang zh|en] [-key WORD] | " +
 	"change -corp ID -id ID [-name NAME] [-address ADDRESS] [-lang zh|en] [-reports R1,…] [-department N] [-use-wecom name,address,lang,reports] [-rev N] | remove -corp ID -id ID [-rev N] | " +
-	"heads -corp ID | settings -corp ID [-operations ADDRESS] [-control ADDRESS] [-alert ADDRESS] [-lang zh|en] [-on R1,…] [-off R1,…] [-silent R1,…] [-tell R1,…] [-edition NAME] [-seats N] [-service-start YYYY-MM-DD] [-service-end YYYY-MM-DD] | " +
+	"heads -corp ID | settings -corp ID [-operations ADDRESS] [-control ADDRESS] [-alert ADDRESS] [-lang zh|en] [-on R1,…] [-off R1,…] [-silent R1,…] [-tell R1,…] [-edition NAME] [-seats N] [-service-start YYYY-MM-DD] [-service-end YYYY-MM-DD] [-admin ADDRESS -admin-name NAME -admin-lang zh|en -admin-reports R1,…|none|default] | " +
 	"departments -corp ID | reports -corp ID | preview -corp ID -report R1 -department N [-lang zh|en] [-html FILE] | mails -corp ID [-address ADDRESS] [-most N] | " +
-	"suppressed -corp ID | lift -corp ID -address ADDRESS: who gets which reports of which departments; heads of department follow WeCom; what was mailed and what became of it; " +
-	"whose address is dead or complained. -rev N changes only what list shows with that rev; -key WORD adds no second one if the command is repeated"
+	"unsent -corp ID [-send KEY|all] [-acknowledge KEY|all] | suppressed -corp ID | lift -corp ID -address ADDRESS: who gets which reports of which departments; heads of department follow WeCom; what was mailed and what became of it; " +
+	"what could not be sent at all; whose address is dead or complained. -rev N changes only what list shows with that rev; -key WORD adds no second one if the command is repeated"
 
 // receiverPublic is a receiver as list prints it.
 type receiverPublic struct {
@@ -140,6 +140,21 @@ func given(f *flag.FlagSet) map[string]bool {
 	return names
 }
 
+// changedOf is what the flags of a command change, for the audit stream: their names, and of reports which.
+func changedOf(f *flag.FlagSet) string {
+	words := []string{}
+	f.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "corp":
+		case "on", "off", "silent", "tell":
+			words = append(words, f.Name+" "+f.Value.String())
+		default:
+			words = append(words, f.Name)
+		}
+	})
+	return "settings: " + strings.Join(words, ", ")
+}
+
 // kinds reads codes of reports with commas between them; "" and "none" are none.
 func kinds(text string) ([]report.Kind, error) {
 	list := []report.Kind{}
@@ -149,17 +164,17 @@ func kinds(text string) ([]report.Kind, error) {
 		}
 		k, err := report.ParseKind(word)
 		if err != nil {
-			return nil, &usageError{"-reports: " + err.Error()}
+			return nil, &usageError{err.Error()}
 		}
 		list = append(list, k)
 	}
 	return list, nil
 }
 
-// changedMeanwhile says what to do where another's change came first.
-func changedMeanwhile(err error, id string) error {
+// changedMeanwhile says what to do where another's change came first: look shows it as it is now.
+func changedMeanwhile(err error, id, look string) error {
 	if errors.Is(err, ledger.ErrLost) {
-		return fmt.Errorf("%s was changed by somebody else meanwhile: look at it again with vaultctl receivers list, then repeat the command", id)
+		return fmt.Errorf("%s was changed by somebody else meanwhile: look at it again with vaultctl %s, then repeat the command", id, look)
 	}
 	return err
 }
@@ -212,7 +227,7 @@ func receiversAdd(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	if _, err := p.ledger.PutReceiver(ctx, c.ID, row); err != nil {
-		return changedMeanwhile(err, row.ID)
+		return changedMeanwhile(err, "receiver "+row.ID, "receivers list")
 	}
 	_, err = fmt.Fprintf(p.out, "receiver %s is added; reports begin with the next noon (12:00 UTC)\n", row.ID)
 	return err
@@ -280,9 +295,9 @@ func receiversChange(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	if _, err := keep(); err != nil {
-		return changedMeanwhile(err, r.ID)
+		return changedMeanwhile(err, "receiver "+r.ID, "receivers list")
 	}
-	_, err = fmt.Fprintf(p.out, "receiver %s is changed; it holds from the next mail on\n", r.ID)
+	_, err = fmt.Fprintf(p.out, "receiver %s is changed; it holds from the next report on, mails that are planned go as they are\n", r.ID)
 	return err
 }
 
@@ -292,7 +307,7 @@ const anyRev = -1
 // asRead refuses to change what is not any more as somebody has read it.
 func asRead(r routing.Receiver, rev int) error {
 	if rev != anyRev && r.Rev != rev {
-		return changedMeanwhile(fmt.Errorf("receiver %s has rev %d: %w", r.ID, r.Rev, ledger.ErrLost), r.ID)
+		return changedMeanwhile(fmt.Errorf("receiver %s has rev %d: %w", r.ID, r.Rev, ledger.ErrLost), "receiver "+r.ID, "receivers list")
 	}
 	return nil
 }
@@ -402,7 +417,7 @@ func receiversRemove(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	if err := p.ledger.RemoveReceiver(ctx, c.ID, r.ID, r.Rev); err != nil {
-		return changedMeanwhile(err, r.ID)
+		return changedMeanwhile(err, "receiver "+r.ID, "receivers list")
 	}
 	_, err = fmt.Fprintf(p.out, "receiver %s is removed\n", r.ID)
 	return err
@@ -416,6 +431,9 @@ type switchPublic struct {
 	Silent bool        `json:"silent_without_news"`
 	By     string      `json:"changed_by,omitempty"`
 	At     string      `json:"changed_at,omitempty"`
+
+	SwitchedBy string `json:"switched_by,omitempty"` // who last switched it on or off
+	SwitchedAt string `json:"switched_at,omitempty"`
 }
 
 func receiversSettings(ctx context.Context, p *program, args []string) error {
@@ -424,6 +442,7 @@ func receiversSettings(ctx context.Context, p *program, args []string) error {
 	operations, control, alert, lang := f.String("operations", "", ""), f.String("control", "", ""), f.String("alert", "", ""), f.String("lang", "", "")
 	edition, seats, start, end := f.String("edition", "", ""), f.Int("seats", 0, ""), f.String("service-start", "", ""), f.String("service-end", "", "")
 	on, off, silent, tell := f.String("on", "", ""), f.String("off", "", ""), f.String("silent", "", ""), f.String("tell", "", "")
+	admin := newAdminChange(f)
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -432,6 +451,9 @@ func receiversSettings(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	said := given(f)
+	if err := admin.apply(&c, said); err != nil {
+		return err
+	}
 	for name, field := range map[string]struct{ from, to *string }{
 		"operations": {operations, &c.Settings.Operations}, "control": {control, &c.Settings.Control}, "alert": {alert, &c.Settings.Alert}, "lang": {lang, &c.Settings.Language},
 	} {
@@ -479,11 +501,11 @@ func receiversSettings(ctx context.Context, p *program, args []string) error {
 			return err
 		}
 		c.Settings.Rev = rev
-		if err := p.audit(ctx, "receivers settings", c.ID, "settings"); err != nil {
+		if err := p.audit(ctx, "receivers settings", c.ID, changedOf(f)); err != nil {
 			return err
 		}
 		if c.Settings.Rev, err = p.ledger.ChangeCorp(ctx, c); err != nil {
-			return changedMeanwhile(err, "corp "+string(c.ID))
+			return changedMeanwhile(err, "corp "+string(c.ID), "receivers settings")
 		}
 	} else if err := p.audit(ctx, "receivers settings", c.ID, "addresses"); err != nil {
 		return err
@@ -512,7 +534,7 @@ func serviceOf(s routing.Service) servicePublic {
 func (p *program) showSettings(c ledger.Corp) error {
 	out := struct {
 		Corp       archive.CorpID `json:"corp"`
-		Admins     []string       `json:"account_admins"`
+		Admins     []adminPublic  `json:"account_admins"`
 		Operations string         `json:"operations"`
 		Control    string         `json:"control"`
 		Alert      string         `json:"alert"`
@@ -520,14 +542,12 @@ func (p *program) showSettings(c ledger.Corp) error {
 		Service    servicePublic  `json:"service"`
 		Reports    []switchPublic `json:"reports"`
 		Rev        int            `json:"rev"`
-	}{Corp: c.ID, Operations: c.Settings.Operations, Control: c.Settings.Control, Alert: c.Settings.Alert, Language: c.Settings.Language, Rev: c.Settings.Rev,
+	}{Corp: c.ID, Admins: adminsOf(c), Operations: c.Settings.Operations, Control: c.Settings.Control, Alert: c.Settings.Alert, Language: c.Settings.Language, Rev: c.Settings.Rev,
 		Service: serviceOf(c.Settings.Service)}
-	for _, a := range c.ReportTo {
-		out.Admins = append(out.Admins, a.Address)
-	}
 	for _, k := range report.Kinds() {
 		w := c.Settings.Switches[k]
-		s := switchPublic{Report: k, Title: k.Title(report.English), On: c.Settings.On(k), Silent: c.Settings.Silent(k), By: w.By}
+		by, at := w.Switched()
+		s := switchPublic{Report: k, Title: k.Title(report.English), On: c.Settings.On(k), Silent: c.Settings.Silent(k), By: w.By, SwitchedBy: by, SwitchedAt: rfc3339(at)}
 		if !w.At.IsZero() {
 			s.At = rfc3339(w.At)
 		}

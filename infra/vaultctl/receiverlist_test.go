@@ -302,7 +302,7 @@ func TestAShellShowsDepartmentsReportsAndTheFateOfMails(t *testing.T) {
 	s := newShell(t)
 	text, err := s.do("departments")
 	s.OK(err)
-	if text != `{"id":1,"name":"root","parent":0,"gone":false}`+"\n"+`{"id":2,"name":"潜水","parent":1,"gone":false}`+"\n" {
+	if text != `{"id":1,"name":"Tide Salvage","parent":0,"gone":false}`+"\n"+`{"id":2,"name":"潜水","parent":1,"gone":false}`+"\n" {
 		t.Error(text)
 	}
 	_, err = s.do("settings", "-off", "R4")
@@ -368,5 +368,28 @@ func TestAShellPreviewsWhatAReceiverWouldGet(t *testing.T) {
 		if _, err := s.do(append([]string{"preview"}, wrong...)...); err == nil {
 			t.Errorf("%v is previewed", wrong)
 		}
+	}
+}
+
+// T1: who switched a report off stays told, whatever is decided of its days without news since.
+func TestWhoSwitchedAReportStaysToldWhateverIsDecidedOfItSince(t *testing.T) {
+	s := newShell(t)
+	s.program.actor = "vaultctl:ada"
+	_, err := s.do("settings", "-off", "R3")
+	s.OK(err)
+	s.program.actor = "vaultctl:bo"
+	text, err := s.do("settings", "-silent", "R3")
+	s.OK(err)
+	if !strings.Contains(text, `"on":false,"silent_without_news":true,"changed_by":"vaultctl:bo"`) || !strings.Contains(text, `"switched_by":"vaultctl:ada"`) {
+		t.Error(text)
+	}
+	var changed int
+	for _, row := range s.Rows("AuditTable") {
+		if strings.Contains(row, "object=settings: off R3 ") || strings.Contains(row, "object=settings: silent R3 ") {
+			changed++
+		}
+	}
+	if changed != 2 {
+		t.Errorf("the audit stream has %d of 2 changes by name: %v", changed, s.Rows("AuditTable"))
 	}
 }

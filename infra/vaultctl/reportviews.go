@@ -48,6 +48,9 @@ func receiversDepartments(ctx context.Context, p *program, args []string) error 
 	if err != nil || bad != nil {
 		return firstOf(err, bad)
 	}
+	// The root is the company, by its name, whether or not our secrets show it.
+	all = slices.DeleteFunc(all, func(d department) bool { return d.ID == directory.Root })
+	all = append(all, department{ID: directory.Root, Name: c.Name})
 	slices.SortFunc(all, func(a, b department) int { return a.ID - b.ID })
 	enc := json.NewEncoder(p.out)
 	for _, d := range all {

@@ -53,7 +53,7 @@ func roomsName(ctx context.Context, p *program, args []string) error {
 	}
 	if enters || *remove {
 		if *rev != anyRev && *rev != shown.Rev {
-			return changedMeanwhile(fmt.Errorf("room %s has rev %d: %w", *room, shown.Rev, ledger.ErrLost), "room "+*room)
+			return changedMeanwhile(fmt.Errorf("room %s has rev %d: %w", *room, shown.Rev, ledger.ErrLost), "room "+*room, "rooms name")
 		}
 		if enters {
 			if *name, err = routing.CheckName(*name); err != nil {
@@ -67,7 +67,7 @@ func roomsName(ctx context.Context, p *program, args []string) error {
 		}
 		n := ledger.RoomName{Corp: c.ID, Room: archive.RoomID(*room), Name: *name, By: p.actor, At: clock.Now(), Rev: shown.Rev}
 		if _, err := p.ledger.NameRoom(ctx, n); err != nil {
-			return changedMeanwhile(err, "room "+*room)
+			return changedMeanwhile(err, "room "+*room, "rooms name")
 		}
 		if shown, err = p.room(ctx, c.ID, n.Room); err != nil {
 			return err

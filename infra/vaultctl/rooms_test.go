@@ -24,7 +24,7 @@ func TestAGroupIsNamedFromTheShell(t *testing.T) {
 	}{
 		{[]string{"name", "-room", "wr-pier"}, `"name":"","wecom_name":"","entered_name":"","history":[],"rev":0`},
 		{[]string{"name", "-room", "wr-pier", "-name", " Pier  divers "}, `"name":"Pier divers"`},
-		{[]string{"name", "-room", "wr-pier", "-name", "x", "-rev", "0"}, "changed by somebody else"},
+		{[]string{"name", "-room", "wr-pier", "-name", "x", "-rev", "0"}, "changed by somebody else meanwhile: look at it again with vaultctl rooms name"},
 		{[]string{"name", "-room", "wr-pier", "-name", " "}, "it is empty"},
 		{[]string{"name", "-room", "wr-none", "-name", "x"}, "ever named a room"},
 		{[]string{"name", "-name", "x"}, "-room ROOMID is needed"},
