@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/directory"
@@ -29,6 +30,40 @@ type portion struct {
 	held    map[who]ledger.Held
 	entries []directory.Entry
 	o       directory.Observation
+}
+
+// asOf takes back, of what the reading is held against, the states of departments and members that were found since it began, by looks at them alone: it may have
+// been told of them before, and they were not there yet. They stay the newest ones; see compare.
+func (p *portion) asOf(ctx context.Context, l *ledger.Ledger, corp archive.CorpID) error {
+	var entries []directory.Entry
+	for i, e := range p.entries {
+		if !followed(e.Kind) || !since(e, p.o) {
+			if entries != nil {
+				entries = append(entries, e)
+			}
+			continue
+		}
+		if entries == nil {
+			entries = append(make([]directory.Entry, 0, len(p.entries)), p.entries[:i]...)
+		}
+		states, err := l.EntryHistory(ctx, corp, e.Kind, e.ID)
+		if err != nil {
+			return err
+		}
+		states = slices.DeleteFunc(states, func(e directory.Entry) bool { return since(e, p.o) })
+		if len(states) > 0 {
+			entries = append(entries, states[len(states)-1])
+		}
+	}
+	if entries != nil {
+		p.entries = entries
+	}
+	return nil
+}
+
+// since says whether a state was found by who began to look after an observation did.
+func since(e directory.Entry, o directory.Observation) bool {
+	return e.At.After(o.Asked.Truncate(time.Millisecond))
 }
 
 // changes is which states the reading changes.
@@ -93,7 +128,13 @@ func (r *refresher) helds(ctx context.Context, corp archive.CorpID, k *known) er
 }
 
 // portions calls f for each portion of a company and its reading, whose members are in the order of their userids.
-func (r *refresher) portions(ctx context.Context, corp archive.CorpID, k known, o directory.Observation, f func(portion) error) error {
+func (r *refresher) portions(ctx context.Context, corp archive.CorpID, k known, o directory.Observation, do func(portion) error) error {
+	f := func(p portion) error {
+		if err := p.asOf(ctx, r.ledger, corp); err != nil {
+			return err
+		}
+		return do(p)
+	}
 	if len(k.members) == 0 && len(o.Reading.Members) <= r.together() && len(o.Reading.Designated) <= r.together() {
 		return f(portion{k.held, k.Entries, o})
 	}

@@ -48,6 +48,7 @@ type news struct {
 	ledger.Held                   // as it is to be
 	changed     bool              // its state is another than it was
 	state       bool              // it has one: WeCom showed it, now or before
+	newer       *directory.Entry  // its state, if that was found since the observation began: it stays, and the one that the observation found is in the history
 	looks       []directory.Look  // of the observation
 	marks       map[string]string // of the lists that the observation looked at: what they say now, "" if they lack it
 
@@ -98,6 +99,9 @@ func compare(held map[who]ledger.Held, changes []directory.Entry, o directory.Ob
 	for _, e := range changes {
 		if n := of(who{e.Kind, e.ID}); followed(e.Kind) {
 			n.Entry, n.changed, n.state = e, true, true
+			if h := held[who{e.Kind, e.ID}]; since(h.Entry, o) {
+				n.newer = &h.Entry
+			}
 		}
 	}
 	for w := range again {
@@ -117,7 +121,7 @@ func compare(held map[who]ledger.Held, changes []directory.Entry, o directory.Ob
 			continue
 		}
 		n.Marks = mergeMarks(h.Marks, n.marks)
-		n.Restless = h.Restless && !whole[w.kind]
+		n.Restless = h.Restless && (!whole[w.kind] || since(h.Entry, o)) // it was looked at alone since the list was asked for
 		all = append(all, n)
 	}
 	slices.SortFunc(all, func(a, b *news) int { return compareWho(a.Entry, b.Entry) })
@@ -261,6 +265,9 @@ func (s *settling) follow(ctx context.Context, all []*news) error {
 	return s.each(ctx, all, func(ctx context.Context, n *news) error {
 		if n.changed {
 			n.At = began[who{n.Kind, n.ID}]
+		}
+		if n.newer != nil {
+			n.Entry = *n.newer
 		}
 		return s.hold(ctx, n)
 	})
