@@ -20,7 +20,8 @@ type promise struct {
 var promises = []promise{
 	{"T1", "each report is switched on or off for the whole company; off is for heads of department too, and who switched it is kept", []string{
 		"shared/receivers.TestAReportThatIsOffGoesToNobodyHeadsIncluded", "functions/report.TestAReportThatIsSwitchedOffIsMadeForNobodyUntilItIsOnAgain",
-		"infra/vaultctl.TestReportsAreSwitchedAndAddressesSetFromTheShell", "functions/api.TestSettingsAreDecidedFieldByField"}},
+		"infra/vaultctl.TestReportsAreSwitchedAndAddressesSetFromTheShell", "functions/api.TestSettingsAreDecidedFieldByField",
+		"functions/api.TestWhoSwitchedAReportStaysToldWhateverIsDecidedOfItSince", "infra/vaultctl.TestWhoSwitchedAReportStaysToldWhateverIsDecidedOfItSince"}},
 	{"T2", "every member with status, stage, number and address; each number of the summary counts rows; lost is said of readable fields alone", []string{
 		"shared/report.TestEachNumberOfTheSummaryIsACountOfRows", "shared/report.TestLostMobileIsSaidOnlyOfAReadableField", "shared/report.TestEachListHasTheColumnsThatPeopleActOn",
 		"functions/report.TestUserStatusTellsWhatTheLedgerHolds", "functions/directory.TestWhomASecretDoesNotShowHasLostNothing"}},
@@ -86,7 +87,7 @@ var promises = []promise{
 	{"T30", "a receiver has one department and sees everything below; the root is everything, under the company's name", []string{
 		"shared/receivers.TestAReceiverOfADepartmentIsShownEverythingBelowAndTheRootEverything", "shared/receivers.TestNobodyIsMailedARowFromOutsideTheirScope",
 		"functions/report.TestNobodyIsMailedARowFromOutsideTheirScopeWhateverBecomesOfTheDepartments",
-		"infra/vaultctl.TestAReceiverIsAddedChangedAndRemovedFromTheShell"}},
+		"infra/vaultctl.TestAReceiverIsAddedChangedAndRemovedFromTheShell", "functions/api.TestTheRootIsListedByTheCompanysName"}},
 	{"T34", "one person in two roles at one address gets one mail with both scopes", []string{
 		"shared/receivers.TestTwoRolesAtOneAddressAreOneMailWithTheUnionOfTheirScopes", "functions/report.TestOneAddressWithTwoRolesGetsOneMailWithBothDepartments",
 		"functions/report.TestTwoProcessesAtOnceMailEachReceiverOnce"}},
