@@ -268,7 +268,7 @@ func (r *refresher) settled(ctx context.Context, s ledger.Snapshot, alone []who)
 func alone(all []*news) []who {
 	var list []who
 	for _, n := range all {
-		if slices.ContainsFunc(n.looks, func(l directory.Look) bool { return l.Part == "" }) {
+		if brokenOff(n.looks) {
 			list = append(list, who{n.Kind, n.ID})
 		}
 	}

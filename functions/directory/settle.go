@@ -121,11 +121,17 @@ func compare(held map[who]ledger.Held, changes []directory.Entry, o directory.Ob
 			continue
 		}
 		n.Marks = mergeMarks(h.Marks, n.marks)
-		n.Restless = h.Restless && (!whole[w.kind] || since(h.Entry, o)) // it was looked at alone since the list was asked for
+		// A list that broke off is a look at each whom it shows; one that was looked at alone since the list was asked for is as restless as before.
+		n.Restless = (h.Restless || brokenOff(n.looks)) && !whole[w.kind] || h.Restless && since(h.Entry, o)
 		all = append(all, n)
 	}
 	slices.SortFunc(all, func(a, b *news) int { return compareWho(a.Entry, b.Entry) })
 	return all
+}
+
+// brokenOff says whether a look is from no complete list.
+func brokenOff(looks []directory.Look) bool {
+	return slices.ContainsFunc(looks, func(l directory.Look) bool { return l.Part == "" })
 }
 
 // said says whether a look at one entry alone, or one of a list that broke off, repeats what was last said of the entry by its secret.
