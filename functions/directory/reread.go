@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,7 +98,9 @@ func (r *refresher) rereadOne(ctx context.Context, corp archive.CorpID, w who, k
 		return false, err
 	}
 	settling.alone = true
-	return len(n.looks) > 0, settling.settle(ctx, []*news{n}, func() error { return nil })
+	// That there is none, of one who was not there, is what a server says that has not heard of it yet.
+	shown := slices.ContainsFunc(n.looks, func(l directory.Look) bool { return l.Presence == directory.There })
+	return shown || n.changed, settling.settle(ctx, []*news{n}, func() error { return nil })
 }
 
 // becomes changes the entry's state to what a look at it alone says.
