@@ -201,9 +201,12 @@ func (d document) contact(e *Event) {
 	}
 }
 
+// latest is the last second that a time in JSON can have.
+const latest = 253402300799
+
 func (d document) at(e *Event) time.Time {
 	n, err := strconv.ParseInt(strings.TrimSpace(d.text["CreateTime"]), 10, 64)
-	if err != nil || n <= 0 || n > 1<<40 {
+	if err != nil || n <= 0 || n > latest {
 		e.Odd = true
 		return time.Time{}
 	}
