@@ -24,8 +24,12 @@ func corps(ctx context.Context, p *program, args []string) error {
 	return within(ctx, p, "corps", args, command{name: "list", run: corpsList}, command{name: "add", run: corpsAdd}, command{name: "set", run: corpsSet})
 }
 
+// corpsList shows whole addresses, so that it is audited first.
 func corpsList(ctx context.Context, p *program, args []string) error {
 	if err := parse(flags("corps list"), args); err != nil {
+		return err
+	}
+	if err := p.audit(ctx, "corps list", "", "addresses"); err != nil {
 		return err
 	}
 	all, err := p.ledger.Corps(ctx)

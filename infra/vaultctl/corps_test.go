@@ -117,3 +117,17 @@ func TestTheUsageHasEveryCommand(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoAskedForTheAddressesOfAccountAdminsIsInTheAuditStream(t *testing.T) {
+	s := newShell(t)
+	s.OK(corps(t.Context(), s.program, []string{"list"}))
+	rows := s.Rows("AuditTable")
+	if len(rows) != 1 || !strings.Contains(s.out.String(), "admin@tide.example") {
+		t.Errorf("%v\n%s", rows, s.out.String())
+	}
+	for _, row := range rows {
+		if !strings.Contains(row, "action=corps list actor=test") || strings.Contains(row, "@") {
+			t.Error(row)
+		}
+	}
+}
