@@ -24,6 +24,7 @@ const (
 	outOfTime = "out of time"
 	noAnswer  = "no answer"
 	oddAnswer = "odd answer"
+	busy      = "errcode -1"
 	missing   = "not known to WeCom"
 )
 

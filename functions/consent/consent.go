@@ -119,7 +119,7 @@ type record struct {
 	rooms     map[archive.RoomID]room
 	members   map[archive.PartyID]directory.Member
 	externals map[archive.PartyID]bool
-	listed    time.Time // when the directory was last read
+	listed    time.Time // when the directory last read who is in which room
 
 	only archive.RoomID // of which alone this is the record; "": of everything
 }
@@ -233,8 +233,19 @@ func (r *record) directory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.listed, err = r.ledger.DirectoryRead(ctx, r.corp)
+	r.listed, err = r.roomsRead(ctx)
 	return err
+}
+
+// roomsRead is when the directory last read who is in which room: zero if it never did. A reading in which WeCom did not answer of rooms shows nobody in one, and
+// nobody out of one.
+func (r *record) roomsRead(ctx context.Context) (time.Time, error) {
+	s, _, err := r.ledger.NewestSnapshot(ctx, r.corp, func(s ledger.Snapshot) bool {
+		o, kept := s.Counts.Parts[directory.PartRooms]
+		single := s.Counts.Next != "" || o.Why == oddAnswer || o.Why == busy // the time was not enough for all, or one has no answer
+		return !kept || o.Complete || o.Read > 0 && single
+	})
+	return s.At, err
 }
 
 // payDebts writes out the changes of standings that an earlier run did not come to write.

@@ -123,7 +123,7 @@ func (r *record) afresh(ctx context.Context, id archive.RoomID) (*record, error)
 		}
 		now.rooms[id] = room{Room: known, gone: held.Gone, at: held.At}
 	}
-	now.listed, err = r.ledger.DirectoryRead(ctx, r.corp)
+	now.listed, err = now.roomsRead(ctx)
 	return now, err
 }
 

@@ -242,6 +242,23 @@ func (l *Ledger) DirectoryRead(ctx context.Context, corp archive.CorpID) (at tim
 	return at, err
 }
 
+// NewestSnapshot is a corp's newest snapshot of which wanted is true; ok is false if there is none. It reads few rows where the newest one is it.
+func (l *Ledger) NewestSnapshot(ctx context.Context, corp archive.CorpID, wanted func(Snapshot) bool) (s Snapshot, ok bool, err error) {
+	for _, most := range []int{1, 0} {
+		var bad error
+		err = l.each(ctx, l.tables.Directory, snapshotPK(corp), bounds{descending: true, consistent: true, limit: most}, func(it item) bool {
+			if s, bad = snapshotOf(it); bad == nil {
+				ok = wanted(s)
+			}
+			return bad == nil && !ok
+		})
+		if err = errors.Join(err, bad); err != nil || ok {
+			return s, ok, err
+		}
+	}
+	return Snapshot{}, false, nil
+}
+
 // Snapshots calls f for a corp's snapshots, the newest first.
 func (l *Ledger) Snapshots(ctx context.Context, corp archive.CorpID, f func(Snapshot) bool) error {
 	return l.SnapshotsSince(ctx, corp, time.Time{}, f)
