@@ -56,4 +56,9 @@ func TestAMailboxIsOneHoweverItsAddressIsWritten(t *testing.T) {
 	if got := d.ask(head, "GET", dead, "").list("suppressions"); len(got) != 1 {
 		t.Errorf("suppressions: %v", got)
 	}
+	for _, r := range d.ask(head, "GET", all, "").list("receivers") {
+		if (r["suppressed"] != nil) != (r["address"] == "Rose@reed.example") {
+			t.Errorf("a receiver: %v", r)
+		}
+	}
 }

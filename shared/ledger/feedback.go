@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
+	"github.com/wecomvault/wecomvault/shared/receivers"
 )
 
 // Fate is what became of a mail after SES took it.
@@ -183,9 +184,10 @@ type Letterbox struct {
 }
 
 // Letterboxes reads how addresses stand, by address. Its cost is that of the addresses asked for, and of the few that are suppressed; of one that was never
-// heard of there is nothing.
+// heard of there is nothing. What is suppressed is so however its address is written.
 func (l *Ledger) Letterboxes(ctx context.Context, corp archive.CorpID, addresses []string) (map[string]Letterbox, error) {
 	ids := map[string]string{}
+	boxes := map[string][]string{} // the addresses of a mailbox, however each is written
 	var keys []item
 	for _, a := range addresses {
 		id := AddressID(a)
@@ -193,6 +195,7 @@ func (l *Ledger) Letterboxes(ctx context.Context, corp archive.CorpID, addresses
 			continue
 		}
 		ids[id] = a
+		boxes[receivers.Mailbox(a)] = append(boxes[receivers.Mailbox(a)], a)
 		keys = append(keys, key(heardPK(corp), id))
 	}
 	rows, err := l.fetch(ctx, l.tables.Control, keys)
@@ -208,7 +211,7 @@ func (l *Ledger) Letterboxes(ctx context.Context, corp archive.CorpID, addresses
 		return nil, err
 	}
 	for _, s := range suppressed {
-		if address, asked := ids[AddressID(s.Address)]; asked {
+		for _, address := range boxes[receivers.Mailbox(s.Address)] {
 			box := all[address]
 			box.Suppressed = &s
 			all[address] = box
