@@ -14,7 +14,6 @@ func TestWhatBrokenListsSayOneAfterTheOtherIsTold(t *testing.T) {
 	r := newRig(t)
 	r.hold(corp, secrets.Contacts, "legacy-of-"+string(corp))
 	r.refreshed(corp)
-	want := ""
 	for _, mobile := range []string{"19912340009", "19912340001"} {
 		r.change(wecomsim.ChangeContacts{Change: map[string]json.RawMessage{"ines": raw(map[string]any{"mobile": mobile})}})
 		r.fault(wecomsim.Fault{API: "user/list", Kind: wecomsim.FaultCode, ErrCode: 45009, Skip: 2})
@@ -23,7 +22,7 @@ func TestWhatBrokenListsSayOneAfterTheOtherIsTold(t *testing.T) {
 		}
 		r.lift()
 	}
-	want = "member ines mobile-changed \"19912340001\">\"19912340009\" 0\nmember ines mobile-changed \"19912340009\">\"19912340001\" 0"
+	want := "member ines mobile-changed \"19912340001\">\"19912340009\" 0\nmember ines mobile-changed \"19912340009\">\"19912340001\" 0"
 	if got := plain(r.events()); got != want {
 		t.Errorf("told is\n%s\nwant\n%s", got, want)
 	}
