@@ -101,6 +101,10 @@ func (m *Mailer) Send(ctx context.Context, to string, name Name, raw []byte) (st
 	if strings.Contains(api.ErrorMessage(), "is not verified") {
 		return "", fault.Newf(fault.Retryable, Throttled, "send mail %s: SES has not verified its sender, or while in the sandbox its receiver: verify it in SES", reportID)
 	}
+	// QUIRK: and the same code once more while AWS has paused the whole account, as it does after many bounces, until a review lets it go on.
+	if strings.Contains(api.ErrorMessage(), "Sending paused for this account") || strings.Contains(api.ErrorMessage(), "Sending suspended for this account") {
+		return "", fault.Newf(fault.Retryable, Throttled, "send mail %s: AWS has paused sending for this account: see the mail to its owner, and SES", reportID)
+	}
 	err = fmt.Errorf("send mail %s: SES answered %s", reportID, api.ErrorCode())
 	switch api.ErrorCode() {
 	case "MessageRejected", "InvalidParameterValue":

@@ -122,6 +122,24 @@ func TestASenderThatIsNotVerifiedYetLosesNoMail(t *testing.T) {
 	}
 }
 
+// TestWhileAWSHasPausedTheAccountNoMailIsLost: that comes under the code of a mail that SES will never take.
+func TestWhileAWSHasPausedTheAccountNoMailIsLost(t *testing.T) {
+	r, m := bench(t)
+	for _, word := range []string{"paused", "suspended"} {
+		r.Fault(func(q awslocal.FaultRequest) (d awslocal.FaultDecision) {
+			if q.Operation == "SendRawEmail" {
+				d = awslocal.FaultDecision{Act: awslocal.Refuse, Code: "MessageRejected", Status: 400,
+					Message: "Sending " + word + " for this account. For more information, please check the inbox of the email address associated with your AWS account."}
+			}
+			return d
+		})
+		_, err := m.Send(t.Context(), "ann@tide.example", called, mail(""))
+		if err == nil || fault.KindOf(err) != fault.Retryable || fault.ReasonOf(err) != mailer.Throttled {
+			t.Errorf("%s: %v: %v %q", word, err, fault.KindOf(err), fault.ReasonOf(err))
+		}
+	}
+}
+
 // TestALateAnswerIsUnsettled: the invocation ends while SES thinks.
 func TestALateAnswerIsUnsettled(t *testing.T) {
 	r, m := bench(t)
