@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -221,7 +222,7 @@ func (a *api) changeSettings(ctx context.Context, c *call) (answer, error) {
 	s, refusal := s.Checked()
 	refusal = receivers.Refused(wrongDates, refusal)
 	if body.Admins != nil {
-		admins, refusedAdmins := receivers.CheckAdmins(adminsOf(*body.Admins))
+		admins, refusedAdmins := receivers.CheckAdmins(adminsOf(*body.Admins, s.Language))
 		refusal = receivers.Refused(refusedAdmins, refusal)
 		corp.ReportTo = nil
 		for _, r := range admins {
@@ -243,10 +244,11 @@ func (a *api) changeSettings(ctx context.Context, c *call) (answer, error) {
 	return answer{status: http.StatusOK, body: settingsOf(corp), etag: etag(rev)}, nil
 }
 
-func adminsOf(bodies []adminBody) []receivers.AdminRow {
+// adminsOf is the account admins of a body; who has no language of their own gets the one that the company has.
+func adminsOf(bodies []adminBody, language string) []receivers.AdminRow {
 	rows := make([]receivers.AdminRow, 0, len(bodies))
 	for _, b := range bodies {
-		rows = append(rows, receivers.AdminRow{Name: b.Name, Address: b.Address, Language: b.Language, Reports: value(b.Reports)})
+		rows = append(rows, receivers.AdminRow{Name: b.Name, Address: b.Address, Language: cmp.Or(b.Language, language), Reports: value(b.Reports)})
 	}
 	return rows
 }

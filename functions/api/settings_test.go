@@ -89,3 +89,23 @@ func TestTheRootIsListedByTheCompanysName(t *testing.T) {
 		t.Errorf("who is in charge of a part is shown %v", got)
 	}
 }
+
+// The company's language is that of whoever has none of their own, whoever that is.
+func TestWhoIsEnteredWithoutALanguageHasTheCompanys(t *testing.T) {
+	d := newDesk(t)
+	const place = "/v1/corps/wwreed/settings"
+	token := d.token("admin")
+	x := d.ask(token, "PUT", place, `{"language":"en","admins":[{"address":"desk@reed.example"},{"address":"two@reed.example","language":"zh"}]}`, "If-Match",
+		d.ask(token, "GET", place, "").Header.Get("ETag"))
+	if admins := x.list("admins"); len(admins) != 2 || admins[0]["language"] != "en" || admins[1]["language"] != "zh" {
+		t.Errorf("%s", x.text)
+	}
+	made := d.ask(token, "POST", all, strings.Replace(entry, `"language":"en",`, "", 1), "Idempotency-Key", "k")
+	if made.StatusCode != http.StatusCreated || made.body["language"] != "en" {
+		t.Fatalf("%d %s", made.StatusCode, made.text)
+	}
+	d.ask(token, "PUT", place, `{"language":"zh"}`, "If-Match", x.Header.Get("ETag"))
+	if x := d.ask(token, "GET", made.Header.Get("Location"), ""); x.body["language"] != "zh" {
+		t.Errorf("once the company has changed: %s", x.text)
+	}
+}

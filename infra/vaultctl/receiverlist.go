@@ -181,7 +181,7 @@ func changedMeanwhile(err error, id, look string) error {
 
 func receiversAdd(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers add")
-	id, name, address, lang := f.String("corp", "", ""), f.String("name", "", ""), f.String("address", "", ""), f.String("lang", "zh", "")
+	id, name, address, lang := f.String("corp", "", ""), f.String("name", "", ""), f.String("address", "", ""), f.String("lang", "", "")
 	department, reports, repeat := f.Int("department", 0, ""), f.String("reports", "", ""), f.String("key", "", "")
 	if err := parse(f, args); err != nil {
 		return err

@@ -37,7 +37,7 @@ type Row struct {
 	ID         string        `json:"id"` // RowID's form
 	Name       string        `json:"name,omitempty"`
 	Address    string        `json:"address"`
-	Language   string        `json:"language"` // "zh" or "en"
+	Language   string        `json:"language"` // "zh" or "en"; "": the company's
 	Department int           `json:"department"`
 	Reports    []report.Kind `json:"reports"` // in the order of report.Kinds, each once, at least one
 	Added      time.Time     `json:"added"`

@@ -104,10 +104,9 @@ func (row Row) Checked(tree *directory.Tree) (Row, error) {
 	var r Refusal
 	row.Name = r.name("name", row.Name)
 	row.Address = r.address("address", row.Address)
-	if row.Language == "" {
-		row.Language = "zh"
+	if row.Language != "" {
+		row.Language = r.language("language", row.Language)
 	}
-	row.Language = r.language("language", row.Language)
 	switch known := tree != nil && tree.Known(row.Department); {
 	case row.Department == directory.Root:
 	case row.Department <= 0:
