@@ -2,6 +2,7 @@ package reading_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,10 +27,11 @@ func TestWhoseContactsCouldNotBeReadKeepsThem(t *testing.T) {
 		first, second string
 		want          string
 	}{
-		"limited":    {list(""), refused(45009)(""), "[u0000 u0100]"},
-		"silent":     {list(""), "", "[u0000 u0100]"},
-		"unlicensed": {list(`"u0001"`), `{"errcode":0,"external_contact_list":[]}`, "[u0000 u0001]"},
-		"all read":   {list(""), `{"errcode":0,"external_contact_list":[]}`, "[u0000]"},
+		"limited, and it had gone": {list(""), refused(45009)(""), "[u0000]"},
+		"limited":                  {list(""), refused(45009)(""), "[u0000 u0100]"},
+		"silent":                   {list(""), "", "[u0000 u0100]"},
+		"unlicensed":               {list(`"u0001"`), `{"errcode":0,"external_contact_list":[]}`, "[u0000 u0001]"},
+		"all read":                 {list(""), `{"errcode":0,"external_contact_list":[]}`, "[u0000]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0
@@ -43,6 +45,8 @@ func TestWhoseContactsCouldNotBeReadKeepsThem(t *testing.T) {
 				},
 				"externalcontact/groupchat/list": always(`{"errcode":0,"group_chat_list":[]}`),
 			}).gather(reading.Known{Entries: known}, secrets.Customer)
+			known := slices.Clone(known)
+			known[0].Gone = name == "limited, and it had gone"
 			all, _ := after(t, known, read)
 			for _, e := range all {
 				got, err := directory.Parse[directory.External](e.Fields)

@@ -112,6 +112,19 @@ func TestTheNextReadingGoesOnWhereALookFailed(t *testing.T) {
 	if o := read.Parts[directory.PartMembers]; !o.Complete || left(t, known, read) != 20 || n != 8+13 {
 		t.Errorf("members are %+v, after %d looks", o, n)
 	}
+
+	// Where one was there, the list is not to be believed: nobody of it is left out next time.
+	n = 0
+	c = newCompany(t, emptied(func(asked string) string {
+		if n++; n == 3 {
+			return fmt.Sprintf(`{"errcode":0,"userid":%q,"name":"Kai","department":[1],"status":1}`, number(t, asked, "userid"))
+		}
+		return refused(map[bool]int{true: 45009, false: 60111}[n == 8])("")
+	}))
+	read, _ = c.gather(reading.Known{Entries: known}, secrets.Contacts)
+	if o := read.Parts[directory.PartMembers]; o.Complete || o.Next != "" || left(t, known, read) != 0 {
+		t.Errorf("members are %+v", o)
+	}
 }
 
 // Contacts sync from a new address may list ids alone, and look at nobody. Another secret may; where none may, two readings have to say the same of many.
