@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/receivers"
+	"github.com/wecomvault/wecomvault/shared/report"
 )
 
 // mailAnswer is a mail and its fate.
@@ -22,6 +24,12 @@ type mailAnswer struct {
 	Fate           string `json:"fate,omitempty"` // what SES has said since
 	FateDetail     string `json:"fate_detail,omitempty"`
 	FateAt         string `json:"fate_at,omitempty"`
+}
+
+// reportOf is the report that a mail is of: a user's own notice of one is of that report.
+func reportOf(m ledger.MailRow) string {
+	code, _, _ := strings.Cut(m.Report, "-")
+	return code
 }
 
 // gets is the mails that the receivers within the caller's reach get: those of their reports, at their mailboxes, from the day on which they were entered. Other mails to
@@ -42,15 +50,15 @@ func (x roll) gets() func(ledger.MailRow) bool {
 		}
 	}
 	return func(m ledger.MailRow) bool {
-		report, _, _ := strings.Cut(m.Report, "-") // a user's own notice of a report is of that report
-		first, there := since[mail{receivers.Mailbox(m.To), report}]
+		first, there := since[mail{receivers.Mailbox(m.To), reportOf(m)}]
 		return there && m.Day >= first
 	}
 }
 
-// listMails lists a corp's mails, the newest day first. Who reaches only departments sees the mails that the receivers within them get.
+// listMails lists a corp's mails, the newest day first; those to one mailbox, or of one report, where that is asked for. Who reaches only departments sees the mails
+// that the receivers within them get.
 func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
-	p, err := pageOf(c.query, "mails", c.corp.ID)
+	p, err := pageOf(c.query, "mails", c.corp.ID, "to", "report")
 	if err != nil {
 		return answer{}, err
 	}
@@ -65,6 +73,13 @@ func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
 		}
 		mine = x.gets()
 	}
+	to, kind := c.query.Get("to"), c.query.Get("report")
+	if kind != "" && !slices.Contains(report.Kinds(), report.Kind(kind)) {
+		return answer{}, malformed("report", "there is no such report", "choose one that the list of reports shows, or leave it out")
+	}
+	wanted := func(m ledger.MailRow) bool {
+		return (to == "" || receivers.Mailbox(to) == receivers.Mailbox(m.To)) && (kind == "" || kind == reportOf(m))
+	}
 	list := []mailAnswer{}
 	last, next, seen := "", "", 0
 	err = a.ledger.MailsBefore(ctx, c.corp.ID, p.After, func(m ledger.MailRow) bool {
@@ -73,7 +88,7 @@ func (a *api) listMails(ctx context.Context, c *call) (answer, error) {
 			return false
 		}
 		last, seen = m.Key(), seen+1
-		if !mine(m) {
+		if !mine(m) || !wanted(m) {
 			return true
 		}
 		list = append(list, mailAnswer{Day: m.Day, Report: m.Report, To: m.To, State: m.State, Reason: m.Reason, At: rfc3339(m.At), PossibleDouble: m.PossibleDouble(),

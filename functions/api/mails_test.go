@@ -62,3 +62,41 @@ func TestAMailboxIsOneHoweverItsAddressIsWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestMailsAreFoundByAddressAndByReport(t *testing.T) {
+	d := newDesk(t)
+	a, _ := d.function.HTTP.(*api)
+	a.mailsRead = 3
+	for i, code := range []string{"R1", "R2", "R2-user", "R12"} {
+		d.OK(d.operator.PlanMail(t.Context(), ledger.MailRow{Corp: corp, Day: fmt.Sprint("2033-03-0", i+1), Report: code, To: "ann@reed.example", Object: "mails/x", Version: "v", At: noon}))
+	}
+	for query, want := range map[string][]string{
+		"to=Ann@reed.example": {"2033-02-20 R1", "2033-03-01 R1", "2033-03-02 R2", "2033-03-03 R2-user", "2033-03-04 R12"}, "to=nobody@reed.example": nil,
+		"report=R2": {"2033-03-02 R2", "2033-03-03 R2-user"}, "report=R1&to=cat@reed.example": {"2033-02-22 R1"},
+	} {
+		var got []string
+		for cursor, pages := "", 0; pages < 9; pages++ { // each page reads three
+			x := d.ask(d.token("auditor"), "GET", "/v1/corps/wwreed/mails?"+query+cursor, "")
+			for _, m := range x.list("mails") {
+				got = append(got, fmt.Sprint(m["day"], " ", m["report"]))
+			}
+			next, more := x.body["next"].(string)
+			if !more {
+				break
+			}
+			cursor = "&cursor=" + next
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", query, got, want)
+		}
+	}
+	if x := d.ask(d.token("supervisor:wwreed:4"), "GET", "/v1/corps/wwreed/mails?to=ann@reed.example", ""); len(x.list("mails")) != 0 {
+		t.Errorf("beyond reach: %s", x.text)
+	}
+	for _, bad := range []string{"report=R99", "report=R1&report=R2", "of=R1"} {
+		if x := d.ask(d.token("auditor"), "GET", "/v1/corps/wwreed/mails?"+bad, ""); x.StatusCode != 400 {
+			t.Errorf("%s: %d", bad, x.StatusCode)
+		}
+	}
+}

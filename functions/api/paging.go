@@ -42,10 +42,10 @@ type page struct {
 	place cursor
 }
 
-// pageOf reads limit and cursor of a query; there may be no other parameters.
-func pageOf(query url.Values, list string, corp archive.CorpID) (page, error) {
+// pageOf reads limit and cursor of a query; there may be no other parameters but those that the list knows besides.
+func pageOf(query url.Values, list string, corp archive.CorpID, besides ...string) (page, error) {
 	p := page{Limit: pageUsual, place: cursor{List: list, Corp: corp}}
-	if err := onlyQuery(query, "limit", "cursor"); err != nil {
+	if err := onlyQuery(query, append(besides, "limit", "cursor")...); err != nil {
 		return p, err
 	}
 	if query.Has("limit") {

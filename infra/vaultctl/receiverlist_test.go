@@ -324,7 +324,7 @@ func TestAShellShowsDepartmentsReportsAndTheFateOfMails(t *testing.T) {
 	if strings.Count(text, `"fate":"bounced"`) != 2 || !strings.HasPrefix(text, `{"day":"2033-03-02"`) {
 		t.Error(text)
 	}
-	text, err = s.do("mails", "-address", "yu@tide.example", "-most", "1")
+	text, err = s.do("mails", "-address", "Yu@tide.example", "-most", "1")
 	s.OK(err)
 	if strings.Count(text, "\n") != 1 || !strings.Contains(text, "yu@") {
 		t.Error(text)

@@ -18,6 +18,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/preview"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	routing "github.com/wecomvault/wecomvault/shared/receivers"
 	"github.com/wecomvault/wecomvault/shared/report"
 )
 
@@ -114,7 +115,7 @@ func receiversMails(ctx context.Context, p *program, args []string) error {
 	enc, shown := json.NewEncoder(p.out), 0
 	var unwritten error
 	err = p.ledger.MailsBefore(ctx, c.ID, "", func(m ledger.MailRow) bool {
-		if *address != "" && m.To != *address {
+		if *address != "" && routing.Mailbox(m.To) != routing.Mailbox(*address) {
 			return true
 		}
 		unwritten = enc.Encode(mail{m.Day, m.Report, m.To, m.State, m.Reason, rfc3339(m.At), m.PossibleDouble(), string(m.Fate), m.FateDetail, rfc3339(m.FateAt)})
