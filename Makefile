@@ -35,9 +35,12 @@ run: build ## play the demonstration company's next day on this machine (ARGS='-
 ctl: build ## run the operator's command on local data: make ctl ARGS='[-data DIR] messages -corp X -format jsonl'
 	@'$(OUT)/local/local' ctl $(ARGS)
 
+# For each package: the runner's tests play whole days, minutes of work for two idle cores, and more than Go's ten for busy ones.
+TEST_TIMEOUT := 30m
+
 .PHONY: test
 test: ## everything that needs no account and, once modules are there, no network
-	$(GO) test ./...
+	$(GO) test -timeout $(TEST_TIMEOUT) ./...
 
 # Packages whose goroutines share state; the others are pure, or covered by these.
 RACE := ./functions/... ./shared/...
@@ -46,7 +49,7 @@ FUZZTIME ?= 100000x
 
 .PHONY: race
 race: ## the tests again under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) $(RACE)
 
 .PHONY: fuzz
 fuzz: ## every fuzz target with FUZZTIME inputs (100000x)
