@@ -123,7 +123,7 @@ func sampleCoverage() CoverageFacts {
 			{Person: someone("fangyue", "方悦", sales, "销售部"), What: ConsentChange, With: "Rosa Lind", Old: "agree", New: "disagree", When: Between{After: ago(4 * time.Hour), By: ago(4*time.Hour - time.Minute)}},
 			{Person: someone("fangyue", "方悦", sales, "销售部"), What: ConsentChange, With: "茶友群", Old: "", New: "not-yet", When: Between{By: ago(2 * time.Hour)}},
 			{Person: someone("OliverGrant", "Oliver Grant", abroad, "International"), What: MediaExpiring, With: "Rosa Lind", Ends: noon.Add(7*time.Hour + 20*time.Minute), MsgID: "5120447_1"},
-			{Person: someone("OliverGrant", "Oliver Grant", abroad, "International"), What: MediaGone, With: "Rosa Lind", Why: "expired", MsgID: "5119921_1"},
+			{Person: someone("OliverGrant", "Oliver Grant", abroad, "International"), What: MediaGone, With: "Rosa Lind", Why: "media-expired", MsgID: "5119921_1"},
 		},
 		Company: &Company{
 			Capture: sampleFacts().Capture,

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
@@ -165,7 +166,11 @@ func NewDeletedUsers(f DeletedUsersFacts, v View) (Mail, error) {
 		brief: func(r DeletedRow) cell {
 			s := v.departure(r)
 			if r.How != directory.WasRenamed {
-				s += l.sayf("; kept until at least: %s", "；至少保留至：%s", kept(r))
+				if r.Nothing {
+					s += l.say("; nothing is archived of this user", "；没有存档内容")
+				} else {
+					s += l.sayf("; kept until at least: %s", "；至少保留至：%s", kept(r))
+				}
 				s += l.sayf("; holds: %s", "；保全：%s", holds(r))
 				s += l.sayf("; open deliveries: %s", "；未完成投递：%s", open(r))
 			}
@@ -173,5 +178,9 @@ func NewDeletedUsers(f DeletedUsersFacts, v View) (Mail, error) {
 		},
 	}
 	x.columns = append(x.columns, column{head: l.say("Holds", "保全"), width: 80}, column{head: l.say("Open deliveries", "未完成投递"), width: 120}, column{head: l.say("Late", "延迟"), width: 70}, column{head: l.say("Kind", "离开方式")})
+	if slices.ContainsFunc(f.Rows, func(r DeletedRow) bool { return how(directory.OutOfView, directory.UnlistedSince)(r) == yes }) {
+		x.after = []section{v.steps([]step{{Text: l.say("No longer shown to us: look into the visible range (可见范围) of the app whose secret reads the directory before you close an account. It may have been made smaller.",
+			"不再向我们显示：关闭账户前，请先核实读取通讯录的应用的可见范围是否被缩小。")}})}
+	}
 	return x.mail()
 }

@@ -229,7 +229,7 @@ func groupsLetter(f GroupsFacts, v View) letter {
 	lt.Lead = append(lt.Lead, l.sayf("As of %s.", "截至 %s。", v.at(f.Now)))
 	switch {
 	case len(open) > 0:
-		lt.Lead = append(lt.Lead, l.sayf("Groups in which somebody disagreed, or has not agreed yet, to being archived: %[1]d, of which new: %[2]d, changed: %[3]d. Ended: %[4]d.",
+		lt.Lead = append(lt.Lead, l.sayf("Groups in which somebody has refused to be archived, or has not agreed yet: %[1]d, of which new: %[2]d, changed: %[3]d. Ended: %[4]d.",
 			"存在不同意或尚未同意存档的外部联系人的群：%[1]d 个，其中新增 %[2]d 个、有变化 %[3]d 个；已结束 %[4]d 个。", len(open), began, changed, len(over)))
 	case len(over) > 0:
 		lt.Lead = append(lt.Lead, l.say("It is over: in no group that we can look up is anybody left who has not agreed.", "已结束：在可查询的群中，已没有未同意存档的人。"))
@@ -249,7 +249,7 @@ func groupsLetter(f GroupsFacts, v View) letter {
 		lt.Lead = append(lt.Lead, l.say("Since then it was not asked about all of them again: what changed after that is not known.", "此后未再查询全部群：其后的变化未知。"))
 	}
 	if len(open) > 0 {
-		lt.Lead = append(lt.Lead, l.say("Who does not agree can still read and write in the group; what they write is not archived. How many messages that is, nobody can tell: WeCom does not count them.",
+		lt.Lead = append(lt.Lead, l.say("Those who have not agreed can still read and write in the group; what they write is not archived. How many messages that is, nobody can tell: WeCom does not count them.",
 			"不同意的人仍可在群内收发消息，但其发出的消息不会存档。数量未知：企业微信不提供统计。"))
 	}
 	for i, s := range open {
@@ -260,11 +260,11 @@ func groupsLetter(f GroupsFacts, v View) letter {
 		lt.Sections = append(lt.Sections, s.section(f, v))
 	}
 	if len(open) > 0 {
-		lt.Sections = append(lt.Sections, section{Heading: l.say("What to do", "处理方法"), Steps: []step{
+		lt.Sections = append(lt.Sections, section{Heading: l.say("What to do", "如何处理"), Steps: []step{
 			{Text: l.say("Ask the people named above to accept archiving in WeChat, where WeCom asked them.", "请上述人员在微信中接受企业微信的存档询问。")},
 			{Text: l.say("If they don't want to: remove them from the group, or leave it and talk where everybody has agreed.", "如其不愿意：将其移出群，或退出该群并在所有人均已同意的会话中沟通。")},
-			{Text: l.say("There is nothing to do here: the alert closes itself when WeCom says that everybody has agreed, or that they have left.",
-				"无需在此操作：当企业微信显示所有人均已同意或已退群时，提醒将自动结束。")},
+			{Text: l.say("Nothing has to be done in WeCom Vault: the alert closes itself when WeCom says that everybody has agreed, or that they have left.",
+				"无需在 WeCom Vault 中操作：当企业微信显示所有人均已同意或已退群时，提醒将自动结束。")},
 		}})
 	}
 	for i, s := range over {
@@ -275,7 +275,7 @@ func groupsLetter(f GroupsFacts, v View) letter {
 		lt.Sections = append(lt.Sections, s.ended(v))
 	}
 	if len(dark) > 0 {
-		lt.Sections = append(lt.Sections, darkSection(dark, v))
+		lt.Sections = append(lt.Sections, darkSection(dark, f.Corp, v))
 	}
 	if len(defaults) > 0 {
 		lt.Sections = append(lt.Sections, defaultSection(defaults, v))
@@ -329,6 +329,14 @@ func (g Group) title(l Language) string {
 	return l.sayf("a group without a name (%s)", "无名称的群（%s）", clip(string(g.ID), 64))
 }
 
+// heading is title where a line begins with it.
+func (g Group) heading(l Language) string {
+	if rest, without := strings.CutPrefix(g.title(l), "a "); without {
+		return "A " + rest
+	}
+	return g.title(l)
+}
+
 // thread is the same for all mails about one alarm, from its beginning to its end.
 func (g Group) thread(corp archive.CorpID) string {
 	return "alert-" + ID(string(corp), string(GroupsBreach), string(g.ID), strconv.FormatInt(g.FirstSeen.Unix(), 10))
@@ -336,12 +344,12 @@ func (g Group) thread(corp archive.CorpID) string {
 
 func (s seen) section(f GroupsFacts, v View) section {
 	l := v.Language
-	sec := section{Heading: s.title(l), Alarm: true}
+	sec := section{Heading: s.heading(l), Alarm: true}
 	switch s.News {
 	case Began:
-		sec.Heading = l.say("New: ", "新增：") + sec.Heading
+		sec.Heading = l.say("New: ", "新增：") + s.title(l)
 	case Changed:
-		sec.Heading = l.say("Changed: ", "有变化：") + sec.Heading
+		sec.Heading = l.say("Changed: ", "有变化：") + s.title(l)
 	case Same, Over:
 	}
 	sec.Facts = append(sec.Facts, pair{l.say("Group", "群"), s.name(l)}, pair{l.say("WeCom users", "企业微信用户"), s.usersText(l)})
@@ -511,7 +519,7 @@ func (s seen) ended(v View) section {
 	why := l.say("everybody has agreed", "所有人均已同意")
 	switch s.Ending {
 	case EndLeft:
-		why = l.say("who had not agreed is not in the group any more", "未同意的人已不在群内")
+		why = l.say("those who had not agreed are no longer in the group", "未同意的人已不在群内")
 	case EndDismissed:
 		why = l.say("the group was dismissed", "群已解散")
 	case EndAgreed:
@@ -541,7 +549,7 @@ func (seen) rest(list []seen, v View) section {
 }
 
 // darkSection lists the groups of which it can't be told who agreed.
-func darkSection(list []seen, v View) section {
+func darkSection(list []seen, c Corp, v View) section {
 	l := v.Language
 	sec := section{
 		Heading: l.sayf("Can't be looked up: %d", "无法查询：%d 个", len(list)),
@@ -562,10 +570,16 @@ func darkSection(list []seen, v View) section {
 			}
 			known += l.sayf(". Others in them: %s", "。其中的其他人：%s", idsText(append(ids, s.Archived...), l))
 		}
-		if w := s.because(l); w != "" {
-			known += l.sayf(". WeCom's answer:%s", "。企业微信的应答：%s", w)
+		if w := clip(s.Why, 60); w != "" {
+			known += l.sayf(". WeCom answered %s", "。企业微信应答 %s", w)
 		}
 		sec.Table.Rows = append(sec.Table.Rows, []cell{{Text: s.name(l)}, {Text: known}})
+	}
+	if slices.ContainsFunc(list, func(s seen) bool { return s.Name == "" }) {
+		sec.Steps = []step{{
+			Text:    l.say("An admin may enter a name for such a group; reports then show it, and say that it was entered:", "管理员可为此类群录入名称，报告会显示并注明为录入："),
+			Command: "vaultctl rooms name -corp " + shellWord(string(c.ID)) + " -room ROOMID -name NAME",
+		}}
 	}
 	return sec
 }

@@ -68,7 +68,7 @@ func TestTheGroupsMailNamesUserContactGroupAndSinceWhen(t *testing.T) {
 		"Messages that were not archived: not known", "Agreed by default: 1",
 		"name not shown to us (" + string(darkGroup) + ")", "started in WeChat, or by another company", "errcode 301059", "First archived message: 2032-04-21 18:30 UTC",
 		"Last archived message: 2032-05-04 01:30 UTC", "(by a message)", "WeCom has not answered since", "wmelse",
-		"Over: “Pier”", "not in the group any more",
+		"Over: “Pier”", "no longer in the group",
 	} {
 		if !strings.Contains(m.Text, want) {
 			t.Errorf("the text lacks %q", want)

@@ -61,7 +61,7 @@ func (v View) at(t time.Time) string {
 	u := t.UTC()
 	s := u.Format("2006-01-02 15:04") + " UTC"
 	if local := v.local(t); local != "" {
-		s += v.Language.say(" (", "（") + local + v.Language.say(")", "）")
+		s += " (" + local + ")" // the same in Chinese: the full-width brackets would stand beside the spaces that Latin words have around them
 	}
 	return s
 }

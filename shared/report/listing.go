@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,7 +38,9 @@ type listing[R any] struct {
 	tallies []tally[R]
 	columns []column // behind those of the person
 	cells   func(R) []sheetCell
-	head    string // of the second column of the mail's table
+	whom    string      // head of the first column of the mail's table; "": User
+	head    string      // of the second
+	rank    func(R) int // rows of a lower one stand first; nil: all are alike
 	brief   func(R) cell
 	after   []section
 	guide   string
@@ -51,7 +54,12 @@ func (x listing[R]) mail() (Mail, error) {
 		return Mail{}, fmt.Errorf("build report %s of corp %s: the day is missing", x.kind, x.corp.ID)
 	}
 	x.rows = slices.Clone(x.rows)
-	slices.SortStableFunc(x.rows, func(a, b R) int { return byPlace(x.person(a), x.person(b)) })
+	slices.SortStableFunc(x.rows, func(a, b R) int {
+		if x.rank != nil && x.rank(a) != x.rank(b) {
+			return cmp.Compare(x.rank(a), x.rank(b))
+		}
+		return byPlace(x.person(a), x.person(b))
+	})
 	counts := make([]Count, len(x.tallies))
 	for _, r := range x.rows {
 		for i, t := range x.tallies {
@@ -137,7 +145,7 @@ func (x listing[R]) letter(counts []Count) letter {
 	}
 	lt.Preheader = strings.Join(pre, l.say("; ", "；"))
 	lt.Sections = append(lt.Sections, sum)
-	list := section{Heading: x.heading, Alarm: x.alarm, Table: &table{Head: []string{l.say("User", "用户"), x.head}}}
+	list := section{Heading: x.heading, Alarm: x.alarm, Table: &table{Head: []string{cmp.Or(x.whom, l.say("User", "用户")), x.head}}}
 	for i, r := range x.rows {
 		if i == firstProblems {
 			list.Paras = append(list.Paras, l.sayf("The first %[1]d of %[2]d; the attachment lists them all.", "以下为 %[2]d 条中的前 %[1]d 条；完整清单见附件。", firstProblems, len(x.rows)))

@@ -343,8 +343,11 @@ func (a Alarm) section(f MaintenanceFacts, v View) section {
 	if a.Cause == MediaAtRisk || a.Cause == MediaLost || a.Attachments.Known {
 		sec.Facts = append(sec.Facts, pair{l.say("Attachments affected", "受影响的附件"), a.Attachments.text(l)})
 	}
+	if a.Cause == SetAsideWaiting || a.Cause == MostlySetAside {
+		sec.Facts = append(sec.Facts, pair{l.say("Reason", "原因"), asideWords(l, a.Reason)})
+	}
 	if a.Cause == ReceiverDead {
-		sec.Facts = append(sec.Facts, pair{l.say("Receivers affected", "受影响的收件人"), a.Receivers.text(l)})
+		sec.Facts = append(sec.Facts, pair{l.say("Receivers affected", "受影响的接收人"), a.Receivers.text(l)})
 	}
 	if a.Cause == KeyMissing || a.Cause == KeyDoesNotFit {
 		sec.Facts = append(sec.Facts,
@@ -358,7 +361,13 @@ func (a Alarm) section(f MaintenanceFacts, v View) section {
 		sec.Facts = append(sec.Facts, pair{l.say("Time left before attachments are lost", "距离附件丢失"), a.Loss.text(v, f.Now, f.Windows)})
 	case riskNone:
 	}
-	for _, s := range t.steps {
+	steps := t.steps
+	if a.Cause == KeyMissing && len(a.Seen) > 0 && !slices.ContainsFunc(a.Seen, func(v archive.KeyVersion) bool { return !slices.Contains(a.Held, v) }) {
+		// Added since: the alarm ends when what waits is open.
+		sec.Paras = append([]string{l.say("The key is held by now. What waits for it is being opened, and there is nothing more to add.", "密钥现已添加，等待中的消息正在解开，无需再添加。")}, sec.Paras...)
+		steps = []causeStep{doctor}
+	}
+	for _, s := range steps {
 		st := step{Text: a.fill(s.text.in(l), f, l), Command: a.fill(s.command, f, l)}
 		sec.Steps = append(sec.Steps, st)
 		if strings.Contains(s.command, "{ver}") {

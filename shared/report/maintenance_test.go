@@ -290,3 +290,19 @@ func TestAlarmsAreReadFromTheLedgersWord(t *testing.T) {
 		t.Errorf("the title is %q", got)
 	}
 }
+
+// A key that was added since is not asked for again by a mail that lists it as held.
+func TestAMissingKeyThatIsHeldByNowIsNotAskedForAgain(t *testing.T) {
+	f := sampleTrouble()
+	f.Alarms = slices.Clone(f.Alarms[:1])
+	for _, c := range []struct {
+		held  []archive.KeyVersion
+		asked bool
+	}{{[]archive.KeyVersion{5, 6}, true}, {[]archive.KeyVersion{5, 6, 7}, true}, {[]archive.KeyVersion{6, 7, 8}, false}} {
+		f.Alarms[0].Held = c.held
+		m := maintenance(t, f, View{Language: English})
+		if asked := strings.Contains(m.Text, "vaultctl keys add"); asked != c.asked || asked == strings.Contains(m.Text, "The key is held by now.") || !strings.Contains(m.Text, "Key versions seen: 7, 8") {
+			t.Errorf("held %v:\n%s", c.held, m.Text)
+		}
+	}
+}

@@ -128,7 +128,7 @@ func NewMissingMobile(f MissingMobileFacts, v View) (Mail, error) {
 		brief: func(r MobileRow) cell {
 			return cell{
 				Text:  v.fate(r.Archiving, f.Delivery) + l.say("; ", "；") + v.told(r.Told),
-				Small: l.sayf("last number %[1]s, lost %[2]s", "最后手机号 %[1]s，丢失于 %[2]s", v.last(r.Last), v.between(r.Lost)),
+				Small: l.sayf("last number %[1]s, lost %[2]s", "最后手机号：%[1]s；丢失时间：%[2]s", v.last(r.Last), v.between(r.Lost)),
 			}
 		},
 	}
@@ -136,7 +136,7 @@ func NewMissingMobile(f MissingMobileFacts, v View) (Mail, error) {
 		x.after = []section{{Heading: l.say("What to do", "如何处理"), Steps: []step{
 			{Text: l.say("The user binds a mobile number again in the WeCom app, or an admin enters it in WeCom's admin console: Contacts (通讯录), the user, Edit.",
 				"由用户在企业微信 App 中重新绑定手机号，或由管理员在企业微信管理后台填写：通讯录 > 成员 > 编辑。")},
-			{Text: l.say("Capture goes by the userid and does not stop for want of a number. Only who is not designated is not captured.",
+			{Text: l.say("Capture goes by the userid and does not stop for want of a number. Only users who are not designated are not captured.",
 				"存档按 userid 进行，不会因缺少手机号而停止；仅不在存档名单中的用户不被存档。")},
 			{Text: l.say("This comes each day at 12:00 UTC until the number is back, or the user has left or is disabled.",
 				"本提醒每日 12:00 UTC 发送，直至手机号恢复，或用户离开或被禁用。")},

@@ -210,7 +210,7 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 		brief: func(r NewRow) cell {
 			return cell{
 				Text:  strings.Join(v.todo(r, f), l.say("; ", "；")),
-				Small: l.sayf("stage: %[1]s; joined %[2]s", "阶段：%[1]s；加入于 %[2]s", r.stage().text(l), v.between(r.Joined)) + lateMark(l, r.Late),
+				Small: l.sayf("stage: %[1]s; joined %[2]s", "阶段：%[1]s；加入时间：%[2]s", r.stage().text(l), v.between(r.Joined)) + lateMark(l, r.Late),
 			}
 		},
 	}
@@ -218,7 +218,7 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 		x.after = []section{{Heading: l.say("What to do", "如何处理"), Steps: []step{
 			{Text: l.say("Designate: WeCom's admin console, chat archiving (会话内容存档), add the user to the list.", "列入存档名单：企业微信管理后台 > 会话内容存档 > 添加成员。")},
 			{Text: l.say("Activate: the user signs in to the WeCom app once.", "激活：用户登录一次企业微信 App。")},
-			{Text: l.say("The archive's own account of a user is made by itself as soon as the directory shows the user.", "通讯录中出现用户后，存档账户会自动建立。")},
+			{Text: l.say("The archive's own account of a user needs nothing: it is made as soon as the directory shows the user.", "通讯录中出现用户后，存档账户会自动建立。")},
 		}}}
 	}
 	return x.mail()

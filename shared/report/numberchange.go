@@ -153,6 +153,9 @@ func NewNumberChange(f NumberChangeFacts, v View) (Mail, error) {
 			}
 		},
 	}
+	if steps := v.numberSteps(f); len(steps) > 0 {
+		x.after = []section{v.steps(steps)}
+	}
 	return x.mail()
 }
 

@@ -41,6 +41,9 @@ func (v View) between(b Between) string {
 		return l.sayf("by %s; since when is not known", "不晚于 %s；起始时间未知", v.at(b.By))
 	}
 	s := l.sayf("between %[1]s and %[2]s", "%[1]s 至 %[2]s 之间", stamp(b.After), v.at(b.By))
+	if stamp(b.After) == stamp(b.By) {
+		s = l.sayf("at %s", "%s", v.at(b.By)) // within the minute
+	}
 	if len(b.Told) > 0 {
 		s += l.sayf("; WeCom told of it at %s", "；企业微信于 %s 通知", v.at(b.Told[0]))
 	}
@@ -54,9 +57,12 @@ func (v View) betweenCell(b Between) sheetCell {
 		return text(l.say("not known", "未知"))
 	}
 	c := sheetCell{sort: stamp(b.By), small: v.local(b.By)}
-	if b.After.IsZero() {
+	switch {
+	case b.After.IsZero():
 		c.lines = []string{l.sayf("by %s", "不晚于 %s", stamp(b.By))}
-	} else {
+	case stamp(b.After) == stamp(b.By):
+		c.lines = []string{stamp(b.By)}
+	default:
 		c.lines = []string{stamp(b.After) + l.say(" to ", " 至 ") + stamp(b.By)}
 	}
 	if len(b.Told) > 0 {

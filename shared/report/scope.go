@@ -132,7 +132,7 @@ func (v View) late() string {
 	if v.Due.IsZero() || v.Made.Sub(v.Due) <= lateAfter {
 		return ""
 	}
-	return v.Language.sayf("THIS REPORT IS LATE: it was due at %[1]s and was made at %[2]s. Its period is as it would have been; what it calls now is then.",
+	return v.Language.sayf("THIS REPORT IS LATE: it was due at %[1]s and was made at %[2]s. Its period is as it would have been; where it says “now”, it means when it was made.",
 		"本报告延迟发送：应于 %[1]s 发送，实际生成于 %[2]s。统计区间不变；文中“当前”指生成之时。", v.at(v.Due), v.at(v.Made))
 }
 
@@ -141,7 +141,7 @@ func (v View) preview() string {
 	if !v.Preview {
 		return ""
 	}
-	return v.Language.say("PREVIEW: what this mail would be if it were noon now. It was mailed to nobody, and the next report looks back at it in nothing.",
+	return v.Language.say("PREVIEW: what this mail would be if it were noon now. It was mailed to nobody, and the next report takes nothing from it.",
 		"预览：假设此刻为正午时本邮件的内容。未发送给任何人，也不影响下一份报告。")
 }
 
@@ -158,7 +158,7 @@ func (v View) scope() string {
 	if more := len(v.Departments) - most; more > 0 {
 		names = append(names, v.Language.sayf("%d more", "另 %d 个", more))
 	}
-	return v.Language.sayf("For %s and everything below. Other departments are not in it.", "范围：%s 及其全部下级部门。不含其他部门。", v.Language.join(names))
+	return v.Language.sayf("For %s and everything below. Other departments are not in it.", "范围：%s及其全部下级部门。不含其他部门。", v.Language.join(names))
 }
 
 // first is what a mail says before anything else.

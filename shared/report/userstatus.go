@@ -135,7 +135,7 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	case f.Before == nil:
 		lt.Lead = append(lt.Lead, l.say("This is the first report: there is no day before to compare with.", "这是第一份报告：没有可比较的前一日数据。"))
 	default:
-		lt.Lead = append(lt.Lead, l.sayf("Changes are since the report of %s.", "变化为与 %s 的报告相比。", f.BeforeDay.UTC().Format("2006-01-02")))
+		lt.Lead = append(lt.Lead, l.sayf("Changes are since the report of %s.", "变化以 %s 的报告为基准。", f.BeforeDay.UTC().Format("2006-01-02")))
 	}
 	if hidden := hiddenFields(f.Users, l); hidden != "" {
 		lt.Lead = append(lt.Lead, hidden)
@@ -148,7 +148,8 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	if !f.Delivery {
 		stages.Paras = append(stages.Paras, l.say("Delivery to mailboxes is not set up, so nobody is in the last stage.", "尚未配置邮箱投递，因此最后阶段没有成员。"))
 	}
-	lt.Sections = append(lt.Sections, stages, problemSection(f, v, s))
+	lt.Sections = append(lt.Sections, stages)
+	lt.Sections = append(lt.Sections, problemSection(f, v, s)...)
 	if !f.Part {
 		lt.Sections = append(lt.Sections, captureSection(f, v))
 		if len(f.Trend) > 1 {
@@ -265,20 +266,25 @@ func share(n, top int) int {
 	return max(1, min(100, (n*100+top/2)/top))
 }
 
-func problemSection(f UserStatusFacts, v View, s Summary) section {
+func problemSection(f UserStatusFacts, v View, s Summary) []section {
 	l := v.Language
 	sec := section{Heading: l.say("What is wrong", "存在的问题")}
 	if s.Wrong.N == 0 {
 		sec.Paras = []string{l.say("Nothing that can be told from here.", "从已知数据看没有问题。")}
-		return sec
+		return []section{sec}
 	}
 	type found struct {
 		user  User
 		wrong []problem
 	}
 	var all []found
+	has := map[problem]bool{}
 	for _, u := range f.Users {
-		if w := u.wrong(f.Day, f.Delivery); len(w) > 0 {
+		w := u.wrong(f.Day, f.Delivery)
+		for _, p := range w {
+			has[p] = true
+		}
+		if len(w) > 0 {
 			all = append(all, found{u, w})
 		}
 	}
@@ -302,7 +308,7 @@ func problemSection(f UserStatusFacts, v View, s Summary) section {
 			{Text: strings.Join(words, l.say("; ", "；"))},
 		})
 	}
-	return sec
+	return []section{sec, v.steps(v.userSteps(has))}
 }
 
 func captureSection(f UserStatusFacts, v View) section {
@@ -340,7 +346,7 @@ func captureSection(f UserStatusFacts, v View) section {
 				value += l.sayf(" (%s)", "（%s）", nDays(l, old))
 			}
 		}
-		sec.Facts = append(sec.Facts, pair{l.say("still set aside: ", "仍被搁置：") + clip(string(r.Reason), 60), value})
+		sec.Facts = append(sec.Facts, pair{l.say("still set aside: ", "仍被搁置：") + asideWords(l, r.Reason), value})
 	}
 	sec.Facts = append(sec.Facts,
 		pair{l.say("Attachments kept", "附件已保存"), n(c.MediaKept)},
