@@ -67,7 +67,16 @@ func word(l report.Language) string {
 func receiversList(ctx context.Context, p *program, args []string) error {
 	f := flags("receivers list")
 	id := f.String("id", "", "")
-	return p.listReceivers(ctx, f, args, func(r routing.Receiver) bool { return *id == "" || r.ID == *id })
+	found := false
+	err := p.listReceivers(ctx, f, args, func(r routing.Receiver) bool {
+		shown := *id == "" || r.ID == *id
+		found = found || shown
+		return shown
+	})
+	if err == nil && *id != "" && !found {
+		return fmt.Errorf("there is no receiver %q: vaultctl receivers list without -id shows their ids", *id)
+	}
+	return err
 }
 
 func receiversHeads(ctx context.Context, p *program, args []string) error {

@@ -96,6 +96,8 @@ func TestAReceiverIsAddedChangedAndRemovedFromTheShell(t *testing.T) {
 		{[]string{"change", "-id", id, "-use-wecom", "name"}, "WeCom knows nothing of it"},
 		{[]string{"change", "-id", "r-nobody", "-name", "x"}, "receivers list"},
 		{[]string{"change", "-id", "a-1", "-name", "x"}, "setting of the company"},
+		{[]string{"change", "-id", "a-1", "-department", "2"}, "setting of the company"},
+		{[]string{"list", "-id", "r-nobody"}, "receivers list"},
 		{[]string{"remove", "-id", "a-1"}, "account admin"},
 	} {
 		if _, err := s.do(wrong.args...); err == nil || !strings.Contains(err.Error(), wrong.want) || strings.Contains(err.Error(), "secret") {

@@ -231,7 +231,7 @@ func (r Receiver) Removable() error {
 
 // DepartmentFixed refuses to change the department of a head: it follows WeCom.
 func (r Receiver) DepartmentFixed() error {
-	if r.Source == Entered {
+	if r.Source != Head {
 		return nil
 	}
 	return &Refusal{[]Problem{{"department", "the department of a head follows WeCom", "change the role in WeCom, or enter a receiver of its own for the other department"}}}
