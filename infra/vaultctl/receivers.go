@@ -10,6 +10,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
+	routing "github.com/wecomvault/wecomvault/shared/receivers"
 )
 
 // suppressedPublic is a suppressed receiver as status prints it, which may be run by a machine and kept in a log.
@@ -97,10 +98,22 @@ func receiversLift(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.audit(ctx, "receivers lift", c.ID, "receiver "+ledger.AddressID(*address)); err != nil {
+	all, err := p.ledger.Suppressions(ctx, c.ID)
+	if err != nil {
 		return err
 	}
-	err = p.ledger.LiftSuppression(ctx, c.ID, *address, clock.Now())
+	lifted := *address
+	for _, s := range all { // a mailbox is one however its address is written
+		if routing.Mailbox(s.Address) == routing.Mailbox(*address) {
+			if lifted = s.Address; lifted == *address {
+				break
+			}
+		}
+	}
+	if err := p.audit(ctx, "receivers lift", c.ID, "receiver "+ledger.AddressID(lifted)); err != nil {
+		return err
+	}
+	err = p.ledger.LiftSuppression(ctx, c.ID, lifted, clock.Now())
 	if errors.Is(err, ledger.ErrAbsent) {
 		return fmt.Errorf("%s of corp %s is not suppressed: vaultctl receivers suppressed -corp %s lists who is", *address, c.ID, c.ID)
 	}

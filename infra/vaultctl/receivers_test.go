@@ -53,7 +53,7 @@ func TestSuppressedReceiverIsShownMaskedAndLiftedWithAnAuditEntry(t *testing.T) 
 	if err := receivers(ctx, p, []string{"lift", "-corp", string(tide), "-address", "other@tide.example"}); err == nil || !strings.Contains(err.Error(), "is not suppressed") {
 		t.Errorf("lifting what stands nowhere: %v", err)
 	}
-	r.OK(receivers(ctx, p, []string{"lift", "-corp", string(tide), "-address", "gone@tide.example"}))
+	r.OK(receivers(ctx, p, []string{"lift", "-corp", string(tide), "-address", "Gone@tide.example"}))
 	if _, err := p.ledger.SuppressionOf(ctx, tide, m.To); !errors.Is(err, ledger.ErrAbsent) {
 		t.Errorf("it stands: %v", err)
 	}
