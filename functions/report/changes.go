@@ -94,7 +94,7 @@ const readWithin = 3 * time.Hour
 func (p *people) unread(day *today, source report.Source, field directory.Field, readable func(*member) bool) []report.Unread {
 	out := p.stale(day)
 	if source == report.SourceDesignated {
-		out = append(out, p.staleList(day)...)
+		out = append(out, p.staleList()...)
 	}
 	if readable == nil {
 		return out
@@ -119,22 +119,20 @@ func (p *people) stale(day *today) []report.Unread {
 	return []report.Unread{{Source: report.SourceDirectory, Since: p.snapshot}}
 }
 
-// staleList is WeCom's list of users to archive, if members are told to be on it, or not, by a reading that is older than that of the directory and hours old, or
-// that a later one failed to repeat.
-func (p *people) staleList(day *today) []report.Unread {
-	old := p.list.Before(day.noon.Add(-readWithin)) && p.list.Before(p.snapshot)
-	if !p.listless && !old || !slices.ContainsFunc(p.members, func(m member) bool { return m.here() && m.designatedKnown }) {
+// staleList is WeCom's list of users to archive, if members are told to be on it, or not, by a reading that a later one failed to repeat.
+func (p *people) staleList() []report.Unread {
+	if !p.listless || !slices.ContainsFunc(p.members, func(m member) bool { return m.here() && m.designatedKnown }) {
 		return nil
 	}
 	return []report.Unread{{Source: report.SourceDesignated, Since: p.list}}
 }
 
 // listBehind is staleList for a report whose rows say in passing what is captured: it is no news of its own.
-func (p *people) listBehind(day *today, rows int) []report.Unread {
+func (p *people) listBehind(rows int) []report.Unread {
 	if rows == 0 {
 		return nil
 	}
-	list := p.staleList(day)
+	list := p.staleList()
 	for i := range list {
 		list[i].Known = true
 	}
@@ -344,7 +342,7 @@ func (r *reporter) missingMobileFacts(ctx context.Context, day *today) (report.M
 		f.Rows = append(f.Rows, row)
 	}
 	spans, err := r.archived(ctx, day, len(f.Rows), func(i int) archive.PartyID { return f.Rows[i].ID })
-	f.Unread = append(f.Unread, p.listBehind(day, len(f.Rows))...)
+	f.Unread = append(f.Unread, p.listBehind(len(f.Rows))...)
 	for i, s := range spans {
 		f.Rows[i].Archived = s.any()
 	}
@@ -372,7 +370,7 @@ func (r *reporter) missingEmailFacts(ctx context.Context, day *today) (report.Mi
 		row.Told = told(row.Archiving)
 		f.Rows = append(f.Rows, row)
 	}
-	f.Unread = append(f.Unread, p.listBehind(day, len(f.Rows))...)
+	f.Unread = append(f.Unread, p.listBehind(len(f.Rows))...)
 	f.Reported = m.keep()
 	spans, err := r.archived(ctx, day, len(f.Rows), func(i int) archive.PartyID { return f.Rows[i].ID })
 	for i, s := range spans {

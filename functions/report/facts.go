@@ -26,7 +26,7 @@ func (r *reporter) userStatusFacts(ctx context.Context, day *today) (report.User
 		return f, err
 	}
 	if f.Snapshot = p.snapshot; !f.Snapshot.IsZero() { // else it is said of everything
-		f.Unread = append(p.stale(day), p.staleList(day)...)
+		f.Unread = append(p.stale(day), p.staleList()...)
 	}
 	if f.Users, err = r.users(ctx, day); err != nil {
 		return f, err

@@ -180,6 +180,11 @@ func TestWhatCouldNotBeAskedIsNotQuiet(t *testing.T) {
 		t.Errorf("some are open, and nobody asked for more than a day: %s", s)
 	}
 	f.Asked = groupsNow.Add(-20 * time.Hour)
+	f.Trying = "errcode 301053"
+	if m := groupsMail(t, f, English); f.Quiet() || !strings.HasSuffix(m.Subject, ": not known") {
+		t.Errorf("it was tried again in vain, and the report (quiet %t) says %s", f.Quiet(), m.Subject)
+	}
+	f.Trying = ""
 	if !f.Quiet() || !strings.HasSuffix(groupsMail(t, f, English).Subject, ": open: 0") {
 		t.Error("there is nothing to tell, and the report is not quiet")
 	}
