@@ -28,7 +28,8 @@ var promises = []promise{
 	{"T3", "each user has one stage of onboarding, and the days in it", []string{"shared/report.TestStageFollowsTheLadder"}},
 	{"T4", "who lost the number is captured by userid still: delivered, kept, or not designated, exactly one", []string{"shared/report.TestMissingMobileSaysExactlyOneOfThree"}},
 	{"T5", "the user is told each noon until the number is back, by mail, or in WeCom where no mail reaches him and an app is set, and else is listed as one who could not be told", []string{
-		"shared/report.TestAMessageInWeComHoldsTheStepsAndFitsWhateverTheNames", "shared/report.TestWhetherTheLastMessageArrivedIsSaidOfTheNext",
+		"shared/report.TestAMessageInWeComHoldsTheStepsAndFitsWhateverTheNames", "shared/report.TestTheMessageInWeComOfTheNextDayHasOtherBytes",
+		"shared/report.TestWhetherTheLastMessageArrivedIsSaidOfTheNext",
 		"functions/report.TestWhomNoMailReachesIsToldInWeComWhereTheCompanyHasAnApp", "functions/report.TestTheNextDaysListSaysWhetherTheLastMessageArrived",
 		"functions/tell.TestAUserIsToldOnceHoweverOftenTheJobComes", "functions/tell.TestALostAnswerIsSettledByARepetitionThatWeComShowsOnce",
 		"functions/tell.TestWhomTheAppMayNotWriteToIsRefusedWithTheReason", "functions/tell.TestAJobThatComesDaysLateShowsNothingAndLeavesTheMessageToBeGivenUp",

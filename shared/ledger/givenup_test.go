@@ -133,6 +133,9 @@ func TestATellingThatIsGivenUpStandsUntilItIsSettledAndIsNeverSentAgain(t *testi
 	if err := b.ReopenMail(ctx, g, later); !errors.Is(err, ledger.ErrLost) || b.telling().State != ledger.MailGivenUp {
 		t.Errorf("it is planned again: %v", err)
 	}
+	if g = stand("2031-05-07#R2#wecom#lin not-sent-in-time: untrusted-address"); !g.Again.IsZero() {
+		t.Errorf("it is to be sent still: %+v", g)
+	}
 	b.OK(b.PlanTelling(ctx, telling)) // a run that is made late
 	for range 2 {
 		b.OK(b.SettleGivenUp(ctx, g, later))

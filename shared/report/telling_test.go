@@ -67,6 +67,22 @@ func TestAMessageInWeComHoldsTheStepsAndFitsWhateverTheNames(t *testing.T) {
 	})
 }
 
+// T5: each day; WeCom would not show the second of two that are equal.
+func TestTheMessageInWeComOfTheNextDayHasOtherBytes(t *testing.T) {
+	for _, l := range Languages() {
+		f := tellingFacts("c", "n", "id", "")
+		seen := map[string]bool{}
+		for range 3 {
+			text, err := NewMissingMobileTelling(f, "id", View{Language: l})
+			if day := f.Day.UTC().Format(time.DateOnly); err != nil || seen[text] || !strings.Contains(text, day) {
+				t.Errorf("%s, of %s: %v\n%s", l, day, err, text)
+			}
+			seen[text] = true
+			f.Day = f.Day.AddDate(0, 0, 1)
+		}
+	}
+}
+
 // T5: what became of the last message decides whether the user counts as told; whoever is not told by mail is tried again.
 func TestWhetherTheLastMessageArrivedIsSaidOfTheNext(t *testing.T) {
 	for _, c := range []struct {
