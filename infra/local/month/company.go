@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
@@ -11,6 +12,12 @@ import (
 const (
 	harbour = "wwmonthharbour"
 	lotus   = "wwmonthlotus"
+)
+
+// The app by which Harbour Finance writes to its members. Lotus Trust has none.
+const (
+	harbourApp   = "harbour-app-0123456789abcdef0123456789abcde"
+	harbourAgent = 1000011
 )
 
 // The departments of Harbour Finance.
@@ -37,7 +44,9 @@ func person(id, name string, department int, mobile, email string) wecomsim.Memb
 
 // found founds both companies in the simulated WeCom, and enrols them as their admins would.
 func foundBoth(ctx context.Context, w *world) error {
-	for _, n := range []wecomsim.NewCorp{{Corp: harbour, Name: "Harbour Finance"}, {Corp: lotus, Name: "Lotus Trust", Secrets: []wecomsim.Secret{
+	for _, n := range []wecomsim.NewCorp{{Corp: harbour, Name: "Harbour Finance", Secrets: []wecomsim.Secret{
+		{Kind: wecomsim.KindArchive}, {Kind: wecomsim.KindCustomer}, {Kind: wecomsim.KindLegacyApp}, {Kind: wecomsim.KindNewApp, Value: harbourApp, Agent: harbourAgent},
+	}}, {Corp: lotus, Name: "Lotus Trust", Secrets: []wecomsim.Secret{
 		{Kind: wecomsim.KindArchive, Value: "lotus-archive-0123456789abcdef0123456789ab"}, {Kind: wecomsim.KindCustomer, Value: "lotus-customer-123456789abcdef0123456789a"},
 		{Kind: wecomsim.KindNewApp, Value: "lotus-contacts-123456789abcdef0123456789a"},
 	}}} {
@@ -95,6 +104,12 @@ func enrolBoth(ctx context.Context, w *world) error {
 		return err
 	}
 	if err := w.enrol(ctx, lotus, wecomsim.KindNewApp, "zh:admin@lotus.example"); err != nil {
+		return err
+	}
+	err := w.withFile(harbourApp, func(path string) error {
+		return w.operate(ctx, "corps", "set", "-corp", harbour, "-app-secret-file", path, "-app-agent", strconv.Itoa(harbourAgent))
+	})
+	if err != nil {
 		return err
 	}
 	if err := w.look(ctx); err != nil { // departments must be known before somebody can be named for one

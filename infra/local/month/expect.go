@@ -11,7 +11,7 @@ import (
 //go:embed expected.txt
 var expectedText string
 
-// expected is one mail that must come.
+// expected is one mail that must come, or one message in WeCom.
 type expected struct {
 	line    int // in expected.txt
 	day     int
@@ -37,7 +37,7 @@ func expectation() (expectations, error) { return parseExpected(expectedText) }
 //
 //	DAYS RECEIVER REPORT [! for an urgent one] [rows=USERIDS|N] [on="in the subject"] [says="in the text"] [not="not in the text"]
 //
-// where DAYS are 3, 3-5 or 3,7-9. In texts {date} is the day's date. What stands behind # is for the reader.
+// where the receiver of a message in WeCom is a userid and its report "WeCom", and DAYS are 3, 3-5 or 3,7-9. In texts {date} is the day's date. What stands behind # is for the reader.
 func parseExpected(text string) (expectations, error) {
 	var all expectations
 	for n, line := range strings.Split(text, "\n") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -14,9 +15,13 @@ import (
 	"github.com/emersion/go-message/mail"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/ses"
+	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
 
-// letter is a mail as its receiver has it.
+// inWeCom stands in a letter's and an expectation's place of a report: it is a message in WeCom, whose receiver is a userid.
+const inWeCom = "WeCom"
+
+// letter is a mail as its receiver has it, or a message in WeCom as its member sees it.
 type letter struct {
 	Day     int // of the month; 1 is the first
 	At      time.Time
@@ -53,6 +58,32 @@ func mailbox(s *ses.Service) ([]letter, error) {
 		letters = append(letters, l)
 	}
 	return letters, nil
+}
+
+// shown is what members see that the companies' apps wrote to them, as the simulated WeCom has it.
+func (w *world) shown(ctx context.Context) ([]letter, error) {
+	var all []letter
+	for _, corp := range w.corps {
+		written, err := w.sim.Written(ctx, string(corp))
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range written {
+			if !m.Dropped {
+				all = append(all, seen(m))
+			}
+		}
+	}
+	return all, nil
+}
+
+// seen is a message in WeCom as its member sees it.
+func seen(m wecomsim.Written) letter {
+	l := letter{Day: dayOf(m.At), At: m.At.UTC(), To: m.To, Report: inWeCom, Text: m.Text}
+	if strings.Contains(m.Text, "sent again") {
+		l.Attempt = "again"
+	}
+	return l
 }
 
 // read takes a mail apart. The library shares nothing with what wrote it.

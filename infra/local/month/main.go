@@ -1,9 +1,9 @@
-// Command month plays a month of two companies in the simulated WeCom against the whole product, and holds the mails that it causes against a
-// month that was written by hand: expected.txt says for each day who gets which report and what it must state. What is mailed beyond that is as wrong as what
-// is missing or comes twice. Then it plays the same month with every schedule doubled and functions killed at random, and expects the same mails.
+// Command month plays a month of two companies in the simulated WeCom against the whole product, and holds the mails and messages in WeCom that it causes against a
+// month that was written by hand: expected.txt says for each day who gets which report and what it must state. What is sent beyond that is as wrong as what
+// is missing or comes twice. Then it plays the same month with every schedule doubled and functions killed at random, and expects the same.
 //
-// It owns the month and the reading of mails; what runs is the product itself, through package house. It must not take the expectation from what the product
-// does, and must not look at the product's own account of what it mailed: a mail is what the local SES was given.
+// It owns the month and the reading of what is sent; what runs is the product itself, through package house. It must not take the expectation from what the product
+// does, and must not look at the product's own account of what it sent: a mail is what the local SES was given, a message in WeCom what its member is shown.
 package main
 
 import (
@@ -85,15 +85,20 @@ func month(ctx context.Context, args []string, out io.Writer) (err error) {
 		if err != nil {
 			return fmt.Errorf("the %s month: %w", p.name, err)
 		}
-		diff := compare(want, got)
+		diff, told := compare(want, got), 0
+		for _, l := range got {
+			if l.Report == inWeCom {
+				told++
+			}
+		}
 		wrong += len(diff)
-		fmt.Fprintf(out, "%s: %d days, %d mails, %s, %v%s\n", p.title(), o.days, len(got), found(len(diff)), clock.Real().Sub(from).Round(time.Second), notes)
+		fmt.Fprintf(out, "%s: %d days, %d mails, %d messages in WeCom, %s, %v%s\n", p.title(), o.days, len(got)-told, told, found(len(diff)), clock.Real().Sub(from).Round(time.Second), notes)
 		for _, d := range diff {
 			fmt.Fprintln(out, d)
 		}
 	}
 	line.Done()
-	fmt.Fprintf(out, "%d mails are expected in each. It took %v.\n", len(want), clock.Real().Sub(began).Round(time.Second))
+	fmt.Fprintf(out, "%d mails and messages in WeCom are expected in each. It took %v.\n", len(want), clock.Real().Sub(began).Round(time.Second))
 	if kept {
 		fmt.Fprintf(out, "The mailbox: make run ARGS='-show -data %s'\n", filepath.Join(o.folders.Data, passes[0].name))
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/wecomvault/wecomvault/shared/local/wecomsim"
 )
 
 func TestTheExpectationCanBeReadAndCoversEveryDayOnWhichSchedulesRun(t *testing.T) {
@@ -147,5 +149,30 @@ func TestTheScriptGoesForwardInTime(t *testing.T) {
 	}
 	if d := noonOf(20); d.Month() != time.February || d.Day() != 29 || dayOf(d) != 20 {
 		t.Errorf("day 20 is %v", d)
+	}
+}
+
+func TestAMessageInWeComIsExpectedOfAUserAndADoubleIsADifference(t *testing.T) {
+	want, err := parseExpected("8-9 ma WeCom says=number not=sent\n8 a@a.example R2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := func(n int, text string) letter {
+		return seen(wecomsim.Written{To: "ma", At: noonOf(n).Add(time.Minute), Text: text})
+	}
+	good := []letter{day(8, "your number"), day(9, "your number"), {Day: 8, To: "a@a.example", Report: "R2"}}
+	if diff := compare(want, good); len(diff) > 0 {
+		t.Fatalf("nothing differs, and said is: %v", diff)
+	}
+	for say, got := range map[string][]letter{
+		"MISSING":            good[1:],
+		"MORE THAN EXPECTED": append(slices.Clone(good), day(9, "your number")),
+		"NOT EXPECTED":       append(slices.Clone(good), day(10, "your number")),
+		"may be a double":    {good[0], good[2], day(9, "your number\nsent again, 1")},
+		"does not say":       {good[0], good[2], day(9, "else")},
+	} {
+		if diff := compare(want, got); !strings.Contains(strings.Join(diff, "\n"), say) {
+			t.Errorf("%s: said is %q", say, diff)
+		}
 	}
 }

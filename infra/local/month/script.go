@@ -62,6 +62,7 @@ func script() map[int][]event {
 		12: {
 			{"09:00", "Lin is no head any more", set("lin", fields{"is_leader_in_dept": []int{0}})},
 			{"15:00", "Sun agrees", consent("Agree")},
+			{"16:00", "an admin of WeCom lets the app see Research alone", visible(research)},
 		},
 		13: {
 			{"09:00", "the email of Ma is removed", set("ma", fields{"email": ""})},
@@ -69,6 +70,7 @@ func script() map[int][]event {
 		},
 		14: {
 			{"09:00", "it is on the list again", trust(true)},
+			{"10:00", "the app may see everybody again", visible(root)},
 			{"12:30", "Ma has the number again", set("ma", fields{"mobile": "+85291000010"})},
 		},
 		15: {
@@ -248,6 +250,15 @@ func trust(ours bool) deed {
 		}
 		_, err := w.sim.ChangeCorp(ctx, wecomsim.ChangeCorp{Corp: harbour, Trusted: list})
 		w.unheard[harbour] = !ours
+		return err
+	}
+}
+
+// visible says which department of Harbour Finance its app may see, with all below it.
+func visible(department int) deed {
+	return func(ctx context.Context, w *world) error {
+		app := wecomsim.Secret{Kind: wecomsim.KindNewApp, Value: harbourApp, Agent: harbourAgent, Departments: []int{department}}
+		_, err := w.sim.ChangeCorp(ctx, wecomsim.ChangeCorp{Corp: harbour, Secret: &app})
 		return err
 	}
 }

@@ -48,7 +48,7 @@ func until(ctx context.Context, holds func() (bool, error)) (bool, error) {
 	return house.Until(ctx, patience, holds)
 }
 
-// settle waits until no job is left, no batch is pending and every mail is sent or refused.
+// settle waits until no job is left, no batch is pending and every mail and message in WeCom is sent or refused.
 func (w *world) settle(ctx context.Context) error {
 	began, released := clock.Real(), clock.Real()
 	for {
@@ -124,6 +124,15 @@ func (w *world) missing(ctx context.Context) (string, error) {
 				unsent = fmt.Sprintf("mail %s of corp %s is %s", m.Report, corp, m.State)
 			}
 			return unsent == "" && m.Day >= oldest
+		})
+		if err != nil || unsent != "" {
+			return unsent, err
+		}
+		err = w.ledger.Tellings(ctx, corp, func(t ledger.Telling) bool {
+			if !t.Settled() {
+				unsent = fmt.Sprintf("message in WeCom %s of corp %s is %s", t.Key(), corp, t.State)
+			}
+			return unsent == "" && t.Day >= oldest
 		})
 		if err != nil || unsent != "" {
 			return unsent, err

@@ -89,9 +89,12 @@ func play(ctx context.Context, o options, p pass, line *progress.Line) (got []le
 	if w.weather != nil {
 		notes = w.weather.notes()
 	}
-	got, err = mailbox(w.Mails)
-	if w.weather == nil {
-		return got, notes, err
+	if got, err = mailbox(w.Mails); err != nil {
+		return nil, "", err
+	}
+	shown, err := w.shown(ctx)
+	if err != nil || w.weather == nil {
+		return append(got, shown...), notes, err
 	}
 	// Of a mail whose sender died nobody can tell at once whether SES has it: the next attempt says so. It may be marked, and must not come twice.
 	marked := 0
@@ -101,7 +104,7 @@ func play(ctx context.Context, o options, p pass, line *progress.Line) (got []le
 			marked++
 		}
 	}
-	return got, fmt.Sprintf("%s, %d mails marked as a further attempt", notes, marked), err
+	return append(got, shown...), fmt.Sprintf("%s, %d mails marked as a further attempt", notes, marked), nil
 }
 
 func (w *world) open(ctx context.Context) (err error) {
