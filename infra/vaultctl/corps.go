@@ -193,6 +193,14 @@ func readSecret(file string) (secrets.Value, error) {
 	return secrets.NewValue(secret), nil
 }
 
+// isCorpID says whether a company may be called so: what else was pasted along would be a company that WeCom does not know and the API can't name.
+func isCorpID(id string) bool {
+	other := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	}
+	return id != "" && len(id) <= 64 && !strings.ContainsFunc(id, other)
+}
+
 func corpsAdd(ctx context.Context, p *program, args []string) error {
 	ch := newChoices("corps add")
 	if err := parse(ch.flags, args); err != nil {
@@ -203,6 +211,9 @@ func corpsAdd(ctx context.Context, p *program, args []string) error {
 	}
 	if *ch.reportTo == "" {
 		return &usageError{"corps add: -report-to ADDRESS,… is needed: urgent alerts go there as soon as something is wrong, and would reach nobody"}
+	}
+	if !isCorpID(*ch.id) {
+		return &usageError{"corps add: -corp is WeCom's CorpID, 1 to 64 letters, digits, - and _, as the admin console shows it under My Company"}
 	}
 	id := archive.CorpID(*ch.id)
 	if _, err := p.ledger.Corp(ctx, id); err == nil {

@@ -131,3 +131,13 @@ func TestWhoAskedForTheAddressesOfAccountAdminsIsInTheAuditStream(t *testing.T) 
 		}
 	}
 }
+
+func TestACompanyIsAddedByAnIDThatWeComCouldHave(t *testing.T) {
+	s := newShell(t)
+	for _, id := range []string{"wwtide ", "ww tide", "wwtide\u200b", "ww/tide", "'wwtide'", strings.Repeat("w", 65)} {
+		var usage *usageError
+		if err := corps(t.Context(), s.program, []string{"add", "-corp", id, "-secret-file", "none", "-report-to", "a@tide.example"}); !errors.As(err, &usage) || !strings.Contains(err.Error(), "My Company") {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
