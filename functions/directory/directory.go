@@ -176,6 +176,9 @@ func (r *refresher) write(ctx context.Context, newest known, s *ledger.Snapshot,
 	}
 	again := leftover{map[who]bool{}, map[int64][]who{}}
 	if len(newest.unsettled) > 0 {
+		if newest, err = r.adopt(ctx, s.Corp, newest, o); err != nil {
+			return nil, err
+		}
 		err := r.portions(ctx, s.Corp, newest, o, func(p portion) error { return settling.touched(ctx, p.held, newest.unsettled, again) })
 		if err != nil {
 			return nil, err
