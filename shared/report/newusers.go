@@ -149,10 +149,13 @@ func (r NewRow) stage() Stage {
 // NewNewUsers builds R5. Equal arguments give equal bytes.
 func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 	l := v.Language
-	fresh := 0
+	fresh, late := 0, 0
 	for _, r := range f.Rows {
 		if r.Fresh {
 			fresh++
+		}
+		if r.Late {
+			late++
 		}
 	}
 	news := nUsers(l, fresh)
@@ -161,7 +164,7 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 	}
 	quiet := l.say("Nobody joined in this period.", "本期没有新增用户。")
 	lead := lateLine(l, f.Rows, func(r NewRow) bool { return r.Late })
-	if fresh == 0 && len(f.Rows) > 0 {
+	if fresh == late && len(f.Rows) > 0 {
 		lead = append(lead, quiet)
 	}
 	if !f.Delivery {
@@ -174,7 +177,7 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 		heading: l.say("Who joined, and for whom something is left to do", "新增用户及仍有待办事项的用户"),
 		head:    l.say("Left to do", "待办事项"),
 		tallies: []tally[NewRow]{
-			{key: "f", en: "Joined in this period", zh: "本期新增", holds: func(r NewRow) answer { return is(r.Fresh) }},
+			{key: "f", en: "Joined in this period", zh: "本期新增", holds: func(r NewRow) answer { return is(r.Fresh && !r.Late) }},
 			{key: "e", en: "Joined earlier, something is left to do", zh: "较早加入，仍有待办事项", holds: func(r NewRow) answer { return is(!r.Fresh) }, alarm: true},
 			{key: "t", en: "Something is left to do", zh: "有待办事项", holds: func(r NewRow) answer { return r.left(f.Delivery).any() }},
 			{key: "d", en: "to designate", zh: "待列入存档名单", holds: func(r NewRow) answer { return r.left(f.Delivery).designate }},
@@ -213,6 +216,9 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 				Small: l.sayf("stage: %[1]s; joined %[2]s", "阶段：%[1]s；加入时间：%[2]s", r.stage().text(l), v.between(r.Joined)) + lateMark(l, r.Late),
 			}
 		},
+	}
+	if late > 0 {
+		x.tallies = append(x.tallies, tally[NewRow]{key: "y", en: "joined earlier, known only now", zh: "较早加入，现在才得知", holds: func(r NewRow) answer { return is(r.Late) }})
 	}
 	if len(f.Rows) > 0 {
 		x.after = []section{{Heading: l.say("What to do", "如何处理"), Steps: []step{

@@ -39,3 +39,33 @@ func TestWhoJoinedEarlierIsListedForWhatIsLeftAndNotAsNew(t *testing.T) {
 		}
 	}
 }
+
+// Who joined earlier, and is known only now, is told now, and is none of those who joined in this period.
+func TestWhoIsKnownLateDidNotJoinInThisPeriod(t *testing.T) {
+	row := func(id string, joined time.Duration, late bool) NewRow {
+		return NewRow{Person: someone(archive.PartyID(id), id, sales, "Sales"), Status: StatusActivated, Joined: around(ago(joined)), Fresh: true, Late: late,
+			Archiving: Archiving{Designated: true, DesignatedKnown: true, EmailReadable: true}, MobileReadable: true}
+	}
+	for _, c := range []struct {
+		rows []NewRow
+		says []string
+		none bool
+	}{
+		{[]NewRow{row("today", time.Hour, false), row("before", 30*time.Hour, true)}, []string{"Joined in this period: 1", "joined earlier, known only now: 1"}, false},
+		{[]NewRow{row("before", 30*time.Hour, true)}, []string{"Joined in this period: 0", "joined earlier, known only now: 1"}, true},
+		{[]NewRow{row("today", time.Hour, false)}, []string{"Joined in this period: 1"}, false},
+	} {
+		m, err := NewNewUsers(NewUsersFacts{Corp: tea, Day: noon, Snapshot: ago(time.Hour), Rows: c.rows}, View{Language: English})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, says := range c.says {
+			if !strings.Contains(m.Text, says) {
+				t.Errorf("%d rows: it does not say %q:\n%s", len(c.rows), says, m.Text)
+			}
+		}
+		if none := strings.Contains(m.Text, "Nobody joined in this period."); none != c.none || strings.Contains(m.Text, "known only now") != (len(c.says) > 1) {
+			t.Errorf("%d rows: nobody joined %t:\n%s", len(c.rows), none, m.Text)
+		}
+	}
+}
