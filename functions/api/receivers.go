@@ -84,7 +84,6 @@ func receiverOf(r receivers.Receiver, boxes map[string]ledger.Letterbox, synced 
 type roll struct {
 	seen    []receivers.Receiver
 	entered []receivers.Row // all of them
-	edits   []receivers.Edit
 	tree    *directory.Tree
 	scope   directory.Scope // of the caller
 	synced  time.Time       // when WeCom's directory was last read; zero: never
@@ -96,7 +95,7 @@ func (a *api) roll(ctx context.Context, c *call) (roll, error) {
 	if err != nil {
 		return roll{}, err
 	}
-	out := roll{tree: company.Tree, entered: company.Entered, edits: company.Edits, synced: synced}
+	out := roll{tree: company.Tree, entered: company.Entered, synced: synced}
 	out.scope = out.tree.Scope(c.reach.Departments...)
 	out.seen = slices.DeleteFunc(receivers.List(company), func(r receivers.Receiver) bool { return !out.within(r) })
 	slices.SortFunc(out.seen, func(x, y receivers.Receiver) int { return cmp.Compare(x.ID, y.ID) })
@@ -387,7 +386,7 @@ func (a *api) changeReceiver(ctx context.Context, c *call) (answer, error) {
 			return answer{}, invalid(r.DepartmentFixed())
 		}
 		user, _ := receivers.HeadOf(r.ID)
-		edit, refusal := receivers.Edit{User: user, Name: body.Name, Address: body.Address, Language: value(body.Language), Reports: body.Reports, Rev: rev}.Checked(r.Departments)
+		edit, refusal := receivers.Edit{User: user, Name: body.Name, Address: body.Address, Language: value(body.Language), Reports: body.Reports, Rev: rev}.Checked(r.Departments, r.NotSent...)
 		if refusal != nil {
 			return answer{}, invalid(refusal)
 		}

@@ -293,7 +293,7 @@ func receiversChange(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return err
 		}
-		if e, err = e.Checked(r.Departments); err != nil {
+		if e, err = e.Checked(r.Departments, r.NotSent...); err != nil {
 			return err
 		}
 		keep = func() (int, error) { return p.ledger.PutEdit(ctx, c.ID, e) }

@@ -126,6 +126,18 @@ func TestR7IsNotEnteredForTheHeadOfAPartAndListedAsNotSent(t *testing.T) {
 	if yu := s.list()["h-yu"]; !strings.HasPrefix(yu.NotSent, "R7 tells of the whole company") {
 		t.Errorf("R7 is not sent to the head of a part, and the list says %q", yu.NotSent)
 	}
+	if _, err := s.do("change", "-id", "h-yu", "-name", "Yu"); err != nil {
+		t.Errorf("a name beside what is kept: %v", err)
+	}
+	if yu := s.list()["h-yu"]; yu.Name != "Yu" || len(yu.Reports) != 1 {
+		t.Errorf("renamed, the head is %+v", yu)
+	}
+	if _, err := s.do("change", "-id", "h-yu", "-reports", "R1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.do("change", "-id", "h-yu", "-reports", "R1,R7"); err == nil {
+		t.Error("what was given up is entered again")
+	}
 }
 
 func TestAHeadIsEditedGivenBackAndNeverRemoved(t *testing.T) {

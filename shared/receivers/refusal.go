@@ -135,8 +135,8 @@ func (row Row) Alone(entered []Row) error {
 }
 
 // Checked is the edits in the form in which they are kept, or a *Refusal. No reports is no mistake: the head is muted. leads is the departments of which the
-// person is head now.
-func (e Edit) Checked(leads []int) (Edit, error) {
+// person is head now; kept is the reports that were entered while he led more, and stay though they are not sent.
+func (e Edit) Checked(leads []int, kept ...report.Kind) (Edit, error) {
 	var r Refusal
 	if e.User == "" {
 		r.add("receiver", "no head of department is named", "name one that the list of receivers shows")
@@ -155,7 +155,7 @@ func (e Edit) Checked(leads []int) (Edit, error) {
 	if e.Reports != nil {
 		reports := r.reports("reports", *e.Reports)
 		e.Reports = &reports
-		if slices.Contains(reports, report.Maintenance) && !slices.Contains(leads, directory.Root) {
+		if slices.Contains(reports, report.Maintenance) && !slices.Contains(leads, directory.Root) && !slices.Contains(kept, report.Maintenance) {
 			r.add("reports", "R7 tells of the whole company, and this head leads a part of it", "leave R7 out, or enter a receiver of department 1 for it")
 		}
 	}
