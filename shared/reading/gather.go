@@ -57,8 +57,9 @@ type gathering struct {
 	readers Readers
 	stopped string // the first room that there was no time for
 
-	sought []archive.PartyID // by the reading that is replayed: see missing
-	seeker secrets.Kind      // likewise, the secret that looked at them, if it is not the one that showed the lists
+	sought            []archive.PartyID // by the reading that is replayed: see missing
+	soughtDepartments []int             // likewise
+	seeker            secrets.Kind      // likewise, the secret that looked at them, if it is not the one that showed the lists
 }
 
 // Gather reads every part of a corp's directory that the secrets allow. Its order puts first what reports need. next is the first room that there was no
@@ -207,9 +208,7 @@ func (g *gathering) list(ctx context.Context, via secrets.Kind) listing {
 		return l
 	}
 	for _, d := range departments {
-		l.departments = append(l.departments, directory.ReadDepartment{ID: d.ID, Named: l.named, Department: directory.Department{
-			Name: d.Name, NameEn: d.NameEn, Parent: d.Parent, Order: d.Order, Leaders: d.Leaders,
-		}})
+		l.departments = append(l.departments, asDepartment(d, l.named))
 	}
 	seen := map[archive.PartyID]bool{}
 	// WeCom's records are large, and say together whether they show what is sensitive: that is taken back at the end if they don't.

@@ -23,15 +23,16 @@ import (
 
 // The lines among WeCom's answers that are none: what has to be known to read them again. Each has what it says in "asked".
 const (
-	lineHeld    = "#held"    // the secrets that were held, in order
-	lineLooked  = "#looked"  // a look at one entry alone: alone
-	lineTold    = "#told"    // what WeCom told of an entry: told
-	lineHeard   = "#heard"   // when the answers before it were asked for, and were there
-	lineSaid    = "#said"    // what the answers before it were understood to say of consent
-	lineUnasked = "#unasked" // the rooms that a whole reading took in though no secret may ask for them
-	lineSought  = "#sought"  // the members whom a whole reading looked at alone because they were on no list any more, in order
-	lineSeeker  = "#seeker"  // the kind of secret that looked at them, if it is another than the one that showed the lists
-	lineStay    = "#stay"    // the rooms that a whole reading left on the list of those with external contacts, though the list lacked them
+	lineHeld              = "#held"               // the secrets that were held, in order
+	lineLooked            = "#looked"             // a look at one entry alone: alone
+	lineTold              = "#told"               // what WeCom told of an entry: told
+	lineHeard             = "#heard"              // when the answers before it were asked for, and were there
+	lineSaid              = "#said"               // what the answers before it were understood to say of consent
+	lineUnasked           = "#unasked"            // the rooms that a whole reading took in though no secret may ask for them
+	lineSought            = "#sought"             // the members whom a whole reading looked at alone because they were on no list any more, in order
+	lineSoughtDepartments = "#sought departments" // likewise
+	lineSeeker            = "#seeker"             // the kind of secret that looked at them, if it is another than the one that showed the lists
+	lineStay              = "#stay"               // the rooms that a whole reading left on the list of those with external contacts, though the list lacked them
 )
 
 type looked struct {
@@ -120,6 +121,9 @@ func (k *Keeper) unasked(rooms []unaskedRoom) {
 // sought keeps whom a whole reading looks at alone, which follows from what was known before it.
 func (k *Keeper) sought(ids []archive.PartyID) { k.note(lineSought, ids) }
 
+// soughtDepartments is sought of departments.
+func (k *Keeper) soughtDepartments(ids []int) { k.note(lineSoughtDepartments, ids) }
+
 // seeker keeps with which secret it looked at them.
 func (k *Keeper) seeker(kind secrets.Kind) { k.note(lineSeeker, kind) }
 
@@ -178,13 +182,14 @@ func (k *Keeper) Bytes() ([]byte, error) {
 
 // opened is what a Keeper kept.
 type opened struct {
-	by     map[secrets.Kind][]wecom.Answer
-	held   []secrets.Kind
-	looked []looked
-	told   []told
-	said   []said
-	sought []archive.PartyID
-	seeker secrets.Kind
+	by                map[secrets.Kind][]wecom.Answer
+	held              []secrets.Kind
+	looked            []looked
+	told              []told
+	said              []said
+	sought            []archive.PartyID
+	seeker            secrets.Kind
+	soughtDepartments []int
 
 	rooms   []archive.RoomID        // of which WeCom was asked, in order
 	audited map[archive.RoomID]bool // of these, those that the archive's secret was asked for
@@ -238,6 +243,8 @@ func (o *opened) add(a wecom.Answer) error {
 		return err
 	case lineSought:
 		return json.Unmarshal([]byte(a.Asked), &o.sought)
+	case lineSoughtDepartments:
+		return json.Unmarshal([]byte(a.Asked), &o.soughtDepartments)
 	case lineSeeker:
 		return json.Unmarshal([]byte(a.Asked), &o.seeker)
 	case lineStay:
@@ -341,7 +348,7 @@ func Replay(ctx context.Context, r Record, kept []byte) (directory.Reading, erro
 		readers[kind] = wecom.NewReplay(o.by[kind])
 	}
 	g := newGathering(readers, Known{Robots: o.robots})
-	g.sought, g.seeker = o.sought, o.seeker
+	g.sought, g.seeker, g.soughtDepartments = o.sought, o.seeker, o.soughtDepartments
 	g.people(ctx)
 	g.externals(ctx)
 	g.robotsSeen(ctx)

@@ -143,38 +143,62 @@ func (g *gathering) missing(members []directory.ReadMember) (missing []archive.P
 	return missing, more
 }
 
-// seekDepartments looks at the departments alone that were on the list before and are not now. It is one answer that lists them all, so that one that is there shows
-// that the answer was half of it: nobody is gone by it. Where many are missing, the first ones tell.
+// seekDepartments looks at the departments alone that were on the list before and are not now: one that is there is on it as before, and who was in it is looked
+// for. It is one answer that lists them all; where it lacks very many, the first ones tell whether it was half of it.
 func (g *gathering) seekDepartments(ctx context.Context, l *listing) {
 	if l.treeErr != nil {
 		return
 	}
+	ids, more := g.missingDepartments(l.departments)
+	for i, id := range ids {
+		d, named, err := g.readers[l.via].Department(ctx, id)
+		if err == nil {
+			l.departments = append(l.departments, asDepartment(d, named))
+			if more {
+				err = errHalf
+			}
+		}
+		if err == nil || wecom.NotThere(err) || wecom.NotShown(err) {
+			continue
+		}
+		ids = ids[:i+1]
+		if !wecom.Denied(err) {
+			l.treeErr = err
+			if l.membersErr == nil {
+				l.membersErr = err
+			}
+		}
+		break
+	}
+	if len(ids) > 0 && g.known.Keep != nil {
+		g.known.Keep.soughtDepartments(ids)
+	}
+}
+
+// missingDepartments is which seekDepartments looks at; more says that there are others.
+func (g *gathering) missingDepartments(list []directory.ReadDepartment) (missing []int, more bool) {
+	if len(g.soughtDepartments) > 0 {
+		return g.soughtDepartments, false
+	}
 	listed := map[string]bool{}
-	for _, d := range l.departments {
+	for _, d := range list {
 		listed[strconv.Itoa(d.ID)] = true
 	}
-	looked := 0
 	for _, e := range g.known.Entries {
-		id, err := strconv.Atoi(e.ID)
-		if e.Kind != directory.KindDepartment || e.Gone || listed[e.ID] || err != nil {
+		if e.Kind != directory.KindDepartment || e.Gone || listed[e.ID] {
 			continue
 		}
-		if looked++; looked > mostUnseen {
-			return
+		if id, err := strconv.Atoi(e.ID); err == nil {
+			missing = append(missing, id)
 		}
-		_, _, err = g.readers[l.via].Department(ctx, id)
-		switch {
-		case err == nil:
-			err = errHalf
-		case wecom.NotThere(err), wecom.NotShown(err):
-			continue
-		case wecom.Denied(err):
-			return
-		}
-		l.treeErr = err
-		if l.membersErr == nil {
-			l.membersErr = err
-		}
-		return
 	}
+	slices.Sort(missing)
+	if len(missing) > mostUnseen {
+		missing, more = missing[:mostUnseen], true
+	}
+	return missing, more
+}
+
+func asDepartment(d wecom.Department, named bool) directory.ReadDepartment {
+	return directory.ReadDepartment{ID: d.ID, Named: named, Department: directory.Department{Name: d.Name, NameEn: d.NameEn, Parent: d.Parent, Order: d.Order, Leaders: d.Leaders}}
 }

@@ -175,23 +175,23 @@ func TestWhomTheListsSecretMayNotLookAtAnotherIsAskedFor(t *testing.T) {
 	})
 }
 
-// One answer lists all departments. A look at one that it lacks tells whether it was all of it.
+// One answer lists all departments. One that it lacks is looked at, and is there if WeCom shows it.
 func TestADepartmentIsNotGoneByHalfAnAnswer(t *testing.T) {
 	known := append(staff(1), directory.Entry{Kind: directory.KindDepartment, ID: "2", Fields: directory.Fields(directory.Department{Name: "Deck", Parent: 1})})
 	for name, c := range map[string]struct {
-		get  func(string) string
-		gone bool
+		get            func(string) string
+		gone, complete bool
 	}{
-		"there":   {always(`{"errcode":0,"department":{"id":2,"name":"Deck","parentid":1}}`), false},
-		"deleted": {refused(60003), true}, "out of range": {refused(60011), true}, "not to be asked": {refused(48002), true},
-		"limited": {refused(45009), false}, "silent": {always(""), false},
+		"there":   {always(`{"errcode":0,"department":{"id":2,"name":"Deck","parentid":1}}`), false, true},
+		"deleted": {refused(60003), true, true}, "out of range": {refused(60011), true, true}, "not to be asked": {refused(48002), true, true},
+		"limited": {refused(45009), false, false}, "silent": {always(""), false, false}, "nobody's": {always(`{"ok":true}`), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			play := emptied(refused(60111))
 			play["department/get"] = c.get
 			play["user/list"] = always(`{"errcode":0,"userlist":[{"userid":"u0000","name":"Kai","department":[1],"status":1}]}`)
 			read, kept := newCompany(t, play).gather(reading.Known{Entries: known}, secrets.Contacts)
-			if o := read.Parts[directory.PartDepartments]; o.Complete != c.gone || read.Parts[directory.PartMembers].Complete != c.gone {
+			if o := read.Parts[directory.PartDepartments]; o.Complete != c.complete || read.Parts[directory.PartMembers].Complete != c.complete {
 				t.Errorf("departments are %+v, members %+v", o, read.Parts[directory.PartMembers])
 			}
 			all, _ := after(t, known, read)
@@ -202,5 +202,27 @@ func TestADepartmentIsNotGoneByHalfAnAnswer(t *testing.T) {
 			}
 			replayed(t, read, kept, known)
 		})
+	}
+}
+
+// Where the answer lacks more departments than are looked at, one that is there shows that it was half of it.
+func TestOfManyDepartmentsThatAreMissingTheFirstTell(t *testing.T) {
+	known := staff(1)
+	for i := range 600 {
+		known = append(known, directory.Entry{Kind: directory.KindDepartment, ID: fmt.Sprint(i + 2), Fields: directory.Fields(directory.Department{Name: "Deck", Parent: 1})})
+	}
+	for there, complete := range map[string]bool{"500": false, "": true} {
+		play := emptied(refused(60111))
+		play["department/get"] = func(asked string) string {
+			if number(t, asked, "id") == there {
+				return `{"errcode":0,"department":{"id":500,"name":"Deck","parentid":1}}`
+			}
+			return refused(60003)("")
+		}
+		read, kept := newCompany(t, play).gather(reading.Known{Entries: known}, secrets.Contacts)
+		if o := read.Parts[directory.PartDepartments]; o.Complete != complete || read.Parts[directory.PartMembers].Complete != complete {
+			t.Errorf("with %q departments are %+v, members %+v", there, o, read.Parts[directory.PartMembers])
+		}
+		replayed(t, read, kept, known)
 	}
 }
