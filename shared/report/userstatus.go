@@ -70,10 +70,16 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 		return Mail{}, fmt.Errorf("build user status report of corp %s: the day is missing", f.Corp.ID)
 	}
 	f.Users = sortedUsers(f.Users)
+	if f.Before != nil && *f.Before == (Summary{}) && !f.Part {
+		f.Before = nil // of a day that knew of nobody: a company has members
+	}
 	s := Summarise(f)
-	attachments, err := userSheet(f, v, s).files(userFile(f, v.Language))
-	if err != nil {
-		return Mail{}, fmt.Errorf("build user status page of corp %s: %w", f.Corp.ID, err)
+	var attachments []Attachment
+	if !f.blind() {
+		var err error
+		if attachments, err = userSheet(f, v, s).files(userFile(f, v.Language)); err != nil {
+			return Mail{}, fmt.Errorf("build user status page of corp %s: %w", f.Corp.ID, err)
+		}
 	}
 	m, err := userLetter(f, v, s, attachments).mail()
 	if err != nil {
@@ -83,6 +89,9 @@ func NewUserStatus(f UserStatusFacts, v View) (Mail, error) {
 	m.Attachments = attachments
 	return m, nil
 }
+
+// blind says that nothing is known of anybody: the directory was never read. A summary would be made of noughts.
+func (f UserStatusFacts) blind() bool { return f.Snapshot.IsZero() && len(f.Users) == 0 }
 
 // sortedUsers orders rows by department, then name, then userid, so that a person is found where people look and the report does not
 // depend on the order in which the ledger lists them. users stays as it is; if it is sorted already, it is what is returned.
@@ -132,6 +141,8 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	switch {
 	case f.Part && f.Before == nil && !f.BeforeDay.IsZero():
 		lt.Lead = append(lt.Lead, l.say("The report of the day before was not counted by department, so changes can't be told.", "前一日的报告未按部门统计，因此无法给出变化。"))
+	case f.Before == nil && !f.BeforeDay.IsZero():
+		lt.Lead = append(lt.Lead, l.say("The report of the day before knew of nobody, so changes can't be told.", "前一日的报告没有任何成员数据，因此无法给出变化。"))
 	case f.Before == nil:
 		lt.Lead = append(lt.Lead, l.say("This is the first report: there is no day before to compare with.", "这是第一份报告：没有可比较的前一日数据。"))
 	default:
@@ -143,6 +154,14 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	if len(f.Unread) > 0 {
 		lt.Sections = append(lt.Sections, v.unreadSection(f.Unread, UserStatus))
 	}
+	if f.blind() {
+		lt.Preheader = l.say("Not known: WeCom's directory could not be read yet.", "未知：尚未能读取企业微信通讯录。")
+		lt.Sections = append(lt.Sections, section{Heading: l.say("Summary", "概要"), Alarm: true, Paras: []string{
+			l.say("Not known: who is in the company, who is archived and who lost a number can be told once WeCom's directory was read. vaultctl doctor says what stops it.",
+				"未知：读取企业微信通讯录后才能得知成员、存档情况及手机号丢失情况。vaultctl doctor 会说明受阻的原因。"),
+		}})
+		return f.captured(lt, v)
+	}
 	lt.Sections = append(lt.Sections, summarySection(f, v, s, l.say("Summary", "概要"), lines()[:userLines]))
 	stages := summarySection(f, v, s, l.say("Onboarding: the stage each member is in", "入职进度：每位成员所处阶段"), lines()[userLines:])
 	if !f.Delivery {
@@ -150,17 +169,21 @@ func userLetter(f UserStatusFacts, v View, s Summary, attached []Attachment) let
 	}
 	lt.Sections = append(lt.Sections, stages)
 	lt.Sections = append(lt.Sections, problemSection(f, v, s)...)
+	return f.captured(lt, v, section{
+		Heading: l.say("All users", "全部用户"),
+		Paras:   append([]string{l.say("The attachment holds one row per user.", "附件为每位用户一行的完整清单。")}, attachedNote(l, attached)...),
+	})
+}
+
+// captured is the letter with what is no count of users behind it, and then what else there is to say.
+func (f UserStatusFacts) captured(lt letter, v View, more ...section) letter {
 	if !f.Part {
 		lt.Sections = append(lt.Sections, captureSection(f, v))
 		if len(f.Trend) > 1 {
 			lt.Sections = append(lt.Sections, v.trend(f.Trend))
 		}
 	}
-	lt.Sections = append(lt.Sections, section{
-		Heading: l.say("All users", "全部用户"),
-		Paras:   append([]string{l.say("The attachment holds one row per user.", "附件为每位用户一行的完整清单。")}, attachedNote(l, attached)...),
-	})
-	lt.Sections = append(lt.Sections, guide(v, "user-status"))
+	lt.Sections = append(append(lt.Sections, more...), guide(v, "user-status"))
 	return lt
 }
 

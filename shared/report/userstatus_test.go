@@ -448,3 +448,24 @@ func TestTheTrendGrowsByADayAndForgetsTheOldest(t *testing.T) {
 		t.Error("who sees a part of the company is told of all its messages")
 	}
 }
+
+// A company whose directory was never read has no members as far as a count goes, and that is no 0.
+func TestOfADirectoryThatWasNeverReadNothingIsCounted(t *testing.T) {
+	f := sampleFacts()
+	f.Snapshot, f.Users, f.Before = time.Time{}, nil, nil
+	for _, v := range views() {
+		m := userStatus(t, f, v)
+		people, messages, _ := strings.Cut(m.Text, v.Language.say("Capture in this period", "本期存档情况"))
+		if strings.Contains(people, ": 0") || strings.Contains(people, "：0") || !strings.Contains(people, "vaultctl doctor") || len(m.Attachments) > 0 {
+			t.Errorf("%d attachments:\n%s", len(m.Attachments), people)
+		}
+		if !strings.Contains(messages, "1843") {
+			t.Errorf("what the ledger counted is lost:\n%s", messages)
+		}
+	}
+	f = sampleFacts() // the day after
+	f.Before, f.BeforeDay = &Summary{}, noon.AddDate(0, 0, -1)
+	if m := userStatus(t, f, View{Language: English}); strings.Contains(m.Text, "[+") || !strings.Contains(m.Text, "knew of nobody") {
+		t.Errorf("changes since nothing was known:\n%s", m.Text)
+	}
+}
