@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -263,8 +264,8 @@ type corpStatus struct {
 	Kept, Waiting, Lost         int
 	Alarms                      []alarmLine
 	Over                        int
-	Mails                       []named // by state
-	Reports                     []ledger.Run
+	Mails                       []named      // by state
+	Reports                     []ledger.Run // of the newest noon
 	Keys                        []ledger.KeyRow
 }
 
@@ -378,10 +379,19 @@ func (p *pages) corpStatus(ctx context.Context, c ledger.Corp) (corpStatus, erro
 		}),
 		p.ledger.Mails(ctx, c.ID, func(m ledger.MailRow) bool { mails[m.State]++; return true }),
 		p.ledger.Runs(ctx, c.ID, func(run ledger.Run) bool {
+			switch {
+			case len(run.Day) > len(time.DateOnly): // an alert's, by the moment
+				return true
+			case len(s.Reports) > 0 && s.Reports[0].Day != run.Day:
+				return false
+			}
 			s.Reports = append(s.Reports, run)
-			return len(s.Reports) < 5
+			return true
 		}),
 	)
+	slices.SortFunc(s.Reports, func(a, b ledger.Run) int { // R2 before R12
+		return cmp.Or(cmp.Compare(len(a.Report), len(b.Report)), strings.Compare(a.Report, b.Report))
+	})
 	s.Reasons, s.Mails = counted(reasons), counted(mails)
 	return s, err
 }

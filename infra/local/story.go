@@ -208,7 +208,7 @@ func (d *day) where() {
 	fmt.Fprintf(d.out, "\nThe day is played.\n\n")
 	fmt.Fprintf(d.out, "  mailbox and status   %s\n  AWS endpoint         %s\n  messages             make ctl ARGS='-data %s messages -corp %s -format jsonl'\n", d.mailed, d.Endpoint, d.data, d.corps[0])
 	fmt.Fprintf(d.out, "  receivers API        curl -s -H \"Authorization: Bearer $(curl -s -d wecomvault_roles=admin %s/issuer/token)\" %s/v1/corps/%s/receivers\n", d.APIURL(), d.APIURL(), d.corps[0])
-	fmt.Fprintf(d.out, "                       its description: %s/v1/openapi.json; a token of another role: wecomvault_roles=%s\n", d.APIURL(),
+	fmt.Fprintf(d.out, "                       its description, with a token too: %s/v1/openapi.json; one of another role: wecomvault_roles=%s\n", d.APIURL(),
 		strings.Join([]string{"compliance", "auditor", "auditor:" + string(d.corps[0]), "supervisor:" + string(d.corps[0]) + ":4"}, ", "))
 	fmt.Fprintf(d.out, "  guide                %s/guide/en/index   %s/guide/zh-Hans/index\n", d.APIURL(), d.APIURL())
 	key := d.Key(house.Operator)
