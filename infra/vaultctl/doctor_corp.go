@@ -238,7 +238,18 @@ func (d *doctor) waiting(ctx context.Context, c ledger.Corp) error {
 	if err := d.ledger.AllWaiting(ctx, c.ID, func(ledger.Waiting) bool { attachments++; return true }); err != nil {
 		return err
 	}
+	groups, err := d.ledger.AsideGroups(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	aside := 0
+	for _, g := range groups {
+		aside += g.Count
+	}
 	found := fmt.Sprintf("%s and %s are under way", plural(pending, "batch"), plural(attachments, "attachment"))
+	if aside > 0 { // their alert says what to do, and some stay so for ever
+		found += fmt.Sprintf("; %s set aside (vaultctl set-aside -corp %s)", plural(aside, "message"), c.ID)
+	}
 	if pending > 0 && now.Sub(oldest) > unopened {
 		if failure != "" {
 			found += ", the oldest fails for " + failure
