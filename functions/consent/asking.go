@@ -309,6 +309,12 @@ func (r *record) external(id archive.PartyID) bool {
 	return !member && (r.externals[id] || archive.ParseKind(id) == archive.KindExternal)
 }
 
+// hidden says whether WeCom, when it was asked last, showed nothing of a room, and that since a time: of who is in it the rounds since then say nothing.
+func (r *record) hidden(room archive.RoomID, since time.Time) bool {
+	whole := r.standings[consent.Subject{Room: room}.Key()].Answer
+	return room != "" && whole.State == consent.Unknown && whole.Asked.After(since)
+}
+
 // take writes the answers that differ from those before, and where their subjects stand then.
 func (r *record) take(ctx context.Context, said []consent.Statement, last ledger.Round) error {
 	answers := map[string][]consent.Statement{}
@@ -321,7 +327,7 @@ func (r *record) take(ctx context.Context, said []consent.Statement, last ledger
 			continue
 		}
 		// Where WeCom does not say since when, the newest answer that said otherwise counts, and that was the last round's.
-		if s.Since.IsZero() && before.State != consent.Unknown && last.Covers(name) && last.At.After(before.Asked) {
+		if s.Since.IsZero() && before.State != consent.Unknown && last.Covers(name) && last.At.After(before.Asked) && !r.hidden(s.Subject.Room, before.Asked) {
 			again := before
 			again.Asked, again.Answered = last.At, last.Until
 			answers[name] = append(answers[name], again)
