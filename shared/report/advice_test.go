@@ -76,3 +76,12 @@ func TestWhatHappenedWithinAMinuteIsNoSpan(t *testing.T) {
 		}
 	}
 }
+
+func TestNothingIsAskedForUsersOfWhomNothingIsLeftToDo(t *testing.T) {
+	f := sampleNewUsers()
+	f.Rows = slices.DeleteFunc(slices.Clone(f.Rows), func(r NewRow) bool { return r.ID != "Mira.Sol" })
+	m, err := NewNewUsers(f, View{Language: English})
+	if err != nil || !strings.Contains(m.Text, "Mira Sol") || strings.Contains(m.Text, "What to do") {
+		t.Errorf("%v:\n%s", err, m.Text)
+	}
+}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -220,12 +221,12 @@ func NewNewUsers(f NewUsersFacts, v View) (Mail, error) {
 	if late > 0 {
 		x.tallies = append(x.tallies, tally[NewRow]{key: "y", en: "joined earlier, known only now", zh: "较早加入，现在才得知", holds: func(r NewRow) answer { return is(r.Late) }})
 	}
-	if len(f.Rows) > 0 {
-		x.after = []section{{Heading: l.say("What to do", "如何处理"), Steps: []step{
+	if slices.ContainsFunc(f.Rows, func(r NewRow) bool { return r.left(f.Delivery).any() != no }) {
+		x.after = []section{v.steps([]step{
 			{Text: l.say("Designate: WeCom's admin console, chat archiving (会话内容存档), add the user to the list.", "列入存档名单：企业微信管理后台 > 会话内容存档 > 添加成员。")},
 			{Text: l.say("Activate: the user signs in to the WeCom app once.", "激活：用户登录一次企业微信 App。")},
 			{Text: l.say("The archive's own account of a user needs nothing: it is made as soon as the directory shows the user.", "通讯录中出现用户后，存档账户会自动建立。")},
-		}}}
+		})}
 	}
 	return x.mail()
 }

@@ -512,7 +512,7 @@ var openerWords = map[directory.Opener]both{
 	directory.OldApp:        {"a self-built app made before 20 June 2022 that may see the user", "2022 年 6 月 20 日前创建且可见该成员的自建应用"},
 	directory.AnyApp:        {"a self-built app that may see the user", "可见该成员的自建应用"},
 	directory.ArchiveSecret: {"the secret of chat archiving", "会话内容存档密钥"},
-	directory.OwnConsent:    {"the user's own consent on a page", "成员本人在授权页面同意"},
+	directory.OwnConsent:    {"the user's own consent on a page (which this version does not have yet)", "成员本人在授权页面同意（当前版本尚未提供）"},
 	directory.HRFile:        {"the company's own file", "企业自有的人员文件"},
 }
 
