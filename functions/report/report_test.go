@@ -371,7 +371,7 @@ func TestEveryWriteMayFailAndTheNextRunEndsAlike(t *testing.T) {
 					flow.before(d, c.ID)
 					return c
 				}
-				plain := prepare("ww-plain-" + flow.name)
+				plain := prepare("ww-plain-" + strings.ReplaceAll(flow.name, " ", "-")) // commands quote an id with spaces
 				n := d.writes(0, awslocal.Pass)
 				d.OK(flow.run(d, plain))
 				d.Fault(nil)
