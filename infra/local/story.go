@@ -212,7 +212,8 @@ func (d *day) where() {
 		strings.Join([]string{"compliance", "auditor", "auditor:" + string(d.corps[0]), "supervisor:" + string(d.corps[0]) + ":4"}, ", "))
 	fmt.Fprintf(d.out, "  guide                %s/guide/en/index   %s/guide/zh-Hans/index\n", d.APIURL(), d.APIURL())
 	key := d.Key(house.Operator)
-	fmt.Fprintf(d.out, "  AWS CLI              export AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", house.Region, key.ID, key.Secret)
+	// Version 1 of the CLI knows the region by the first name alone.
+	fmt.Fprintf(d.out, "  AWS CLI              export AWS_DEFAULT_REGION=%[1]s AWS_REGION=%[1]s AWS_ACCESS_KEY_ID=%[2]s AWS_SECRET_ACCESS_KEY=%[3]s\n", house.Region, key.ID, key.Secret)
 	// Spelt out: the CLI takes queues' addresses from it only so.
 	fmt.Fprintf(d.out, "                       aws --endpoint-url %s dynamodb scan --table-name %s\n", d.Endpoint, d.Template.Outputs["ControlTable"])
 	fmt.Fprintf(d.out, "\nEverything stays up until Ctrl-C.\n")
