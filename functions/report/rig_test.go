@@ -55,7 +55,7 @@ func (d *desk) company(id archive.CorpID) ledger.Corp {
 	d.Helper()
 	ctx, l := d.Context(), d.operator
 	c := ledger.Corp{ID: id, Name: "澄湖乐器 Clearlake Instruments", Simulated: true, Added: noon.Add(-20 * time.Hour),
-		ReportTo: []ledger.Receiver{{Address: "office@clearlake.example", Language: "zh"}, {Address: "audit@clearlake.example", Language: "en"}}}
+		ReportTo: []ledger.Receiver{{Address: "office@clearlake.example", Language: "zh", Reports: "R1"}, {Address: "audit@clearlake.example", Language: "en", Reports: "R1"}}}
 	d.OK(l.PutCorp(ctx, c))
 
 	first, later := noon.Add(-19*time.Hour), noon.Add(-2*time.Hour)

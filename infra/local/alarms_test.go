@@ -417,11 +417,14 @@ func TestUndisturbedHoursOfTheWholeHouseFireNoAlarm(t *testing.T) {
 	}
 	mails, err := w.Mails.Mails()
 	w.ok(err)
-	if len(mails) != 1 {
-		t.Errorf("%d mails were sent at noon", len(mails))
-		for _, m := range mails {
-			t.Logf("%+v", m.Subject)
-		}
+	subjects := make([]string, 0, len(mails))
+	for _, m := range mails {
+		subjects = append(subjects, m.Subject)
+	}
+	slices.Sort(subjects)
+	// R8 because WeCom shows no email to this company's secret, which is news on the first day.
+	if len(subjects) != 2 || !strings.Contains(subjects[0], " R1 ") || !strings.Contains(subjects[1], " R8 ") {
+		t.Errorf("at noon were sent %q, want R1 and R8", subjects)
 	}
 }
 

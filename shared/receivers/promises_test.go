@@ -78,3 +78,17 @@ func TestAReceiverOfADepartmentIsShownEverythingBelowAndTheRootEverything(t *tes
 		}
 	}
 }
+
+// R8 is on from the beginning: the account admins get it, and the mailbox for copies, if there is one.
+func TestWhoMayNotBeRecognisedIsToldToTheAdminsFromTheBeginning(t *testing.T) {
+	c := Company{Admins: []AdminRow{{Address: "admin@orchard.example", Language: "en"}, {Address: "chosen@orchard.example", Language: "en", Reports: []report.Kind{"R1"}}}}
+	got := map[report.Kind][]string{}
+	for _, k := range report.Kinds() {
+		for _, l := range Route(c, k, noon) {
+			got[k] = append(got[k], l.Address)
+		}
+	}
+	if diff := cmp.Diff(map[report.Kind][]string{"R1": {"admin@orchard.example", "chosen@orchard.example"}, "R8": {"admin@orchard.example"}}, got); diff != "" {
+		t.Errorf("without a word to the contrary (-want +got):\n%s", diff)
+	}
+}

@@ -87,8 +87,9 @@ func OperationsDefaults() []report.Kind {
 	return []report.Kind{report.NumberChange, report.DeletedUsers, report.NewUsers, report.Maintenance, report.Coverage}
 }
 
-// AdminDefaults is what an account admin gets at noon who has subscribed to nothing. Urgent alerts come besides, whatever is subscribed to.
-func AdminDefaults() []report.Kind { return []report.Kind{report.UserStatus} }
+// AdminDefaults is what an account admin gets at noon who has subscribed to nothing: R8 is for them, and on from the beginning. Urgent alerts come besides, whatever is
+// subscribed to.
+func AdminDefaults() []report.Kind { return []report.Kind{report.UserStatus, report.MissingEmail} }
 
 // Copied is the reports of which the alert mailbox, or else the control mailbox, gets a copy.
 func Copied() []report.Kind {
