@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
@@ -32,6 +33,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/ledger"
 	"github.com/wecomvault/wecomvault/shared/objstore"
 	"github.com/wecomvault/wecomvault/shared/queue"
+	"github.com/wecomvault/wecomvault/shared/sdkbody"
 	"github.com/wecomvault/wecomvault/shared/sdklog"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
@@ -181,7 +183,8 @@ func open(ctx context.Context, out, log io.Writer) (*program, error) {
 	if err := config.Fill(&s, os.Getenv); err != nil {
 		return nil, fmt.Errorf("where is the archive? Set these variables to the stack's outputs (make ctl does it for local data):\n%w", err)
 	}
-	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithLogger(sdklog.New(func(text string) { fmt.Fprintln(log, "vaultctl: the AWS SDK warns:", text) })))
+	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithAPIOptions([]func(*middleware.Stack) error{sdkbody.Plain}),
+		awsconfig.WithLogger(sdklog.New(func(text string) { fmt.Fprintln(log, "vaultctl: the AWS SDK warns:", text) })))
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}

@@ -6,8 +6,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/wecomvault/wecomvault/shared/config"
+	"github.com/wecomvault/wecomvault/shared/sdkbody"
 	"github.com/wecomvault/wecomvault/shared/sdklog"
 )
 
@@ -36,6 +38,7 @@ func AWS(lookup func(string) string, log *slog.Logger) (aws.Config, error) {
 		// As the SDK's loader has them; each client's zero value is another.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
+		APIOptions:                 []func(*middleware.Stack) error{sdkbody.Plain},
 	}
 	if g.Endpoint != "" {
 		c.BaseEndpoint = &g.Endpoint

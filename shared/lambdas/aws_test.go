@@ -110,7 +110,7 @@ func TestTheConfigurationIsTheOneThatTheLoaderWouldMake(t *testing.T) {
 			t.Errorf("endpoint %q: other credentials than the loader's", endpoint)
 		}
 		for _, c := range []*aws.Config{&ours, &theirs} {
-			c.Credentials, c.ConfigSources, c.Logger = nil, nil, nil // compared above; the loader's own inputs; where warnings go
+			c.Credentials, c.ConfigSources, c.Logger, c.APIOptions = nil, nil, nil, nil // compared above; the loader's own inputs; where warnings go; how bodies are sent
 		}
 		v, w := reflect.ValueOf(ours), reflect.ValueOf(theirs)
 		for i := range v.NumField() {

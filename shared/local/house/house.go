@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/middleware"
 	"go.etcd.io/bbolt"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
@@ -39,6 +40,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/lambdahost"
 	"github.com/wecomvault/wecomvault/shared/local/stack"
 	"github.com/wecomvault/wecomvault/shared/local/template"
+	"github.com/wecomvault/wecomvault/shared/sdkbody"
 )
 
 // Region and Account are where everything on this machine lives.
@@ -281,6 +283,7 @@ func (h *House) Config(caller string) aws.Config {
 		Region: Region, BaseEndpoint: &h.Endpoint, Credentials: credentials.NewStaticCredentialsProvider(k.ID, k.Secret, ""),
 		// What config.LoadDefaultConfig sets; a bare Config leaves both unset.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
+		APIOptions: []func(*middleware.Stack) error{sdkbody.Plain}, // as functions have it
 	}
 }
 

@@ -6,7 +6,6 @@ package rig
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -28,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	awsses "github.com/aws/aws-sdk-go-v2/service/ses"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/wecomvault/wecomvault/shared/clock"
 	"github.com/wecomvault/wecomvault/shared/ledger"
@@ -45,6 +45,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/stack"
 	"github.com/wecomvault/wecomvault/shared/local/template"
 	"github.com/wecomvault/wecomvault/shared/objstore"
+	"github.com/wecomvault/wecomvault/shared/sdkbody"
 	"github.com/wecomvault/wecomvault/shared/secrets"
 )
 
@@ -135,7 +136,7 @@ func Start(t testing.TB, o Options) *Rig {
 	})
 	r.OK(err)
 	// No test lasts as long: the timeout also ends connections that were opened and not used yet, of which an SDK that is busy keeps some. One that it takes just
-	// then fails with "use of closed network connection", and Once tries nothing again.
+	// then loses its call, and Once tries nothing again.
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: front, ReadHeaderTimeout: time.Hour}}
 	server.Start()
 	t.Cleanup(func() {
@@ -230,10 +231,7 @@ func (r *Rig) Config(caller string) aws.Config {
 	return c
 }
 
-// Once is Config with each call tried once, so that a planned fault is what the caller sees: one that the endpoint refuses, fails, or ends the connection of.
-//
-// QUIRK: on a busy machine, once in some thousand calls, an answer can't be read to its end because this end of the connection is closed, which nobody planned. The
-// SDK takes that for a broken connection (aws-sdk-go-v2 #2737) and repeats the call; so does this.
+// Once is Config with each call tried once, so that a planned fault is what the caller sees.
 func (r *Rig) Once(caller string) aws.Config {
 	r.Helper()
 	if _, known := r.callers[caller]; !known {
@@ -243,12 +241,8 @@ func (r *Rig) Once(caller string) aws.Config {
 		Region: region, BaseEndpoint: &r.URL, Credentials: credentials.NewStaticCredentialsProvider("AK"+caller, secretOf("AK"+caller), ""),
 		// What config.LoadDefaultConfig sets; a bare Config leaves both unset.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
-		Retryer: func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.RateLimiter = none{}
-				o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary { return aws.BoolTernary(errors.Is(err, net.ErrClosed)) })}
-			})
-		},
+		Retryer:    func() aws.Retryer { return aws.NopRetryer{} },
+		APIOptions: []func(*middleware.Stack) error{sdkbody.Plain}, // as functions have it
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 	"go.etcd.io/bbolt"
 
 	"github.com/wecomvault/wecomvault/shared/local/awslocal"
@@ -21,6 +22,7 @@ import (
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/ses"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/sqs"
 	"github.com/wecomvault/wecomvault/shared/local/awslocal/store"
+	"github.com/wecomvault/wecomvault/shared/sdkbody"
 )
 
 // Region and Account are those of every local endpoint.
@@ -121,6 +123,7 @@ func (e *Endpoint) Config(accessKeyID string) aws.Config {
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 		BaseEndpoint:               &e.URL,
 		Retryer:                    func() aws.Retryer { return aws.NopRetryer{} },
+		APIOptions:                 []func(*middleware.Stack) error{sdkbody.Plain}, // as functions have it
 	}
 }
 
