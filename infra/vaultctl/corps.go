@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wecomvault/wecomvault/shared/archive"
 	"github.com/wecomvault/wecomvault/shared/clock"
@@ -193,12 +194,10 @@ func readSecret(file string) (secrets.Value, error) {
 	return secrets.NewValue(secret), nil
 }
 
-// isCorpID says whether a company may be called so: what else was pasted along would be a company that WeCom does not know and the API can't name.
-func isCorpID(id string) bool {
-	other := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
-	}
-	return id != "" && len(id) <= 64 && !strings.ContainsFunc(id, other)
+// pastedWith says whether something came along when an id was copied: that would be a company which WeCom does not know. What an id may be made of otherwise is
+// WeCom's.
+func pastedWith(id string) bool {
+	return id != strings.TrimSpace(id) || strings.ContainsFunc(id, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) })
 }
 
 func corpsAdd(ctx context.Context, p *program, args []string) error {
@@ -212,8 +211,8 @@ func corpsAdd(ctx context.Context, p *program, args []string) error {
 	if *ch.reportTo == "" {
 		return &usageError{"corps add: -report-to ADDRESS,… is needed: urgent alerts go there as soon as something is wrong, and would reach nobody"}
 	}
-	if !isCorpID(*ch.id) {
-		return &usageError{"corps add: -corp is WeCom's CorpID, 1 to 64 letters, digits, - and _, as the admin console shows it under My Company"}
+	if pastedWith(*ch.id) {
+		return &usageError{fmt.Sprintf("corps add: -corp %q has a space at its end or a mark that nobody sees: enter the CorpID as the admin console shows it under My Company", *ch.id)}
 	}
 	id := archive.CorpID(*ch.id)
 	if _, err := p.ledger.Corp(ctx, id); err == nil {
