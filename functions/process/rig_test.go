@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ type bench struct {
 	*rig.Rig
 	ledger *ledger.Ledger // the operator's
 	pool   *financesdk.Pool
+	asked  atomic.Bool // the library that hangs was asked, in this attempt
 	runs   int
 	mu     sync.Mutex
 }
